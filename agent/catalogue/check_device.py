@@ -1,0 +1,82 @@
+"""Whether one device's settings and one vehicle fit the catalogue.
+
+Pure: looks at what was loaded, and for settings at whether the files they name exist. What is missing here costs
+streams (refused with a reason) and is a warning; what cannot work at all is an error.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.catalogue.types import Catalogue
+from agent.settings import Settings
+from agent.toml import At, Report
+from agent.units import conversion
+from agent.vehicle import Vehicle
+
+
+def check_settings(settings: Settings, file: str, catalogue: Catalogue, report: Report) -> None:
+    """Adds what the settings say that the catalogue does not know, and the other way round."""
+    at = At(file)
+    package = settings.entitlement.package
+    if package != "none" and package not in catalogue.packages:
+        known = ", ".join(catalogue.packages)
+        report.error("unknown-package", f"no package {package!r}", at.key("entitlement").key("package"), f"one of {known}, or none")
+    rules = {stream.recipient for named in catalogue.services.values() for stream in named.streams if stream.basis != "vital"}
+    for name in sorted(rules - settings.recipients.keys()):
+        report.warning("no-recipient", f"recipient {name!r} is not described", at.key("recipients"), "its streams are refused until it is")
+    for name in sorted(settings.recipients.keys() - catalogue.recipients()):
+        report.warning("unused", f"no stream has the recipient {name!r}", at.key("recipients").key(name), "remove it, or correct the name")
+    _regions(settings, at, report)
+    for place, path in _files(settings, at):
+        if not path.is_file():
+            report.warning("no-file", f"no file {path}", place, "put it there; until then what needs it is refused")
+
+
+def _regions(settings: Settings, at: At, report: Report) -> None:
+    places = [(at.key("brokers").key(name), broker.region) for name, broker in settings.brokers.items()]
+    places += [(at.key("recipients").key(name), recipient.region) for name, recipient in settings.recipients.items()]
+    for place, region in places:
+        if region not in settings.regions.allowed:
+            report.warning("region", f"region {region} is not allowed", place.key("region"), "nothing is sent there; see [regions] allowed")
+
+
+def _files(settings: Settings, at: At) -> list[tuple[At, Path]]:
+    """Every file that the settings name, with its place."""
+    found = [(at.key("recipients").key(name).key("key"), recipient.key) for name, recipient in settings.recipients.items()]
+    for name, broker in settings.brokers.items():
+        place = at.key("brokers").key(name)
+        pairs = {"ca": broker.ca, "cert": broker.cert, "key": broker.key, "fleet_cert": broker.fleet_cert, "fleet_key": broker.fleet_key}
+        found += [(place.key(key), path) for key, path in pairs.items() if path is not None]
+    return found
+
+
+def check_buses(settings: Settings, file: str, vehicle: Vehicle, report: Report) -> None:
+    """Adds the buses that only one of device and vehicle has."""
+    at, here = At(file).key("bus"), {bus.name for bus in settings.bus}
+    for name in sorted(vehicle.file.buses.keys() - here):
+        report.warning("no-bus", f"bus {name!r} of the vehicle is not connected", at, "its signals are never seen; add a [[bus]]")
+    for index, bus in enumerate(settings.bus):
+        if bus.name not in vehicle.file.buses:
+            report.error(
+                "unknown-bus",
+                f"the vehicle has no bus {bus.name!r}",
+                at.item(index).key("name"),
+                "name it as under [buses] of vehicle.toml",
+            )
+
+
+def check_vehicle(vehicle: Vehicle, file: str, catalogue: Catalogue, report: Report) -> None:
+    """Adds what loading the vehicle found, and units that cannot become the catalogue's."""
+    for finding in vehicle.findings:
+        add = report.error if finding.severity == "error" else report.warning
+        add(finding.code, finding.text, file, finding.hint)
+    for name, source in vehicle.sources.items():
+        signal = catalogue.signals.get(name)
+        if signal is None or source.unit is None or source.values is not None:
+            continue
+        if conversion(source.unit, signal.unit) is None:
+            at = At(file).key("signals").key(name).key("unit")
+            report.error(
+                "unit", f"{source.unit!r} cannot become {signal.unit!r}", at, "correct the unit, or use scale and offset and leave unit out"
+            )

@@ -1,0 +1,102 @@
+"""`modicum gnss`: what a receiver said, as fixes.
+
+Reads a recording or standard input and needs no agent. Values are printed because the person asked for them here;
+nothing is stored or sent.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from agent.errors import UsageError
+from hw.gnss.nmea import Epochs, fixes_in
+from hw.ports import Fix
+
+CHUNK_BYTES = 65_536
+_1970 = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@click.group()
+def gnss() -> None:
+    """Satellite receiver: recordings to fixes."""
+
+
+@gnss.command()
+@click.argument("file")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines, one per epoch; the last one is the summary.")
+def decode(file: str, *, as_json: bool) -> None:
+    """Turn NMEA in FILE (or - for standard input) into fixes.
+
+    Use it to see what a receiver or a log really says: one line per epoch, void ones among them, then what was wrong.
+    """
+    epochs = Epochs()
+    for fix in fixes_in(_chunks(file), epochs):
+        click.echo(json.dumps(_document(fix)) if as_json else _text(fix))
+    summary = epochs.counters()
+    click.echo(json.dumps({"summary": summary}) if as_json else _summary_text(summary))
+
+
+def _chunks(file: str) -> Iterator[bytes]:
+    try:
+        if file == "-":
+            yield from _read(sys.stdin.buffer)
+            return
+        with Path(file).open("rb") as stream:
+            yield from _read(stream)
+    except OSError as error:
+        raise UsageError("cannot read the recording", file, error.strerror or "give a file of NMEA sentences") from error
+
+
+def _read(stream: BinaryIO) -> Iterator[bytes]:
+    while chunk := stream.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _document(fix: Fix) -> dict[str, object]:
+    return {
+        "t": _utc_text(fix),
+        "lat": fix.lat_deg,
+        "lon": fix.lon_deg,
+        "alt_m": fix.alt_m,
+        "speed_mps": None if fix.speed_mps is None else round(fix.speed_mps, 3),
+        "course_deg": fix.course_deg,
+        "hdop": fix.hdop,
+        "satellites": fix.satellites,
+        "mode": fix.mode,
+        "time_trusted": fix.time_trusted,
+        "talker": fix.talker,
+        "source": fix.source,
+    }
+
+
+def _utc_text(fix: Fix) -> str | None:
+    if fix.utc_ns is None:
+        return None
+    utc = _1970 + timedelta(microseconds=fix.utc_ns // 1000)
+    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _text(fix: Fix) -> str:
+    time = (_utc_text(fix) or "time unknown") + ("" if fix.time_trusted or fix.utc_ns is None else " (date not believed)")
+    if fix.lat_deg is None or fix.lon_deg is None:
+        return f"{time}  no position  {fix.talker}"
+    parts = [time, f"{fix.lat_deg:.6f} {fix.lon_deg:.6f}", f"{fix.mode}D"]
+    if fix.speed_mps is not None:
+        parts.append(f"{fix.speed_mps * 3.6:.1f} km/h")
+    if fix.course_deg is not None:
+        parts.append(f"{fix.course_deg:.0f} deg")
+    return "  ".join([*parts, fix.talker])
+
+
+def _summary_text(summary: dict[str, int]) -> str:
+    return (
+        f"{summary['fixes']} fixes, {summary['void']} epochs without position; {summary['lines']} lines: {summary['good']} good, "
+        f"{summary['bad_checksum']} with a wrong checksum, {summary['malformed']} malformed"
+    )

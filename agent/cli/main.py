@@ -1,0 +1,75 @@
+"""The command line: one file per verb, errors as one line, the exit status that interfaces promise."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from agent.errors import ModicumError
+
+VERBS: dict[str, tuple[str, str]] = {
+    "replay": ("agent.cli.replay", "replay_command"),
+    "bench": ("agent.cli.bench", "bench_command"),
+    "check": ("agent.cli.check", "check"),
+    "plan": ("agent.cli.plan", "plan_command"),
+    "explain": ("agent.cli.explain", "explain_command"),
+    "consent": ("agent.cli.consent", "consent_group"),
+    "profile": ("agent.cli.profile", "profile_group"),
+    "policy": ("agent.cli.policy", "policy_group"),
+    "live": ("agent.cli.live", "live_command"),
+    "status": ("agent.cli.status", "status_command"),
+    "open": ("agent.cli.open_", "open_command"),
+    "gnss": ("agent.cli.gnss", "gnss"),
+    "keys": ("agent.cli.keys", "keys_group"),
+    "audit": ("agent.cli.audit", "audit_group"),
+}
+"""Verb -> (module, object), imported only when it is asked for."""
+
+
+class Verbs(click.Group):
+    """The verbs, loaded lazily so that one does not pay for another's imports."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """All verbs, in the order of the table."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
+        """The verb's command, or None."""
+        if cmd_name not in VERBS:
+            return None
+        module, name = VERBS[cmd_name]
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="modicum", prog_name="modicum")
+def cli() -> None:
+    """Modicum: a telematics agent that takes from the car only what a service needs and the driver allows."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a verb and returns its exit status; an error is one line on stderr, never a traceback."""
+    try:
+        cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+    except ModicumError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_status
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as error:
+        sys.stderr.write(f"modicum: {' '.join(error.format_message().split())}: see modicum --help\n")
+        return 2
+    except BrokenPipeError:
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

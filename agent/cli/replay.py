@@ -1,0 +1,83 @@
+"""`modicum replay`: recorded traffic through the real pipeline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from agent.cli.common import load_checked_catalogue, load_named_vehicle, package_of
+from agent.consent.choice import read_choice
+from agent.core.outcome import write_outcome
+from agent.daemons.replay import Replayed, ReplayRequest, replay
+from agent.errors import UsageError
+
+
+@click.command(name="replay")
+@click.argument("logs", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--vehicle", "vehicle_dir", required=True, type=click.Path(path_type=Path), help="folder with vehicle.toml and its DBC files")
+@click.option("--nmea", type=click.Path(path_type=Path), help="a receiver's NMEA file")
+@click.option("--bus", "buses", multiple=True, metavar="CHANNEL=BUS", help="which bus of the vehicle a log's channel is")
+@click.option("--catalogue", type=click.Path(path_type=Path), help="another catalogue folder; it stands alone")
+@click.option("--package", required=True, help="the owner's package, or none")
+@click.option("--consent", required=True, help="all, none, unaccepted or a file with [grants]")
+@click.option("--out", type=click.Path(path_type=Path), help="where received.jsonl, summary.json, plan.json and envelopes/ go")
+@click.option("--json", "as_json", is_flag=True, help="print the summary as JSON")
+def replay_command(  # noqa: PLR0913  the options are the interface
+    logs: tuple[Path, ...],
+    vehicle_dir: Path,
+    nmea: Path | None,
+    buses: tuple[str, ...],
+    catalogue: Path | None,
+    package: str,
+    consent: str,
+    out: Path | None,
+    as_json: bool,  # noqa: FBT001  click hands flags over by name
+) -> None:
+    """Send recorded traffic through consent, minimisation, sealing and the recipients.
+
+    Use it to see what a car's data would have become: candump, ASC, BLF, TRC and MF4 logs, and NMEA files.
+    """
+    if not logs and nmea is None:
+        raise UsageError("nothing to replay", "LOG", "name a log, or a receiver's file with --nmea")
+    vehicle = load_named_vehicle(vehicle_dir)
+    request = ReplayRequest(
+        logs=logs,
+        nmea=nmea,
+        vehicle=vehicle,
+        catalogue=load_checked_catalogue(catalogue),
+        package=package_of(package),
+        choice=read_choice(consent),
+        channels=dict(_channel(text, list(vehicle.file.buses)) for text in buses),
+    )
+    done = replay(request)
+    if out is not None:
+        write_outcome(out, lines=done.lines, envelopes=done.run.received.envelopes, plan=done.plan, summary=done.summary)
+    click.echo(json.dumps(done.summary) if as_json else told(done))
+
+
+def _channel(text: str, buses: list[str]) -> tuple[str, str]:
+    channel, separator, bus = text.partition("=")
+    if not separator or bus not in buses:
+        raise UsageError("not a CHANNEL=BUS of this vehicle", f"--bus {text}", f"its buses are {', '.join(buses)}")
+    return channel, bus
+
+
+def told(done: Replayed) -> str:
+    """The summary in words."""
+    summary = done.summary
+    rows = [
+        f"{summary['frames_read']} frames and {summary['fixes_read']} fixes over {summary['duration_s']:.1f} s,"
+        f" {summary['frames_delivered']} frames delivered to the pipeline in {summary['cpu_s']} s of CPU",
+        f"{summary['samples']} samples left in {summary['messages']} sealed messages ({summary['bytes_sealed']} bytes)",
+    ]
+    streams = summary["streams"]
+    assert isinstance(streams, dict)
+    rows += [f"  sent      {name}: {row['samples']} samples, {row['messages']} messages" for name, row in streams.items()]
+    refused = summary["refused"]
+    assert isinstance(refused, dict)
+    rows += [f"  withheld  {count} rules: {reason}" for reason, count in refused.items()]
+    notes = summary["notes"]
+    assert isinstance(notes, list)
+    return "\n".join(rows + [f"  note      {note}" for note in notes])

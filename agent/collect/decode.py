@@ -1,0 +1,116 @@
+"""Frame to readings: only wanted signals, by cantools, in the catalogue's units.
+
+Promises: a short frame costs the signals that lie beyond it and nothing else; an invalid, unnamed or non-finite value
+is counted and never published; nothing that a bus can send raises. Values stay in RAM; only counters leave.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from cantools.database.can import Message
+
+from agent.bits import bytes_needed
+from agent.model import Reading, Value
+from agent.units import conversion
+from agent.vehicle import Source, Vehicle
+from hw.ports import Frame
+
+
+@dataclass(slots=True)
+class DecodeCounters:
+    """How often, never what."""
+
+    frames: int = 0
+    short: int = 0
+    undecodable: int = 0
+    readings: int = 0
+    invalid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    source: Source
+    bytes_needed: int
+    a: int
+    b: int
+    d: int
+
+
+@dataclass(slots=True)
+class Decoder:
+    """Turns frames of `vehicle` into readings of `wanted` signals. `units`: the catalogue's unit of each signal."""
+
+    vehicle: Vehicle
+    wanted: frozenset[str]
+    units: Mapping[str, str]
+    counters: DecodeCounters = field(default_factory=DecodeCounters)
+    _by_id: dict[tuple[str, int], tuple[Message, list[_Wanted]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in sorted(self.wanted & self.vehicle.sources.keys()):
+            source = self.vehicle.sources[name]
+            entry = self._by_id.setdefault((source.bus, source.can_id), (source.message, []))
+            entry[1].append(_Wanted(source, bytes_needed(source.dbc), *_linear(source, self.units.get(name))))
+
+    def decode(self, frame: Frame) -> list[Reading]:
+        """The wanted readings that this frame carries; an empty list for anything that cannot be read."""
+        entry = self._by_id.get((frame.bus, frame.can_id))
+        if entry is None:
+            return []
+        self.counters.frames += 1
+        message, wanted = entry
+        if any(len(frame.data) < one.bytes_needed for one in wanted):
+            self.counters.short += 1
+        try:
+            raw = message.decode(frame.data, decode_choices=False, scaling=False, allow_truncated=True)
+        except Exception:  # noqa: BLE001  a payload is outside input; cantools and bitstruct raise several kinds
+            self.counters.undecodable += 1
+            return []
+        assert isinstance(raw, dict)  # a container message would be a list; the DBC format has none
+        return list(self._readings(frame, raw, wanted))
+
+    def _readings(self, frame: Frame, raw: Mapping[str, object], wanted: list[_Wanted]) -> Iterable[Reading]:
+        for one in wanted:
+            number = raw.get(one.source.dbc.name)
+            if number is None or len(frame.data) < one.bytes_needed:
+                continue
+            value = _converted(one, number)
+            if value is None:
+                self.counters.invalid += 1
+                continue
+            self.counters.readings += 1
+            yield Reading(one.source.signal, value, frame.t_ns)
+
+
+def _linear(source: Source, unit: str | None) -> tuple[int, int, int]:
+    """DBC factor and offset, the vehicle file's own, and the unit conversion, as (a, b, d): value = (raw * a + b) / d.
+
+    Integers, because then 64-bit values stay exact and 608321 * 0.1 is 60832.1 and not 60832.100000000006.
+    """
+    factor = conversion(source.unit, unit) if source.unit is not None and unit is not None else None
+    scale, offset = factor or (Fraction(1), Fraction(0))
+    own_scale, own_offset = Fraction(repr(source.scale)) * scale, Fraction(repr(source.offset)) * scale + offset
+    if source.values is None:
+        dbc_scale, dbc_offset = Fraction(repr(source.dbc.scale)), Fraction(repr(source.dbc.offset))
+        own_scale, own_offset = dbc_scale * own_scale, dbc_offset * own_scale + own_offset
+    d = math.lcm(own_scale.denominator, own_offset.denominator)
+    return int(own_scale * d), int(own_offset * d), d
+
+
+def _converted(one: _Wanted, raw: object) -> Value | None:
+    """DBC raw to the catalogue's value, or None when the raw value means that there is none."""
+    source = one.source
+    if not isinstance(raw, int | float) or raw in source.invalid:
+        return None
+    if isinstance(raw, float) and not math.isfinite(raw):
+        return None
+    if source.values is not None:
+        return source.values.get(int(raw))
+    if isinstance(raw, float):
+        return (raw * one.a + one.b) / one.d
+    exact = raw * one.a + one.b
+    return exact if one.d == 1 else exact / one.d

@@ -1,0 +1,71 @@
+"""Events: named conditions over readings, fired on their rising edge, seldom enough.
+
+The last decided state of each event is remembered over a restart, so that a condition that became true while the
+agent was off fires once, and one that stayed true does not fire again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.catalogue.types import Event
+from agent.clock import NS
+from agent.collect.latest import Latest
+from agent.expression import Expression, parse
+from agent.storage.memory import MemoryStore
+
+
+@dataclass(slots=True)
+class Watch:
+    """One event being watched."""
+
+    name: str
+    when: Expression
+    recent: Expression | None
+    within_ns: int
+    min_gap_ns: int
+    memory: MemoryStore
+    held: bool = False
+    fired_ns: int | None = None
+    recent_ns: int | None = None
+
+    @classmethod
+    def of(cls, name: str, event: Event, memory: MemoryStore) -> Watch:
+        """Parses the event's conditions; ConfigError when one cannot be read."""
+        recent = parse(event.recent.when) if event.recent else None
+        within_ns = int(event.recent.within_s * NS) if event.recent else 0
+        watch = cls(name, parse(event.when), recent, within_ns, int(event.min_gap_s * NS), memory)
+        watch.held = memory.get(watch.key) == b"\x01"
+        return watch
+
+    @property
+    def key(self) -> str:
+        """Where the last decided state is remembered."""
+        return f"event/{self.name}"
+
+    @property
+    def signals(self) -> frozenset[str]:
+        """The signals that this event needs."""
+        return self.when.signals | (self.recent.signals if self.recent else frozenset())
+
+    def observe(self, latest: Latest, t_ns: int) -> bool:
+        """Whether the event happens now. Call it after every change of one of its signals."""
+        if self.recent is not None and self.recent.value(latest.value):
+            self.recent_ns = t_ns
+        now = self.when.value(latest.value)
+        if now is None or now == self.held:
+            return False
+        self.held = now
+        self.memory.set(self.key, b"\x01" if now else b"\x00")
+        if not now or not self._lately(t_ns) or (self.fired_ns is not None and t_ns - self.fired_ns < self.min_gap_ns):
+            return False
+        self.fired_ns = t_ns
+        return True
+
+    def pass_by(self, latest: Latest, t_ns: int) -> None:
+        """Keeps "lately" true up to the moment before a signal changes."""
+        if self.recent is not None and self.recent.value(latest.value):
+            self.recent_ns = t_ns
+
+    def _lately(self, t_ns: int) -> bool:
+        return self.recent is None or (self.recent_ns is not None and t_ns - self.recent_ns <= self.within_ns)

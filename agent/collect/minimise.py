@@ -1,0 +1,38 @@
+"""The one place where a reading becomes a sample, or nothing.
+
+Promises: a Sample is made here and nowhere else (held by a test); it carries what the rule's steps left of the
+value, at a time no finer than the stream's floor. With the ignition off no position passes. Whatever cannot be
+decided gives nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent.clock import NS
+from agent.collect.transforms import TRANSFORMS, Context
+from agent.model import Position, Reading, Rule, Sample, Transform, Value
+from agent.vss import LOCATION
+
+
+def reduced(value: Value, steps: Sequence[Transform], context: Context) -> Value | None:
+    """The value after all steps in the order written, or None as soon as one of them gives nothing."""
+    left: Value | None = value
+    for step in steps:
+        apply = TRANSFORMS.get(step.name)
+        if apply is None or left is None:
+            return None
+        left = apply(left, step.argument, context)
+    return left
+
+
+def minimise(reading: Reading, rule: Rule, steps: Sequence[Transform], context: Context) -> Sample | None:
+    """The sample that `rule` lets remain of `reading` at the moment `context.t_ns`, or None."""
+    if (reading.signal.startswith(LOCATION) or isinstance(reading.value, Position)) and not context.trip.ignition:
+        return None
+    value = reduced(reading.value, steps, context)
+    if value is None:
+        return None
+    floor_ns = int(rule.time_floor_s * NS)
+    t_ns = context.t_ns - context.t_ns % floor_ns if floor_ns else context.t_ns
+    return Sample(rule, value, t_ns)

@@ -1,0 +1,257 @@
+"""Readings in, drafts of records out: triggers, minimisation and windows under one plan, without any input/output.
+
+Promises: driven only by what it is given, in order of time on the clock's axis; the same inputs give the same
+drafts. A plan swap takes effect before the next reading: what the new plan does not carry is forgotten, samples in
+RAM included. Nothing here blocks, logs a value or raises for what a bus or receiver can send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from agent.catalogue.types import Event
+from agent.clock import NS
+from agent.collect.channel import Channel
+from agent.collect.events import Watch
+from agent.collect.latest import Latest
+from agent.collect.respond import Responder
+from agent.collect.stream import Stream
+from agent.collect.transforms import Context, number
+from agent.collect.trip import Trip, ignition_of
+from agent.collect.window import Windows
+from agent.model import Draft, Plan, Position, Reading, Rule, Sample, Value
+from agent.storage.memory import MemoryStore
+from agent.vss import EVENT_KIND, GEAR, GNSS_SPEED, HEADING, HEALTH, IGNITION, LOCATION, ODOMETER, SPEED
+from hw.ports import Fix
+
+TICK_NS = NS
+"""Agent signals, trip ends and missed periods are looked at once a second."""
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """The collecting half of core. `agent_signals` gives the current values of `Modicum.Health.*`."""
+
+    trip: Trip
+    memory: MemoryStore
+    responder: Responder
+    events: Mapping[str, Event]
+    agent_signals: Callable[[], Mapping[str, Value]] = dict
+    speed_from_gnss: bool = False
+    latest: Latest = field(default_factory=Latest)
+    windows: Windows = field(default_factory=Windows)
+    streams: list[Stream] = field(default_factory=list)
+    watches: list[Watch] = field(default_factory=list)
+    samples: int = 0
+    due_ns: int = 0
+    _wanted: set[str] = field(default_factory=set)
+    _by_signal: dict[str, list[tuple[Stream, Channel]]] = field(default_factory=dict)
+    _tick_ns: int = 0
+    _started: bool = False
+
+    def swap(self, plan: Plan, t_ns: int) -> None:
+        """Goes on under `plan`. A rule that stays keeps its state; all that is gone is forgotten at once."""
+        kept = {channel.rule.id: channel for stream in self.streams for channel in stream.channels}
+        by_stream: dict[str, list[Rule]] = {}
+        for rule in plan.rules:
+            by_stream.setdefault(rule.name, []).append(rule)
+        self.streams = [Stream.of(rules, self.memory) for rules in by_stream.values()]
+        self._by_signal = {}
+        for stream in self.streams:
+            stream.channels = [kept.get(channel.rule.id, channel) for channel in stream.channels]
+            stream.arm(t_ns)
+            for channel in stream.channels:
+                self._by_signal.setdefault(channel.rule.signal, []).append((stream, channel))
+        self.windows.drop({rule.id for rule in plan.rules})
+        self.windows.plan_id = plan.id
+        self._wanted = set(plan.wanted)
+        self.latest.forget(self._wanted)
+        self.trip.zones.enabled = any(step.name == "trim_trip_m" for rule in plan.rules for step in rule.transforms)
+        self._watch({name.removeprefix("event:") for rule in plan.rules for name in rule.triggers if name.startswith("event:")})
+        self._reschedule(t_ns)
+
+    def start(self, t_ns: int) -> None:
+        """The agent runs: streams with the trigger `start` speak once."""
+        self._poll_agent_signals(t_ns)
+        if not self._started:
+            self._started = True
+            for stream in self.streams:
+                if stream.has("start"):
+                    self._speak(stream, t_ns, t_ns)
+
+    def read(self, readings: Iterable[Reading]) -> None:
+        """Readings of one frame, in order of time with everything else."""
+        for reading in readings:
+            self.advance(reading.t_ns)
+            self._read(reading)
+
+    def fix(self, fix: Fix) -> None:
+        """One epoch of the receiver; without a position it only ends the last one's validity by time."""
+        self.advance(fix.t_ns)
+        if fix.mode < 2 or fix.lat_deg is None or fix.lon_deg is None:
+            return
+        place = Position(fix.lat_deg, fix.lon_deg)
+        if self.speed_from_gnss and fix.speed_mps is not None:
+            self._read(Reading(SPEED, fix.speed_mps * 3.6, fix.t_ns))
+        self.trip.locate(place)
+        self._read(Reading(LOCATION, place, fix.t_ns))
+        if fix.course_deg is not None:
+            self._read(Reading(HEADING, fix.course_deg, fix.t_ns))
+        if fix.speed_mps is not None:
+            self._read(Reading(GNSS_SPEED, fix.speed_mps * 3.6, fix.t_ns))
+
+    def silence(self, signals: Iterable[str], last_frame_ns: int, t_ns: int) -> None:
+        """The frame of these signals has not come since `last_frame_ns`."""
+        self.advance(t_ns)
+        for signal in signals:
+            self.latest.silent(signal, last_frame_ns)
+            for _, channel in self._by_signal.get(signal, ()):
+                if channel.aggregate is not None:
+                    channel.aggregate.silent(last_frame_ns)
+            if signal == SPEED:
+                self.trip.drive(None, t_ns)
+
+    def advance(self, t_ns: int) -> None:
+        """Time passes up to `t_ns`: everything that is due by then happens, in order."""
+        while self.due_ns <= t_ns:
+            moment = self.due_ns
+            if self._tick_ns <= moment:
+                self._tick(moment)
+            for stream in self.streams:
+                self._due(stream, moment)
+            self.windows.close(moment)
+            self._reschedule(moment)
+
+    def take(self, *, trusted: bool) -> list[Draft]:
+        """The drafts that are complete by now."""
+        return self.windows.take(trusted=trusted)
+
+    def flush(self) -> None:
+        """Ends all open windows: the run is over."""
+        self.windows.close(max((slot.end_ns for slot in self.windows.open.values()), default=0))
+
+    def _read(self, reading: Reading) -> None:
+        signal, t_ns = reading.signal, reading.t_ns
+        for watch in self.watches:
+            if signal in watch.signals:
+                watch.pass_by(self.latest, t_ns)
+        was = (self.trip.driving, self.trip.parked)
+        self._tell_trip(reading)
+        if signal not in self._wanted:
+            return
+        self.latest.put(reading)
+        for stream, channel in self._by_signal.get(signal, ()):
+            ready = channel.feed(reading, self._context(channel.rule, t_ns))
+            if ready is not None and stream.has("on_change"):
+                self._on_change(channel, ready, t_ns)
+        if was != (self.trip.driving, self.trip.parked):
+            self._look_again(t_ns)
+        self._happen(signal, t_ns)
+        if signal == ODOMETER:
+            self._travel(reading)
+        self._reschedule(t_ns)
+
+    def _tell_trip(self, reading: Reading) -> None:
+        if reading.signal == IGNITION:
+            on = ignition_of(reading.value)
+            if on is not None:
+                self.trip.ignite(on, reading.t_ns)
+        elif reading.signal == SPEED:
+            speed = number(reading.value)
+            self.trip.drive(None if speed is None else float(speed), reading.t_ns)
+        elif reading.signal == GEAR:
+            gear = number(reading.value)
+            self.trip.gear = None if gear is None else int(gear)
+
+    def _happen(self, signal: str, t_ns: int) -> None:
+        for watch in self.watches:
+            if signal in watch.signals and watch.observe(self.latest, t_ns):
+                self.latest.put(Reading(EVENT_KIND, watch.name, t_ns))
+                for stream in self.streams:
+                    if stream.has(f"event:{watch.name}"):
+                        self._speak(stream, t_ns, t_ns)
+
+    def _travel(self, reading: Reading) -> None:
+        odometer = number(reading.value)
+        for stream in self.streams:
+            if odometer is not None and stream.travelled(float(odometer)):
+                self._speak(stream, reading.t_ns, reading.t_ns)
+
+    def _look_again(self, t_ns: int) -> None:
+        """Driving or parking began: what is known already counts as a change for the streams that waited for it."""
+        for stream in self.streams:
+            if stream.has("on_change") and stream.head.while_ != "any":
+                for channel in stream.channels:
+                    current = channel.current(self.latest, t_ns)
+                    if current is not None:
+                        self._on_change(channel, current, t_ns)
+
+    def _due(self, stream: Stream, moment: int) -> None:
+        for channel in stream.channels:
+            if channel.aggregate is not None:
+                for result in channel.aggregate.close(moment):
+                    channel.own = result
+                    if stream.has("on_change"):
+                        self._on_change(channel, result, result.t_ns)
+            if channel.due_ns is not None and channel.due_ns <= moment:
+                current = channel.current(self.latest, moment)
+                channel.due_ns = None
+                if current is not None:
+                    self._on_change(channel, current, moment)
+        if stream.next_ns is not None and stream.next_ns <= moment:
+            multiple = stream.next_ns
+            stream.passed(multiple)
+            self._speak(stream, multiple, moment)
+
+    def _on_change(self, channel: Channel, reading: Reading, t_ns: int) -> None:
+        if self.trip.allows(channel.rule.while_):
+            sample = channel.changed(reading, self._context(channel.rule, t_ns))
+            self._collect([sample] if sample is not None else [], t_ns)
+
+    def _speak(self, stream: Stream, t_ns: int, now_ns: int) -> bool:
+        """A trigger of the whole stream: the current value of each rule. Whether anything was collected."""
+        if not self.trip.allows(stream.head.while_):
+            return False
+        samples = []
+        for channel in stream.channels:
+            current = channel.current(self.latest, t_ns)
+            sample = channel.sample(current, self._context(channel.rule, t_ns)) if current is not None else None
+            if sample is not None:
+                samples.append(sample)
+        self._collect(samples, now_ns)
+        return bool(samples)
+
+    def _collect(self, samples: list[Sample], t_ns: int) -> None:
+        self.samples += len(samples)
+        self.windows.add(samples, t_ns)
+
+    def _tick(self, moment: int) -> None:
+        self._tick_ns = moment + TICK_NS
+        self.trip.tick(moment)
+        self._poll_agent_signals(moment)
+        for stream in self.streams:
+            if stream.missed_ns is not None and self._speak(stream, stream.missed_ns, moment):
+                stream.made_up()
+
+    def _poll_agent_signals(self, t_ns: int) -> None:
+        wanted = [name for name in self._wanted if name.startswith(HEALTH)]
+        values = self.agent_signals() if wanted else {}
+        for name in sorted(wanted):
+            known = self.latest.readings.get(name)
+            if name in values and (known is None or known.value != values[name]):
+                self._read(Reading(name, values[name], t_ns))
+
+    def _watch(self, names: set[str]) -> None:
+        kept = {watch.name: watch for watch in self.watches if watch.name in names}
+        self.watches = [kept.get(name) or Watch.of(name, self.events[name], self.memory) for name in sorted(names) if name in self.events]
+
+    def _context(self, rule: Rule, t_ns: int) -> Context:
+        return Context(rule, self.trip, self.responder, t_ns)
+
+    def _reschedule(self, t_ns: int) -> None:
+        moments = [due for stream in self.streams if (due := stream.next_due_ns()) is not None]
+        window = self.windows.next_due_ns()
+        if window is not None:
+            moments.append(window)
+        self.due_ns = min([max(self._tick_ns, t_ns), *moments]) if moments else max(self._tick_ns, t_ns)

@@ -1,0 +1,97 @@
+"""One live stream: its rules as channels, and the triggers that make it speak."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.clock import NS
+from agent.collect.channel import Channel
+from agent.model import Rule
+from agent.storage.memory import MemoryStore
+
+DAY_S = 86400
+
+
+@dataclass(slots=True)
+class Stream:
+    """The channels of one stream. `multiple`: the last multiple of `every_s` (or of a distance) that was answered."""
+
+    name: str
+    channels: list[Channel]
+    memory: MemoryStore
+    next_ns: int | None = None
+    distance_km: float | None = None
+    missed_ns: int | None = None
+
+    @classmethod
+    def of(cls, rules: list[Rule], memory: MemoryStore) -> Stream:
+        """The stream of `rules`, which share service and stream."""
+        distance = next((t.removeprefix("distance:") for t in rules[0].triggers if t.startswith("distance:")), None)
+        return cls(rules[0].name, [Channel.of(rule) for rule in rules], memory, distance_km=float(distance) if distance else None)
+
+    @property
+    def head(self) -> Rule:
+        """A rule to read the stream's own attributes from."""
+        return self.channels[0].rule
+
+    @property
+    def every_ns(self) -> int:
+        """The period in nanoseconds."""
+        return int(self.head.every_s * NS)
+
+    def has(self, trigger: str) -> bool:
+        """Whether the stream has this trigger."""
+        return trigger in self.head.triggers
+
+    def arm(self, t_ns: int) -> None:
+        """Sets the next multiple; one of a day or more that was missed while off is to be made up once."""
+        if not self.has("periodic") or self.every_ns <= 0:
+            return
+        index = t_ns // self.every_ns
+        self.next_ns = (index + 1) * self.every_ns
+        if self.head.every_s < DAY_S:
+            if t_ns % self.every_ns == 0:
+                self.next_ns = t_ns
+            return
+        answered = self.memory.get(self._period_key)
+        if answered is None:
+            self.memory.set(self._period_key, str(index).encode())
+        elif int(answered) < index:
+            self.missed_ns = index * self.every_ns
+
+    def passed(self, multiple_ns: int) -> None:
+        """The multiple was answered."""
+        self.next_ns = multiple_ns + self.every_ns
+        if self.head.every_s >= DAY_S:
+            self.memory.set(self._period_key, str(multiple_ns // self.every_ns).encode())
+
+    def made_up(self) -> None:
+        """The missed multiple was answered late."""
+        if self.missed_ns is not None:
+            self.memory.set(self._period_key, str(self.missed_ns // self.every_ns).encode())
+            self.missed_ns = None
+
+    def travelled(self, odometer_km: float) -> bool:
+        """`distance:`: whether the odometer has passed a multiple since the last one answered."""
+        if self.distance_km is None:
+            return False
+        index = int(odometer_km // self.distance_km)
+        key = f"distance/{self.name}"
+        stored = self.memory.get(key)
+        if stored is None or int(stored) != index:
+            self.memory.set(key, str(index).encode())
+        return stored is not None and index > int(stored)
+
+    def next_due_ns(self) -> int | None:
+        """The earliest moment at which this stream has to look again by itself."""
+        moments = [self.next_ns] if self.next_ns is not None else []
+        for channel in self.channels:
+            if channel.due_ns is not None:
+                moments.append(channel.due_ns)
+            if channel.aggregate is not None and channel.aggregate.end_ns is not None:
+                moments.append(channel.aggregate.end_ns)
+        return min(moments, default=None)
+
+    @property
+    def _period_key(self) -> str:
+        return f"periodic/{self.name}"

@@ -1,0 +1,143 @@
+"""The steps of minimisation, as a table of small pure functions: one line in TRANSFORMS and it exists.
+
+A step takes a value and the catalogue's argument and gives the reduced value, or None: nothing may leave. Steps that
+need more than the value (where the trip stands, a persisted answer) get it in `Context`. Aggregates, which need many
+readings, are in `agent.collect.aggregates`. A value of the wrong kind gives None, never an exception: undecidable
+means that nothing is collected.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING
+
+from agent.model import Position, Rule, Value
+
+if TYPE_CHECKING:
+    from agent.collect.respond import Responder
+    from agent.collect.trip import Trip
+
+EARTH_M_PER_DEG = math.pi / 180 * 6_371_008.8
+"""Metres of one degree of latitude on the sphere of the WGS-84 mean radius."""
+GRID_DECIMALS = 7
+"""Centres are rounded to about a centimetre, so that every device says the same number for the same cell."""
+COS_MIN = 1e-6
+"""Keeps the width of a cell finite at the poles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a step may know besides the value."""
+
+    rule: Rule
+    trip: Trip
+    responder: Responder
+    t_ns: int
+
+
+Step = Callable[[Value, object, Context], Value | None]
+
+
+def number(value: object) -> float | int | None:
+    """The value as a number; None for booleans, texts, lists, positions and non-finite floats."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def round_to(value: Value, argument: object, _: Context) -> Value | None:
+    """The nearest multiple, halves away from zero; in decimal, so that 12.25 to 0.1 is 12.3."""
+    have, step = number(value), number(argument)
+    if have is None or not step:
+        return None
+    exact = Decimal(repr(step))
+    multiple = (Decimal(repr(have)) / exact).quantize(Decimal(1), rounding=ROUND_HALF_UP) * exact
+    return int(multiple) if multiple == multiple.to_integral_value() and isinstance(step, int) else float(multiple)
+
+
+def clamp(value: Value, argument: object, _: Context) -> Value | None:
+    """The value, or the bound that it lies beyond. Argument [lo, hi]."""
+    have = number(value)
+    if have is None or not isinstance(argument, list | tuple):
+        return None
+    low, high = argument
+    return min(max(have, low), high)
+
+
+def sector_deg(value: Value, argument: object, _: Context) -> Value | None:
+    """The start of the sector that a heading lies in, 0 <= x < 360."""
+    have, width = number(value), number(argument)
+    if have is None or not width:
+        return None
+    turned = have % 360
+    start = math.floor((0 if turned == 360 else turned) / width) * width
+    return int(start) if isinstance(width, int) else start
+
+
+def bucket(value: Value, argument: object, _: Context) -> Value | None:
+    """How many of the ascending edges the value has reached: 0 below the first."""
+    have = number(value)
+    if have is None or not isinstance(argument, list | tuple):
+        return None
+    return bisect_right(argument, have)
+
+
+def grid_m(value: Value, argument: object, _: Context) -> Value | None:
+    """The centre of the metric cell; its width in longitude follows the cosine of its row's latitude.
+
+    Cells are fixed to the globe, so one place gives one answer however often it is asked (memoryless noise does not:
+    the mean of 250 answers is 5 m off, docs/attack-model.md).
+    """
+    width_m = number(argument)
+    if not isinstance(value, Position) or not width_m:
+        return None
+    row, column, per_deg = cell_of(value, width_m)
+    lat = (row + 0.5) * width_m / EARTH_M_PER_DEG
+    lon = (column + 0.5) * width_m / per_deg
+    return Position(round(min(max(lat, -90.0), 90.0), GRID_DECIMALS), round(min(max(lon, -180.0), 180.0), GRID_DECIMALS))
+
+
+def cell_of(place: Position, width_m: float, shift_m: tuple[float, float] = (0.0, 0.0)) -> tuple[int, int, float]:
+    """(row, column, metres per degree of longitude) of a cell; `shift_m` moves the whole grid north and east."""
+    row = math.floor((place.lat_deg * EARTH_M_PER_DEG + shift_m[0]) / width_m)
+    row_lat = ((row + 0.5) * width_m - shift_m[0]) / EARTH_M_PER_DEG
+    per_deg = EARTH_M_PER_DEG * max(math.cos(math.radians(min(abs(row_lat), 90.0))), COS_MIN)
+    return row, math.floor((place.lon_deg * per_deg + shift_m[1]) / width_m), per_deg
+
+
+def trim_trip_m(value: Value, argument: object, context: Context) -> Value | None:
+    """The position, once the trip is far enough from its start and outside every place where trips ended."""
+    if not isinstance(value, Position):
+        return None
+    return value if context.trip.may_speak(value, float(number(argument) or 0)) else None
+
+
+def last(value: Value, _: object, __: Context) -> Value | None:
+    """As it is; the record keeps only the newest of its window (see `agent.collect.window`)."""
+    return value
+
+
+def respond_k(value: Value, argument: object, context: Context) -> Value | None:
+    """k-ary randomised response (Kairouz et al. 2016), the answer fixed per question and period."""
+    if isinstance(value, bool) or not isinstance(value, int) or not isinstance(argument, dict):
+        return None
+    return context.responder.answer(context.rule, value, int(argument["k"]), float(argument["epsilon"]), context.t_ns)
+
+
+TRANSFORMS: dict[str, Step] = {
+    "round_to": round_to,
+    "clamp": clamp,
+    "sector_deg": sector_deg,
+    "bucket": bucket,
+    "grid_m": grid_m,
+    "trim_trip_m": trim_trip_m,
+    "last": last,
+    "respond_k": respond_k,
+}
+DATUM_PREFIX = "datum:"
+"""A transform `datum:NAME` is looked up among the entry points of group `modicum.datum`: the hook for an approved
+conversion. None is shipped, and a name that nobody provides gives nothing."""

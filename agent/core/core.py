@@ -1,0 +1,269 @@
+"""Core: one owner of every mutation. Decision, collection, sealing, forgetting, delivery, in this order.
+
+Sans-IO towards the devices and the link: the daemon (or the replay) feeds frames, fixes and link messages and carries
+out what comes back. Only the loop thread may call it. Promises: nothing is collected that the plan of this moment does not
+carry; what the ledger or the plan no longer permits is unreadable when the call that learned of it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from agent.audit import Audit
+from agent.buffer.store import Buffer
+from agent.catalogue.types import Catalogue
+from agent.clock import Clock
+from agent.collect.decode import Decoder
+from agent.collect.pipeline import Pipeline
+from agent.collect.respond import Responder
+from agent.collect.trip import Trip
+from agent.collect.zones import Zones
+from agent.consent.ledger import Ledger
+from agent.consent.state import GUEST, Facts, standing_refs
+from agent.core.deliver import Delivery
+from agent.core.recipients import Recipient
+from agent.core.zoned import SealedMemory, zone_secret
+from agent.model import Plan, Rule, Value
+from agent.plan.compile import compile_plan
+from agent.plan.inputs import PlanInputs, TripFacts
+from agent.plan.subscribe import subscriptions
+from agent.seal.keyring import Keyring
+from agent.storage.memory import MemoryStore
+from agent.vehicle import Vehicle
+from agent.vss import IGNITION, SPEED
+from hw.ports import Fix, Frame, Silence, Subscription
+
+NS_PER_MS = 1_000_000
+TRIP_KEY = "trip"
+ZONES_PREFIX = "zones/"
+STRUCTURAL = frozenset({"no_package", "switched_off", "policy"})
+"""Refusals after which a stream's buffered rows go, whoever's grant they rest on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a core is made of. `sole_driver`: a profile that is confirmed for every trip (replay and `plan` only)."""
+
+    catalogue: Catalogue
+    vehicle: Vehicle
+    clock: Clock
+    keyring: Keyring
+    ledger: Ledger
+    audit: Audit
+    buffer: Buffer
+    memory: MemoryStore
+    recipients: Mapping[str, Recipient]
+    regions: frozenset[str] | None
+    vin: str | None
+    prefix: str
+    new_id: Callable[[], str]
+    responder: Responder
+    sole_driver: str | None = None
+
+
+@dataclass(slots=True)
+class Core:
+    """The state of a running agent. `resubscribe` is called with the subscriptions of each new plan and returns only
+    when no frame of a withdrawn identifier can be delivered any more."""
+
+    parts: Parts
+    resubscribe: Callable[[tuple[Subscription, ...]], None]
+    agent_signals: Callable[[], Mapping[str, Value]] = dict
+    plan: Plan = field(init=False)
+    pipeline: Pipeline = field(init=False)
+    decoder: Decoder = field(init=False)
+    delivery: Delivery = field(init=False)
+    _trip_saved: bytes = b""
+    _decided_for: object = None
+    _profile_id: str | None = None
+
+    def __post_init__(self) -> None:
+        parts = self.parts
+        trip = Trip(Zones(b"\x00" * 32, parts.memory, f"{ZONES_PREFIX}{GUEST}"), parts.new_id)
+        trip.resume(parts.memory.get(TRIP_KEY), parts.clock.now_ns())
+        self.pipeline = Pipeline(trip, parts.memory, parts.responder, parts.catalogue.events, self.agent_signals)
+        self.pipeline.speed_from_gnss = SPEED not in parts.vehicle.sources
+        self.pipeline.windows.boot = bytes.fromhex(parts.clock.boot_id)
+        self.delivery = Delivery(parts.buffer, parts.audit, parts.ledger, parts.recipients, parts.keyring, parts.vin, parts.prefix)
+        self.plan = Plan(id=b"", rules=(), refused=(), wanted={}, valid_until_ms=None)
+        self.decoder = Decoder(parts.vehicle, frozenset(), {})
+        self.decide()
+
+    @property
+    def trip(self) -> Trip:
+        """The current trip."""
+        return self.pipeline.trip
+
+    @property
+    def profile(self) -> str:
+        """Who drives, as confirmed for this trip; else guest."""
+        if self.parts.sole_driver is not None:
+            return self.parts.sole_driver
+        confirmed = self.parts.ledger.facts().confirmed
+        return confirmed[0] if confirmed is not None and confirmed[1] == self.trip.id else GUEST
+
+    def inputs(self) -> PlanInputs:
+        """Everything that the decision of this moment is made from."""
+        parts, facts = self.parts, self.parts.ledger.facts()
+        profile = facts.profiles.get(self.profile)
+        known = self.trip.ignition is not None or IGNITION in parts.vehicle.sources
+        trip = TripFacts(
+            id=self.trip.id,
+            profile=profile.name if profile else GUEST,
+            kind=profile.kind if profile else "guest",
+            guardian=profile is not None and profile.guardian is not None,
+            ignition_known=known,
+        )
+        return PlanInputs(
+            catalogue=parts.catalogue,
+            mapped=frozenset(parts.vehicle.sources),
+            package=facts.package,
+            services_off=facts.services_off,
+            grants=facts.grants,
+            acknowledged=facts.policy,
+            trip=trip,
+            recipients={name: recipient.region for name, recipient in parts.recipients.items()},
+            regions=parts.regions,
+            vin_known=parts.vin is not None,
+            now_ms=parts.clock.now_ns() // NS_PER_MS,
+            trusted=parts.clock.trusted(),
+        )
+
+    def decide(self) -> list[int]:
+        """Compiles the plan of this moment, swaps it in, forgets what may not stay. Offers that must be taken back."""
+        facts = self.parts.ledger.facts()
+        self._zones_of(facts)
+        plan = compile_plan(self.inputs())
+        if plan.id != self.plan.id:
+            self.plan = plan
+            counters = self.decoder.counters
+            units = {name: declared.unit for name, declared in self.parts.catalogue.signals.items()}
+            self.decoder = Decoder(self.parts.vehicle, frozenset(plan.wanted), units, counters)
+            self.pipeline.swap(plan, self.parts.clock.now_ns())
+            self.resubscribe(subscriptions(plan.wanted, self.parts.vehicle))
+        self.plan = plan
+        return self._forget(facts)
+
+    def frame(self, frame: Frame) -> None:
+        """A frame that the gate delivered."""
+        readings = self.decoder.decode(frame)
+        if readings:
+            before = self._state()
+            self.pipeline.read(readings)
+            self._after(before)
+
+    def silence(self, silence: Silence) -> None:
+        """An identifier fell silent."""
+        signals = [name for name, source in self.parts.vehicle.sources.items() if (source.bus, source.can_id) == (silence.bus, silence.can_id)]
+        timeout_ns = min((self.plan.wanted[name].timeout_ns for name in signals if name in self.plan.wanted), default=0)
+        self.pipeline.silence(signals, silence.t_ns - timeout_ns, silence.t_ns)
+
+    def fix(self, fix: Fix) -> None:
+        """An epoch of the receiver."""
+        self.pipeline.fix(fix)
+
+    def ignite(self, on: bool, t_ns: int) -> None:
+        """Ignition known from elsewhere than a mapped signal (GPIO; a replay without one)."""
+        before = self._state()
+        self.trip.ignite(on, t_ns)
+        self._after(before)
+
+    def step(self) -> list[int]:
+        """Time passes: windows close, drafts become durable records, expired ones go. Offers that must be taken back."""
+        now_ns = self.parts.clock.now_ns()
+        before = self._state()
+        self.pipeline.advance(now_ns)
+        self._after(before)
+        self.keep()
+        expired = self.parts.buffer.expire(now_ns // NS_PER_MS)
+        taken = self.delivery.expired(expired)
+        if self._due(now_ns):
+            taken += self.decide()
+        self._save_trip()
+        return taken
+
+    def keep(self) -> None:
+        """Makes the complete drafts durable."""
+        drafts = self.pipeline.take(trusted=self.parts.clock.trusted())
+        if drafts:
+            self.parts.buffer.append(drafts)
+
+    def rules_of(self, stream: str) -> list[Rule]:
+        """The live rules of `service.stream`."""
+        return [rule for rule in self.plan.rules if rule.name == stream]
+
+    def _state(self) -> tuple[str | None, bool | None]:
+        return self.trip.id, self.trip.ignition
+
+    def _after(self, before: tuple[str | None, bool | None]) -> None:
+        """A trip began or ended, or the ignition changed: decide anew at once, before the next frame."""
+        if before == self._state():
+            return
+        if self.trip.ignition is False and before[1]:
+            self.keep()
+        self.delivery.take_back(self.decide())
+        self._save_trip()
+
+    def _due(self, now_ns: int) -> bool:
+        facts = (self.parts.clock.trusted(), self.parts.ledger.facts().head)
+        changed, self._decided_for = facts != self._decided_for, facts
+        until_ms = self.plan.valid_until_ms
+        return changed or (until_ms is not None and now_ns // NS_PER_MS >= until_ms)
+
+    def _forget(self, facts: Facts) -> list[int]:
+        now_ms, trusted = self.parts.clock.now_ns() // NS_PER_MS, self.parts.clock.trusted()
+        standing = standing_refs(facts, now_ms, trusted, self.trip.id)
+        gone = {f"{no.service}.{no.stream}" for no in self.plan.refused if no.reason in STRUCTURAL}
+        gone -= {rule.name for rule in self.plan.rules}
+        if self.trip.ignition is False:
+            gone |= self._position_streams()
+
+        def dead(stream: str, basis_ref: str) -> bool:
+            return stream in gone or (basis_ref.startswith("ledger:") and basis_ref not in standing)
+
+        return self.delivery.forgotten(self.parts.buffer.forget(dead))
+
+    def _position_streams(self) -> set[str]:
+        """Streams that carry a position without being asked for it in person: none of theirs is kept with the ignition off."""
+        signals = self.parts.catalogue.signals
+        return {
+            f"{file.service.id}.{stream.id}"
+            for file in self.parts.catalogue.services.values()
+            for stream in file.streams
+            if any(signals[signal.id].category == "position" for signal in stream.signals if signal.id in signals)
+            and not any(trigger.startswith("request:") for trigger in stream.triggers)
+        }
+
+    def _zones_of(self, facts: Facts) -> None:
+        """The zones of this trip's driver; those of a driver without a live grant for a trimmed stream are forgotten."""
+        items = self._trimmed_items()
+        for profile in facts.profiles.values():
+            granted = any(name == profile.name and item in items and grant.state == "YES" for (name, item), grant in facts.grants.items())
+            if not granted and self.parts.memory.get(ZONES_PREFIX + profile.id) is not None:
+                self.parts.memory.delete(ZONES_PREFIX + profile.id)
+                self._profile_id = None
+        current = facts.profiles.get(self.profile)
+        if current is None or current.id == self._profile_id:
+            return
+        key = self.parts.keyring.profile_key(bytes.fromhex(current.id))
+        if key is not None:
+            self._profile_id = current.id
+            memory = SealedMemory(self.parts.memory, key)
+            self.trip.zones = Zones(zone_secret(key), memory, ZONES_PREFIX + current.id, self.trip.zones.enabled)
+            self.trip.start_cell = self.trip.last_cell = None
+
+    def _trimmed_items(self) -> set[str]:
+        return {
+            stream.consent
+            for file in self.parts.catalogue.services.values()
+            for stream in file.streams
+            if stream.consent and any("trim_trip_m" in step for signal in stream.signals for step in signal.transforms)
+        }
+
+    def _save_trip(self) -> None:
+        state = self.trip.state()
+        if state != self._trip_saved:
+            self.parts.memory.set(TRIP_KEY, state)
+            self._trip_saved = state
+

@@ -1,0 +1,168 @@
+"""Delivery: from waiting records to envelopes on the link, and from a PUBACK to a deleted row with an audit entry.
+
+Promises: an offer counts as sent only when its acknowledgement came; then the disclosure is written first and the row
+deleted after it (a crash in between repeats both, harmlessly). What was taken back is never offered again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from agent.audit import Audit, Disclosure
+from agent.buffer.store import Buffer, Stored
+from agent.consent.ledger import Ledger
+from agent.core.recipients import Recipient
+from agent.envelope import Sender, seal_envelope, sender_for
+from agent.errors import IntegrityError
+from agent.link import WINDOW
+from agent.seal.keyring import Keyring
+
+NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """An envelope ready for its lane."""
+
+    stored: Stored
+    lane: str
+    topic: str
+    payload: bytes = field(repr=False)
+
+
+@dataclass(slots=True)
+class Delivery:
+    """Offers of one core. `open`: offered and not yet answered, by record number; `hold`: not before this time."""
+
+    buffer: Buffer
+    audit: Audit
+    ledger: Ledger
+    recipients: Mapping[str, Recipient]
+    keyring: Keyring
+    vin: str | None
+    prefix: str
+    open: dict[int, Outgoing] = field(default_factory=dict)
+    hold_ns: dict[int, int] = field(default_factory=dict)
+    taken: list[int] = field(default_factory=list)
+    acked: int = 0
+    last_sent_ms: dict[str, int] = field(default_factory=dict)
+    _senders: dict[str, Sender] = field(default_factory=dict)
+
+    def lane_of(self, recipient: str, identity: str) -> str:
+        """The connection that a message of this identity to this recipient takes; `none` shares it with nothing."""
+        broker = self.recipients[recipient].broker
+        return f"open:{broker}:{recipient}" if identity == "none" else f"id:{broker}"
+
+    def sender(self, recipient: str) -> Sender:
+        """The signing identity towards `recipient`."""
+        if recipient not in self._senders:
+            self._senders[recipient] = sender_for(self.keyring.derive, recipient)
+        return self._senders[recipient]
+
+    def client_id(self, broker: str) -> str:
+        """The stable client id towards a broker, which is no recipient's pairwise id."""
+        return self.sender(f"broker:{broker}").id.hex()
+
+    def topic_of(self, stored: Stored) -> str:
+        """`<prefix>/v1/<pairwise id or open>/<service>/<stream>`"""
+        who = "open" if stored.identity == "none" else self.sender(stored.recipient).id.hex()
+        return f"{self.prefix}/v1/{who}/{stored.stream.replace('.', '/')}"
+
+    def lanes(self) -> dict[str, tuple[str, frozenset[str], bool]]:
+        """Every lane that can be needed: its broker, the recipients it serves, and whether it is without identity."""
+        lanes: dict[str, tuple[str, frozenset[str], bool]] = {}
+        for name, recipient in sorted(self.recipients.items()):
+            lanes[self.lane_of(name, "none")] = (recipient.broker, frozenset({name}), True)
+            lane = self.lane_of(name, "pairwise")
+            others = lanes[lane][1] if lane in lanes else frozenset()
+            lanes[lane] = (recipient.broker, others | {name}, False)
+        return lanes
+
+    def next_offers(self, online: Collection[str], now_ns: int) -> list[Outgoing]:
+        """What can be offered now: by priority, then age; a window of 20 a lane, and nothing to a lane that is offline."""
+        self.hold_ns = {n: until for n, until in self.hold_ns.items() if until > now_ns}
+        offers: list[Outgoing] = []
+        for lane, (_, recipients, unlinkable) in self.lanes().items():
+            room = WINDOW - sum(outgoing.lane == lane for outgoing in self.open.values())
+            if lane in online and room > 0:
+                waiting = self.buffer.waiting(room, {*self.open, *self.hold_ns}, recipients=recipients, unlinkable=unlinkable)
+                offers += [outgoing for stored in waiting if (outgoing := self.sealed(stored, lane)) is not None]
+        self.open |= {outgoing.stored.n: outgoing for outgoing in offers}
+        return offers
+
+    def sealed(self, stored: Stored, lane: str) -> Outgoing | None:
+        """The envelope of a record, or None when the record does not open any more."""
+        try:
+            body = self.buffer.body_of(stored)
+        except IntegrityError:
+            return None
+        service, stream = stored.stream.split(".", 1)
+        sender = None if stored.identity == "none" else self.sender(stored.recipient)
+        payload = seal_envelope(
+            recipient_key=self.recipients[stored.recipient].key,
+            service=service,
+            stream=stream,
+            purpose=stored.purpose,
+            policy=stored.policy,
+            body=body,
+            sender=sender,
+            store_epoch=self.buffer.store_epoch if sender else b"",
+            seq=stored.seq if sender else 0,
+            vin=self.vin if stored.identity == "vin" else None,
+        )
+        return Outgoing(stored, lane, self.topic_of(stored), payload)
+
+    def settle(self, ns: Sequence[int], now_ns: int) -> None:
+        """The broker acknowledged these."""
+        done = [self.open.pop(n) for n in ns if n in self.open]
+        if not done:
+            return
+        self.audit.disclosed([self._disclosure(outgoing, now_ns) for outgoing in done])
+        self.buffer.acked([outgoing.stored.n for outgoing in done])
+        self.acked += len(done)
+        for outgoing in done:
+            self.last_sent_ms[outgoing.stored.stream] = now_ns // NS_PER_MS
+
+    def refused(self, n: int, until_ns: int) -> None:
+        """Not sent for sure, or unknown: offered again, not before `until_ns`."""
+        if self.open.pop(n, None) is not None:
+            self.hold_ns[n] = until_ns
+
+    def lane_lost(self, lane: str) -> None:
+        """The connection ended: everything open on it is uncertain, so it is offered again."""
+        self.open = {n: outgoing for n, outgoing in self.open.items() if outgoing.lane != lane}
+
+    def forgotten(self, ns: Iterable[int]) -> list[int]:
+        """Rows are gone: which of them had been offered and must be taken back."""
+        offered = [n for n in ns if self.open.pop(n, None) is not None]
+        self.take_back(offered)
+        return offered
+
+    expired = forgotten
+
+    def take_back(self, ns: Iterable[int]) -> None:
+        """Remembers offers that the link still has to take back."""
+        self.taken.extend(n for n in ns if n not in self.taken)
+
+    def take_backs(self) -> list[int]:
+        """The offers to take back now; asked once."""
+        taken, self.taken = self.taken, []
+        return taken
+
+    def _disclosure(self, outgoing: Outgoing, now_ns: int) -> Disclosure:
+        stored = outgoing.stored
+        return Disclosure(
+            stream=stored.stream,
+            recipient=stored.recipient,
+            identity=stored.identity,
+            profile=self.ledger.subject_of(stored.basis_ref) if stored.identity != "none" else "",
+            policy=stored.policy,
+            basis_ref=stored.basis_ref if stored.identity != "none" else "",
+            rules=stored.rules,
+            samples=stored.samples,
+            bytes=len(outgoing.payload),
+            seq=stored.seq,
+            store_epoch=self.buffer.store_epoch,
+            t_ms=now_ns // NS_PER_MS,
+        )

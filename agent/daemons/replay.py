@@ -1,0 +1,201 @@
+"""Recorded traffic through the same pipeline, in the log's own time, as fast as it goes, in one process."""
+
+from __future__ import annotations
+
+import heapq
+import resource
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from agent.consent.choice import Choice
+from agent.catalogue.types import Catalogue
+from agent.core.outcome import plan_document, publish_bytes, sorted_lines, stream_totals
+from agent.core.virtual import Scene, VirtualRun
+from agent.errors import UsageError
+from agent.plan.subscribe import subscriptions
+from agent.vehicle import Vehicle
+from hw.can.replay import LogCounters, log_frames
+from hw.errors import HwError
+from hw.gnss.nmea import Epochs, fixes_in
+from hw.ports import Fix, Frame
+
+REPLAY_VIN = "M0D1CUMREPLAY0001"
+"""Stands for the VIN of a recorded car, which no log tells: streams with identity `vin` go on, and the note says so."""
+CHUNK_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayRequest:
+    """What to replay. `channels`: a log's channel name to a bus of the vehicle."""
+
+    logs: Sequence[Path]
+    nmea: Path | None
+    vehicle: Vehicle
+    catalogue: Catalogue
+    package: str | None
+    choice: Choice
+    channels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Traffic:
+    """The counters of what was read."""
+
+    log: LogCounters = field(default_factory=LogCounters)
+    epochs: Epochs | None = None
+    unknown_id: int = 0
+    first_ns: int | None = None
+    last_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The outcome of a replay, ready to be written."""
+
+    run: VirtualRun
+    summary: dict[str, object]
+    plan: dict[str, object]
+    lines: list[dict[str, object]]
+
+
+def replay(request: ReplayRequest) -> Replayed:
+    """Runs everything. Raises UsageError for a log or a receiver file that cannot be read."""
+    began = time.process_time()
+    traffic, notes = Traffic(), []
+    try:
+        fixes = read_fixes(request.nmea, traffic) if request.nmea else []
+        span = _span(request, traffic) if fixes else None
+        if span is not None and not _overlap(span, fixes):
+            shift_ns = span[0] - fixes[0].t_ns
+            fixes = [replace(fix, t_ns=fix.t_ns + shift_ns) for fix in fixes]
+            notes.append(f"CAN and GNSS do not overlap in time: GNSS was shifted by {shift_ns / 1e9:.3f} s to begin with the CAN log")
+        items = _merged(_frames(request, traffic), fixes)
+        first = next(items, None)
+        if first is None:
+            raise UsageError("nothing to replay", "", "name a log with frames, or a receiver's file with --nmea")
+        run = VirtualRun(_scene(request, first.t_ns))
+        _drive(run, first, items, request, traffic)
+    except HwError as error:
+        raise UsageError(error.what, error.where, error.hint) from error
+    run.notes += notes
+    if any(rule.identity == "vin" for rule in run.core.plan.rules):
+        run.notes.append(f"the log tells no VIN: {REPLAY_VIN} stands for it")
+    lines = [dict(line) for line in sorted_lines(run.received.lines)]
+    wanted = subscriptions(run.core.plan.wanted, request.vehicle)
+    plan = plan_document(run.core.plan, wanted)
+    return Replayed(run, _summary(run, traffic, lines, began), plan, lines)
+
+
+def read_fixes(path: Path, traffic: Traffic) -> list[Fix]:
+    """The epochs of a receiver's file on its own time; those that never say a date are left out."""
+    traffic.epochs = epochs = Epochs()
+    try:
+        with path.open("rb") as file:
+            fixes = list(fixes_in(iter(lambda: file.read(CHUNK_BYTES), b""), epochs))
+    except OSError as error:
+        raise UsageError("no such receiver file", str(path), "name a file with NMEA sentences") from error
+    dated = [replace(fix, t_ns=fix.utc_ns) for fix in fixes if fix.utc_ns is not None]
+    return sorted(dated, key=lambda fix: fix.t_ns)
+
+
+def _drive(run: VirtualRun, first: Frame | Fix, items: Iterator[Frame | Fix], request: ReplayRequest, traffic: Traffic) -> None:
+    known = request.vehicle.known_ids
+    item: Frame | Fix | None = first
+    last_ns = first.t_ns
+    feed = run.feed
+    while item is not None:
+        if item.t_ns < last_ns:
+            item = replace(item, t_ns=last_ns)
+        last_ns = item.t_ns
+        if isinstance(item, Frame) and item.can_id not in known[item.bus]:
+            traffic.unknown_id += 1
+        else:
+            feed(item)
+        item = next(items, None)
+    traffic.first_ns, traffic.last_ns = first.t_ns, last_ns
+    run.clock.set(last_ns)
+    run.finish()
+
+
+def _scene(request: ReplayRequest, start_ns: int) -> Scene:
+    return Scene(
+        catalogue=request.catalogue,
+        vehicle=request.vehicle,
+        package=request.package,
+        choice=request.choice,
+        vin=REPLAY_VIN,
+        seed=b"replay",
+        start_ns=start_ns,
+    )
+
+
+def _frames(request: ReplayRequest, traffic: Traffic) -> Iterator[Frame]:
+    bus_of = channel_bus(request)
+    logs = [log_frames(path, bus_of, traffic.log) for path in request.logs]
+    return logs[0] if len(logs) == 1 else heapq.merge(*logs, key=lambda frame: frame.t_ns)
+
+
+def channel_bus(request: ReplayRequest) -> Callable[[str], str | None]:
+    """Which bus a log's channel is: the only one; else the one named by --bus; else the one of the channel's own name."""
+    buses = list(request.vehicle.file.buses)
+    if len(buses) == 1 and not request.channels:
+        return lambda _: buses[0]
+    return lambda channel: request.channels.get(channel, channel if channel in buses else None)
+
+
+def _span(request: ReplayRequest, traffic: Traffic) -> tuple[int, int] | None:
+    """First and last moment of the CAN logs, by a pass of its own."""
+    first, last = None, 0
+    for frame in _frames(request, Traffic()):
+        first = frame.t_ns if first is None else first
+        last = max(last, frame.t_ns)
+    return None if first is None else (first, last)
+
+
+def _overlap(span: tuple[int, int], fixes: Sequence[Fix]) -> bool:
+    return span[0] <= fixes[-1].t_ns and fixes[0].t_ns <= span[1]
+
+
+def _merged(frames: Iterator[Frame], fixes: Sequence[Fix]) -> Iterator[Frame | Fix]:
+    """Frames and fixes in order of time; at equal times the fix first."""
+    at = 0
+    for frame in frames:
+        while at < len(fixes) and fixes[at].t_ns <= frame.t_ns:
+            yield fixes[at]
+            at += 1
+        yield frame
+    yield from fixes[at:]
+
+
+def _summary(run: VirtualRun, traffic: Traffic, lines: list[dict[str, object]], began: float) -> dict[str, object]:
+    core, log, epochs = run.core, traffic.log, traffic.epochs
+    envelopes = run.received.envelopes
+    counters = core.decoder.counters
+    return {
+        "frames_read": log.read,
+        "frames_wanted": run.gate.wanted,
+        "frames_delivered": run.gate.delivered,
+        "frames_short": counters.short,
+        "frames_unknown_id": traffic.unknown_id + log.other_channel,
+        "frames_error": log.error,
+        "frames_remote": log.remote,
+        "readings": counters.readings,
+        "readings_invalid": counters.invalid,
+        "samples": len(lines),
+        "refused": dict(Counter(no.reason for no in core.plan.refused)),
+        "records": len(envelopes),
+        "messages": len(envelopes),
+        "bytes_sealed": sum(len(payload) for _, _, payload in envelopes),
+        "bytes_wire": sum(publish_bytes(topic, payload) for _, topic, payload in envelopes),
+        "fixes_read": epochs.fixes if epochs else 0,
+        "fixes_void": epochs.void if epochs else 0,
+        "sentences_bad": epochs.bad_checksum + epochs.malformed if epochs else 0,
+        "duration_s": (traffic.last_ns - (traffic.first_ns or 0)) / 1e9,
+        "cpu_s": round(time.process_time() - began, 3),
+        "max_rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "notes": run.notes,
+        "streams": stream_totals(lines, envelopes),
+    }

@@ -1,0 +1,230 @@
+"""modicum-uplink: the process with the internet. It sees topics and sealed envelopes, and nothing that opens them.
+
+Wiring only: agent.toml's brokers, the link to core, one lane per connection. When the link ends every connection ends
+with it, so that nothing is written that core cannot take back; it then waits for core again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Protocol
+
+from agent import link
+from agent.errors import ConfigError, ModicumError
+from agent.link import Close, LinkDown, Offer, Refused, State, TakeBack, TakenBack
+from agent.settings import load_settings
+from agent.uplink.lane import Lane, unlinkable
+from agent.uplink.mqtt import Access, Event, access
+from agent.uplink.session import Limits
+
+INBOX_MAX = 1000
+"""Core waits when this much is unread; what connections post is bounded by their windows."""
+WATCH_S = 5.0
+"""How often a lane is looked at when nothing happens."""
+AGAIN_S = 0.5
+UNKNOWN_LANE_HOLD_MS = 10_000
+
+
+class Broker(Protocol):
+    """What of a broker's section in agent.toml concerns the uplink."""
+
+    url: str
+    region: str
+    ca: Path | None
+    cert: Path | None
+    key: Path | None
+    fleet_cert: Path | None
+    fleet_key: Path | None
+    addresses: tuple[str, ...]
+
+
+AccessOf = Callable[[link.Lane], Access]
+
+
+def access_for(broker: Broker, lane: str, allowed_regions: Collection[str]) -> Access:
+    """How `lane` may speak to `broker`. Raises ConfigError where the region, the URL or the credential forbids it.
+
+    A lane without identity uses the fleet's credential and never falls back to the device's.
+    """
+    if broker.region not in allowed_regions:
+        raise ConfigError("the broker's region is not allowed", broker.region or "no region", "see [regions] in agent.toml")
+    cert, key = (broker.fleet_cert, broker.fleet_key) if unlinkable(lane) else (broker.cert, broker.key)
+    to = access(broker.url, ca=broker.ca, cert=cert, key=key, addresses=tuple(broker.addresses))
+    if to.tls and cert is None:
+        wanted = "fleet_cert and fleet_key" if unlinkable(lane) else "cert and key"
+        raise ConfigError("no credential for this lane", lane, f"name {wanted} of its broker in agent.toml")
+    return to
+
+
+class Uplink:
+    """Everything that lives as long as one link to core."""
+
+    def __init__(self, to_core: link.Link, access_of: AccessOf, limits: Limits | None = None) -> None:
+        self._link, self._access_of, self._limits = to_core, access_of, limits or Limits()
+        self._inbox: queue.SimpleQueue[tuple[str, Event] | link.Message | None] = queue.SimpleQueue()
+        self._lanes: dict[str, Lane] = {}
+        self._lane_of: dict[int, str] = {}
+
+    def stop(self) -> None:
+        """Makes `run` end. May be called from a signal handler."""
+        self._inbox.put(None)
+
+    def run(self) -> None:
+        """Serves until `stop` or the link's end, and leaves no connection behind."""
+        reader = threading.Thread(target=self._read, name="link", daemon=True)
+        reader.start()
+        try:
+            while self._serve():
+                pass
+        except LinkDown:
+            pass  # the caller connects again
+        finally:
+            self._end()
+            reader.join(WATCH_S)
+
+    def _read(self) -> None:
+        try:
+            while (message := self._link.receive()) is not None:
+                self._inbox.put(message)
+                while self._inbox.qsize() > INBOX_MAX:
+                    time.sleep(0.01)
+        except LinkDown:
+            pass
+        self._inbox.put(None)
+
+    def _serve(self) -> bool:
+        """One event, then the time. False when it was the end."""
+        try:
+            event = self._inbox.get(timeout=self._wait_s())
+            if event is None:
+                return False
+            self._take(event)
+        except queue.Empty:
+            pass
+        now_s = time.monotonic()
+        for lane in self._lanes.values():
+            lane.tick(now_s)
+        return True
+
+    def _wait_s(self) -> float:
+        dues = [due for lane in self._lanes.values() if (due := lane.next_due_s()) is not None]
+        return min(WATCH_S, max(0.0, min(dues) - time.monotonic())) if dues else WATCH_S
+
+    def _take(self, event: tuple[str, Event] | link.Message) -> None:
+        match event:
+            case (name, happened):
+                if name in self._lanes:
+                    self._lanes[name].feed(time.monotonic(), happened)
+            case Offer():
+                self._offer(event)
+            case TakeBack():
+                self._take_back(event)
+            case link.Lane():
+                self._open(event)
+            case Close():
+                self._close(event.lane)
+            case _:
+                raise LinkDown("core sent what only the uplink says", type(event).__name__, "both processes must be of one release")
+
+    def _offer(self, offer: Offer) -> None:
+        lane = self._lanes.get(offer.lane)
+        if lane is None:
+            self._link.send(Refused(n=offer.n, why="no such lane", again=True, hold_ms=UNKNOWN_LANE_HOLD_MS))
+            return
+        try:
+            lane.offer(time.monotonic(), offer)
+        except ValueError as error:
+            raise LinkDown("core broke the link's promise", str(error), "report this") from error
+
+    def _take_back(self, event: TakeBack) -> None:
+        now_s = time.monotonic()
+        maybe_sent = [n for lane in self._lanes.values() for n in lane.take_back(now_s, event.ns)]
+        self._link.send(TakenBack(ns=event.ns, maybe_sent=tuple(maybe_sent)))
+
+    def _open(self, opening: link.Lane) -> None:
+        present = self._lanes.get(opening.lane)
+        if present is not None and present.opening == opening:
+            return
+        self._close(opening.lane)
+        try:
+            if unlinkable(opening.lane) and (opening.client_id or opening.topics):
+                raise ConfigError("a lane without identity with a name or a subscription", opening.lane, "report this")
+            to = self._access_of(opening)
+        except ModicumError as error:
+            self._link.send(State(lane=opening.lane, online=False, why=str(error), protocol=0))
+            return
+        name = opening.lane
+        self._lanes[name] = Lane(opening, to, self._link.send, lambda event: self._inbox.put((name, event)), self._limits)
+
+    def _close(self, name: str) -> None:
+        lane = self._lanes.pop(name, None)
+        if lane is not None:
+            lane.stop(time.monotonic())
+
+    def _end(self) -> None:
+        for name in list(self._lanes):
+            with contextlib.suppress(LinkDown):  # core is gone: it offers again what it got no word of
+                self._close(name)
+        self._link.close()
+
+
+def accesses(config: Path) -> AccessOf:
+    """The brokers of agent.toml, by lane. Raises ConfigError."""
+    settings = load_settings(config)
+
+    def access_of(opening: link.Lane) -> Access:
+        broker = settings.brokers.get(opening.broker)
+        if broker is None:
+            raise ConfigError("no such broker", opening.broker, "add it to [brokers] in agent.toml")
+        return access_for(broker, opening.lane, settings.regions.allowed)
+
+    return access_of
+
+
+def serve(path: Path, access_of: AccessOf, limits: Limits | None = None) -> None:
+    """Serves one core after another at the link socket `path`, until SIGTERM or SIGINT."""
+    stopped = threading.Event()
+    current: list[Uplink] = []
+
+    def on_signal(_signal: int, _frame: object) -> None:
+        stopped.set()
+        for uplink in current:
+            uplink.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    while not stopped.is_set():
+        try:
+            uplink = Uplink(link.connect(path), access_of, limits)
+        except LinkDown:
+            stopped.wait(AGAIN_S)
+            continue
+        current[:] = [uplink]
+        if not stopped.is_set():
+            uplink.run()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The entry point. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="modicum-uplink", description="Carries sealed envelopes between modicum-core and the brokers.")
+    parser.add_argument("--config", type=Path, required=True, help="agent.toml")
+    parser.add_argument("--link", type=Path, required=True, help="the socket that modicum-core listens on")
+    options = parser.parse_args(arguments)
+    try:
+        serve(options.link, accesses(options.config))
+    except ModicumError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

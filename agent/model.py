@@ -1,0 +1,136 @@
+"""The central types. Frozen and slotted; they carry decisions and data, no behaviour.
+
+A Reading is raw and lives in RAM only: its repr is redacted and it is never written, logged, counted by value or
+handed to another process. A Sample is what the rule allowed to remain; only `agent.collect.minimise` makes one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Position(NamedTuple):
+    """Degrees, WGS-84. The value of `Vehicle.CurrentLocation`; becomes two signals only when it is written out."""
+
+    lat_deg: float
+    lon_deg: float
+
+    def __repr__(self) -> str:
+        return "Position(redacted)"
+
+
+Value = bool | int | float | str | tuple[str, ...] | Position
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A decoded raw value of one signal at one moment."""
+
+    signal: str
+    value: Value = field(repr=False)
+    t_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transform:
+    """One step of minimisation as the catalogue wrote it: `name` of TRANSFORMS and its argument."""
+
+    name: str
+    argument: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A live permission: this signal may leave in this form, for this purpose, to this recipient, because of this."""
+
+    id: str
+    service: str
+    stream: str
+    purpose: str
+    category: str
+    basis: str
+    basis_ref: str
+    signal: str
+    every_s: float
+    window_s: float
+    time_floor_s: float
+    while_: str
+    triggers: tuple[str, ...]
+    transforms: tuple[Transform, ...]
+    fresh_s: float | None
+    identity: str
+    recipient: str
+    priority: int
+    keep_s: float
+    policy: str
+    profile: str
+    because: str
+
+    @property
+    def name(self) -> str:
+        """`service.stream`, the stream's full name."""
+        return f"{self.service}.{self.stream}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A candidate that is not live, and the one reason. `lasting`: what was buffered of it must be forgotten too."""
+
+    service: str
+    stream: str
+    signal: str
+    reason: str
+    lasting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A minimised value of `rule` at `t_ns` (after the stream's time floor). Made only by `collect.minimise`."""
+
+    rule: Rule
+    value: Value = field(repr=False)
+    t_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something a person should know or do. `code` is stable, `severity` info | warning | error."""
+
+    code: str
+    severity: str
+    text: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Samples of one stream and one basis that become one record. Stream attributes stand in `samples[0].rule`."""
+
+    samples: tuple[Sample, ...]
+    plan_id: bytes
+    boot: bytes
+    trusted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """How a signal is wanted of its bus: not more often than `throttle_ns`, silence known after `timeout_ns`."""
+
+    throttle_ns: int
+    timeout_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The decision, as data. `id` is a hash of everything that it was made from.
+
+    `wanted` are the inputs of the live rules (their signals, and what triggers, `while` and trimming need).
+    `valid_until_ms` is when the decision changes by itself, or None.
+    """
+
+    id: bytes
+    rules: tuple[Rule, ...]
+    refused: tuple[Refusal, ...]
+    wanted: dict[str, Demand]
+    valid_until_ms: int | None

@@ -1,0 +1,262 @@
+"""THE decision: which signal may leave, in which form, for whom, and why every other candidate may not.
+
+`compile_plan` is pure, total and deterministic; it is enumerated exhaustively by a test. Each candidate (a signal of
+a stream) becomes a Rule or a Refusal with exactly one reason, the first that applies in the order of CHECKS.
+Whatever cannot be decided is refused. The emergency call is not decided here: no rule ever comes from its service.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from agent.catalogue.types import ServiceFile, Stream, StreamSignal, duration_s
+from agent.consent.state import Grant
+from agent.model import Demand, Plan, Refusal, Rule, Transform
+from agent.plan.inputs import PlanInputs
+from agent.plan.needs import EACH, demand_of, helpful, merged, required, trims
+from agent.policy.versions import stands_since
+from agent.vss import IGNITION, SPEED
+
+POSITION_KEEP_MAX_S = 7 * 86400
+"""House limit: a position lives at most this long on the device, whatever a catalogue says."""
+REASONS = ("no_package", "switched_off", "policy", "no_consent", "expired", "profile", "not_on_vehicle", "no_recipient", "region")
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One signal of one stream, before the decision."""
+
+    service: ServiceFile
+    stream: Stream
+    signal: StreamSignal
+
+    @property
+    def name(self) -> str:
+        """`service.stream`"""
+        return f"{self.service.service.id}.{self.stream.id}"
+
+
+Verdict = tuple[str, bool] | None
+"""A reason with whether it is lasting, or None: nothing against it."""
+
+
+def compile_plan(inputs: PlanInputs) -> Plan:
+    """The plan that follows from `inputs`."""
+    rules: list[Rule] = []
+    refused: list[Refusal] = []
+    wanted: dict[str, Demand] = {IGNITION: EACH} if IGNITION in inputs.mapped else {}
+    for candidate in candidates(inputs):
+        verdict = next((found for check in CHECKS if (found := check(candidate, inputs))), None)
+        if verdict is None:
+            rules.append(rule_of(candidate, inputs))
+            _want(wanted, candidate, inputs)
+        else:
+            head, reason = candidate.service.service, verdict[0]
+            refused.append(
+                Refusal(service=head.id, stream=candidate.stream.id, signal=candidate.signal.id, reason=reason, lasting=verdict[1])
+            )
+    body = msgspec.json.encode([rules, refused, sorted(wanted.items())], order="deterministic")
+    plan_id = hashlib.sha256(b"modicum/plan/1" + body).digest()[:8]
+    return Plan(id=plan_id, rules=tuple(rules), refused=tuple(refused), wanted=wanted, valid_until_ms=_valid_until(inputs))
+
+
+def candidates(inputs: PlanInputs) -> Iterator[Candidate]:
+    """Every signal of every stream, in the order of service, stream and signal; never the emergency call's."""
+    for _, service in sorted(inputs.catalogue.services.items()):
+        for stream in service.streams:
+            if stream.basis != "vital":
+                for signal in stream.signals:
+                    yield Candidate(service, stream, signal)
+
+
+def entitled(candidate: Candidate, inputs: PlanInputs) -> Verdict:
+    """The owner's package contains the service, or every package does."""
+    head = candidate.service.service
+    package = inputs.catalogue.packages.get(inputs.package) if inputs.package is not None else None
+    if head.in_every_package or (package is not None and head.id in package.services):
+        return None
+    return "no_package", True
+
+
+def switched_on(candidate: Candidate, inputs: PlanInputs) -> Verdict:
+    """The driver has not switched the service off."""
+    return ("switched_off", True) if candidate.service.service.id in inputs.services_off else None
+
+
+def basis_stands(candidate: Candidate, inputs: PlanInputs) -> Verdict:
+    """Contract stands with the policy; consent needs this driver's own live grant; legal duty a valid order."""
+    basis = candidate.stream.basis
+    if basis == "legal":
+        return None if candidate.name in inputs.orders else ("no_consent", True)
+    return _grant_stands(candidate, inputs) if basis == "consent" else None
+
+
+def _grant_stands(candidate: Candidate, inputs: PlanInputs) -> Verdict:
+    item = candidate.stream.consent
+    declared = inputs.catalogue.items.get(item) if item is not None else None
+    if item is None or declared is None:
+        return "no_consent", True
+    grant = inputs.grants.get((inputs.trip.profile, item))
+    if grant is None or grant.state != "YES":
+        elsewhere = any(other.state == "YES" and name != inputs.trip.profile for (name, it), other in inputs.grants.items() if it == item)
+        return ("profile", False) if elsewhere else ("no_consent", True)
+    sensitive = declared.sensitive or _sensitive(candidate, inputs)
+    if inputs.trip.kind == "guest" or (sensitive and inputs.trip.kind == "minor" and not inputs.trip.guardian):
+        return "profile", False
+    if not stands_since(
+        inputs.catalogue.policies,
+        grant.policy,
+        inputs.acknowledged or "",
+        candidate.stream.purpose,
+        _category(candidate, inputs),
+        candidate.stream.recipient,
+    ):
+        return "policy", True
+    return _in_time(grant, inputs)
+
+
+def _in_time(grant: Grant, inputs: PlanInputs) -> Verdict:
+    """The grant's end, dated or the trip's, has not come. Without a believed clock a date cannot be decided."""
+    if grant.trip is not None:
+        return None if grant.trip == inputs.trip.id else ("expired", True)
+    if grant.until_ms is None:
+        return "expired", True
+    if not inputs.trusted:
+        return "expired", False
+    return None if inputs.now_ms < grant.until_ms else ("expired", True)
+
+
+def in_policy(candidate: Candidate, inputs: PlanInputs) -> Verdict:
+    """Purpose, category and recipient stand in the acknowledged policy; legal duty needs none."""
+    if candidate.stream.basis == "legal":
+        return None
+    if not inputs.catalogue.policies:
+        return None if inputs.acknowledged is not None else ("policy", True)
+    policy = inputs.catalogue.policies.get(inputs.acknowledged or "")
+    if policy is None:
+        return "policy", True
+    named = (
+        candidate.stream.purpose in policy.purposes
+        and _category(candidate, inputs) in policy.categories
+        and candidate.stream.recipient in policy.recipients
+    )
+    return None if named else ("policy", True)
+
+
+def reachable(candidate: Candidate, inputs: PlanInputs) -> Verdict:
+    """The recipient has a key, in a region that is allowed."""
+    region = inputs.recipients.get(candidate.stream.recipient)
+    if region is None:
+        return "no_recipient", False
+    return None if inputs.regions is None or region in inputs.regions else ("region", False)
+
+
+def on_vehicle(candidate: Candidate, inputs: PlanInputs) -> Verdict:
+    """The vehicle gives the signal and everything that its triggers, `while` and trimming have to know."""
+    stream = candidate.stream
+    needs_ignition = stream.while_ != "any" or trims(stream) or _sensitive(candidate, inputs)
+    missing = (
+        not inputs.has(candidate.signal.id)
+        or (needs_ignition and not inputs.trip.ignition_known)
+        or (stream.identity == "vin" and not inputs.vin_known)
+        or any(not inputs.has(signal) and signal != SPEED for signal in required(stream, inputs.catalogue))
+    )
+    return ("not_on_vehicle", False) if missing else None
+
+
+CHECKS: tuple[Callable[[Candidate, PlanInputs], Verdict], ...] = (
+    entitled,
+    switched_on,
+    basis_stands,
+    in_policy,
+    reachable,
+    on_vehicle,
+)
+
+
+def rule_of(candidate: Candidate, inputs: PlanInputs) -> Rule:
+    """The rule of a candidate that nothing speaks against."""
+    stream, service = candidate.stream, candidate.service.service
+    grant = inputs.grants.get((inputs.trip.profile, stream.consent or ""))
+    ref, because = _because(candidate, inputs, grant)
+    rule = Rule(
+        id="",
+        service=service.id,
+        stream=stream.id,
+        purpose=stream.purpose,
+        category=_category(candidate, inputs),
+        basis=stream.basis,
+        basis_ref=ref,
+        signal=candidate.signal.id,
+        every_s=stream.every_s,
+        window_s=stream.window_s,
+        time_floor_s=stream.time_floor_s,
+        while_=stream.while_,
+        triggers=stream.triggers,
+        transforms=tuple(Transform(name=name, argument=value) for step in candidate.signal.transforms for name, value in step.items()),
+        fresh_s=candidate.signal.fresh_s,
+        identity=stream.identity,
+        recipient=stream.recipient,
+        priority=stream.priority,
+        keep_s=_keep_s(candidate, inputs),
+        policy=inputs.acknowledged or "",
+        profile=inputs.trip.profile if stream.basis == "consent" else "",
+        because=because,
+    )
+    digest = hashlib.sha256(msgspec.json.encode(rule, order="deterministic")).hexdigest()[:8]
+    return replace(rule, id=f"{candidate.name}/{rule.signal}#{digest}")
+
+
+def _because(candidate: Candidate, inputs: PlanInputs, grant: Grant | None) -> tuple[str, str]:
+    """The basis reference that records carry, and the sentence that `explain` shows."""
+    policy = inputs.acknowledged or "none shipped"
+    if candidate.stream.basis == "consent" and grant is not None:
+        return grant.ref, f"{grant.profile} granted {grant.item} (ledger entry {grant.entry}) under policy {grant.policy or policy}"
+    if candidate.stream.basis == "legal":
+        return f"order:{candidate.name}", f"a signed order for {candidate.name}"
+    return f"policy:{inputs.acknowledged or ''}", f"the contract, with policy {policy} acknowledged"
+
+
+def _category(candidate: Candidate, inputs: PlanInputs) -> str:
+    declared = inputs.catalogue.signals.get(candidate.signal.id)
+    return declared.category if declared is not None else ""
+
+
+def _sensitive(candidate: Candidate, inputs: PlanInputs) -> bool:
+    """Sensitive is the signal, or the item that the stream rests on."""
+    declared = inputs.catalogue.signals.get(candidate.signal.id)
+    item = inputs.catalogue.items.get(candidate.stream.consent or "")
+    return (declared is None or declared.sensitive) or (item is not None and item.sensitive)
+
+
+def _keep_s(candidate: Candidate, inputs: PlanInputs) -> float:
+    keep_s = duration_s(candidate.stream.keep)
+    purpose = inputs.catalogue.purposes.get(candidate.stream.purpose)
+    if purpose is not None:
+        keep_s = min(keep_s, duration_s(purpose.max_keep))
+    return min(keep_s, POSITION_KEEP_MAX_S) if _category(candidate, inputs) == "position" else keep_s
+
+
+def _want(wanted: dict[str, Demand], candidate: Candidate, inputs: PlanInputs) -> None:
+    """Adds what the bus has to tell for this rule."""
+    stream = candidate.stream
+    asked = {candidate.signal.id: demand_of(stream, candidate.signal.transforms)}
+    for needs in (required(stream, inputs.catalogue), helpful(stream)):
+        for signal, demand in needs.items():
+            asked[signal] = merged(asked.get(signal), demand)
+    for signal, demand in asked.items():
+        if inputs.has(signal):
+            wanted[signal] = merged(wanted.get(signal), demand)
+
+
+def _valid_until(inputs: PlanInputs) -> int | None:
+    """The next end of a grant of this trip's driver."""
+    ends = [
+        grant.until_ms
+        for (profile, _), grant in inputs.grants.items()
+        if profile == inputs.trip.profile and grant.state == "YES" and grant.until_ms is not None and grant.until_ms > inputs.now_ms
+    ]
+    return min(ends, default=None)

@@ -1,0 +1,60 @@
+"""What a stream needs besides its own signals, and how often the bus has to tell: triggers, `while`, trimming."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agent.catalogue.types import Catalogue, Stream
+from agent.clock import NS
+from agent.expression import parse
+from agent.model import Demand
+from agent.vss import GEAR, ODOMETER, SPEED
+
+TIMEOUT_NS = 5 * NS
+STATE_THROTTLE_NS = NS // 5
+"""Speed for `while`, trimming and "lately" need not come more often than this."""
+EACH = Demand(throttle_ns=0, timeout_ns=TIMEOUT_NS)
+STATE = Demand(throttle_ns=STATE_THROTTLE_NS, timeout_ns=TIMEOUT_NS)
+AGGREGATES = frozenset({"mean_s", "min_s", "max_s", "count_s"})
+
+
+def trims(stream: Stream) -> bool:
+    """Whether any signal of the stream has a trimmed trip."""
+    return any("trim_trip_m" in step for signal in stream.signals for step in signal.transforms)
+
+
+def required(stream: Stream, catalogue: Catalogue) -> dict[str, Demand]:
+    """Inputs without which the stream cannot be decided. Ignition is asked for apart (it may be known otherwise)."""
+    needs: dict[str, Demand] = {}
+    for trigger in stream.triggers:
+        kind, _, name = trigger.partition(":")
+        if kind == "distance":
+            needs[ODOMETER] = EACH
+        elif kind == "event" and name in catalogue.events:
+            event = catalogue.events[name]
+            for signal in parse(event.when).signals:
+                needs[signal] = EACH
+            for signal in parse(event.recent.when).signals if event.recent else ():
+                needs.setdefault(signal, STATE)
+    return needs
+
+
+def helpful(stream: Stream) -> dict[str, Demand]:
+    """Inputs that are used where the vehicle has them: speed (else from GNSS) and gear."""
+    if stream.while_ == "driving" or trims(stream):
+        return {SPEED: STATE, GEAR: EACH}
+    return {}
+
+
+def demand_of(stream: Stream, steps: Iterable[dict[str, object]]) -> Demand:
+    """How the signal of a rule is wanted: throttled to a tenth of the period, unless an aggregate sees every change."""
+    each = any(AGGREGATES & step.keys() for step in steps)
+    throttle_ns = 0 if each else int(min(stream.every_s / 10, 1.0) * NS)
+    return Demand(throttle_ns=throttle_ns, timeout_ns=int(max(3 * stream.every_s, TIMEOUT_NS / NS) * NS))
+
+
+def merged(one: Demand | None, other: Demand) -> Demand:
+    """The demand that serves both."""
+    if one is None:
+        return other
+    return Demand(throttle_ns=min(one.throttle_ns, other.throttle_ns), timeout_ns=min(one.timeout_ns, other.timeout_ns))

@@ -1,0 +1,299 @@
+"""agent.toml: one device's buses, ports, brokers, recipients and folders, as types.
+
+Owns the form of the file and its own consistency. Promises that loaded settings are whole: every path is absolute
+(relative ones count from the file's folder), every name that points inside the file exists, an unknown key is an error.
+Never repeats a value in a message: the VIN stands here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from agent.errors import ConfigError
+from agent.toml import At, Report, decode, read_table
+
+Vin = Annotated[str, Meta(pattern=r"^[A-HJ-NPR-Z0-9]{17}$", description="17 characters of the VIN alphabet (ISO 3779: no I, O, Q)")]
+Region = Annotated[str, Meta(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$", description="a region such as CN or CN-31 (ISO 3166)")]
+Prefix = Annotated[
+    str,
+    Meta(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+){0,3}$", max_length=64, description="a topic of at most 4 levels, no wildcard"),
+]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+$", max_length=64, description="a name of letters, digits, - _ .")]
+Port = Annotated[str, Meta(min_length=1, description="a serial device such as /dev/modicum-nmea, or a pyserial URL")]
+Baud = Annotated[int, Meta(ge=300, le=4_000_000, description="bits per second")]
+Suite = Literal["hpke-x25519-sha256-chacha20"]
+PORT_TLS = 8883
+PORT_PLAIN = 1883
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base: frozen, and a key that is not declared is an error."""
+
+
+class VehicleSection(_Strict, frozen=True):
+    """[vehicle]: which vehicle this is. Required."""
+
+    platform: Annotated[Name, Meta(description="folder under config/vehicles. Required")]
+    vin: Annotated[Vin | None, Meta(description="checked against its mapped signal; absent: streams with identity vin are refused")] = None
+
+
+class State(_Strict, frozen=True):
+    """[state]: where the device keeps its own files."""
+
+    dir: Annotated[Path, Meta(description="databases and keys. Default /var/lib/modicum")] = msgspec.field(
+        default_factory=lambda: Path("/var/lib/modicum")
+    )
+    quota_mib: Annotated[int, Meta(ge=1, le=4096, description="most that waiting records may take, MiB. Default 64")] = 64
+
+
+class Bus(_Strict, frozen=True):
+    """[[bus]]: one CAN bus, read by python-can, never written to."""
+
+    name: Annotated[Name, Meta(description="as under [buses] of vehicle.toml. Required")]
+    interface: Annotated[str, Meta(description="a python-can interface. Default socketcan")] = "socketcan"
+    channel: Annotated[str | int, Meta(description="as that interface calls it, such as can0. Default empty")] = ""
+    options: Annotated[dict[str, Any], Meta(description="further arguments of that interface. Default none")] = {}
+
+
+class Gnss(_Strict, frozen=True):
+    """[gnss]: the receiver. Absent: no position."""
+
+    port: Annotated[Port, Meta(description="serial device or pyserial URL of the NMEA output. Required")]
+    baud: Annotated[Baud, Meta(description="bits per second. Default 9600")] = 9600
+
+
+class Modem(_Strict, frozen=True):
+    """[modem]: the AT port of the emergency call. Absent: no call can be placed."""
+
+    port: Annotated[Port, Meta(description="serial device or pyserial URL that answers AT. Required")]
+    baud: Annotated[Baud, Meta(description="bits per second. Default 115200")] = 115_200
+
+
+class Broker(_Strict, frozen=True):
+    """[brokers.X]: an MQTT broker and how this device shows who it is."""
+
+    url: Annotated[str, Meta(description="mqtts://HOST[:8883]; mqtt://HOST[:1883] only on this machine itself. Required")]
+    region: Annotated[Region, Meta(description="where it stands: the operator's attestation. Required")]
+    ca: Annotated[Path | None, Meta(description="the one authority that is believed, PEM. Required with mqtts")] = None
+    cert: Annotated[Path | None, Meta(description="this device's certificate, PEM, for lanes with an identity. Default none")] = None
+    key: Annotated[Path | None, Meta(description="its private key, PEM. Default none")] = None
+    fleet_cert: Annotated[Path | None, Meta(description="the fleet's certificate, PEM, for lanes without identity. Default none")] = None
+    fleet_key: Annotated[Path | None, Meta(description="its private key, PEM. Default none")] = None
+    addresses: Annotated[tuple[str, ...], Meta(description="networks (CIDR) that the host must resolve into. Default any")] = ()
+
+    @property
+    def host(self) -> str:
+        """The host of the URL."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The TCP port of the URL, or the scheme's usual one."""
+        return urlsplit(self.url).port or (PORT_TLS if self.tls else PORT_PLAIN)
+
+    @property
+    def tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return urlsplit(self.url).scheme == "mqtts"
+
+
+class Recipient(_Strict, frozen=True):
+    """[recipients.X]: who can open what a stream sends to X."""
+
+    broker: Annotated[str, Meta(description="of [brokers]. Required")]
+    key: Annotated[Path, Meta(description="public key, X25519: 32 raw bytes, or PEM. Required")]
+    region: Annotated[Region, Meta(description="where it is opened. Required")]
+    suite: Annotated[Suite, Meta(description="how envelopes are sealed. Default is the one there is")] = "hpke-x25519-sha256-chacha20"
+
+
+class Regions(_Strict, frozen=True):
+    """[regions]: where data may go. Required."""
+
+    allowed: Annotated[tuple[Region, ...], Meta(description="regions of brokers and recipients that may be used. Required")]
+
+
+class Topics(_Strict, frozen=True):
+    """[topics]"""
+
+    prefix: Annotated[Prefix, Meta(description="first levels of every topic. Default modicum")] = "modicum"
+
+
+class Clock(_Strict, frozen=True):
+    """[clock]: who may set what the agent believes of the time, best first."""
+
+    sources: Annotated[tuple[Literal["ntp", "gnss"], ...], Meta(description="any of ntp, gnss. Default both, ntp first")] = ("ntp", "gnss")
+
+
+class Keys(_Strict, frozen=True):
+    """[keys]: where the credential comes from that opens the key block."""
+
+    provider: Annotated[Literal["file", "systemd"], Meta(description="a file, or a credential of systemd's. Default file")] = "file"
+    path: Annotated[str, Meta(description="file, or credential's name. Default DIR/credential, or modicum-credential")] = ""
+
+
+class Control(_Strict, frozen=True):
+    """[control]: where the command line talks to the agent."""
+
+    socket: Annotated[Path, Meta(description="Default /run/modicum/control.sock")] = msgspec.field(
+        default_factory=lambda: Path("/run/modicum/control.sock")
+    )
+
+
+class Link(_Strict, frozen=True):
+    """[link]: where core and uplink talk to each other."""
+
+    socket: Annotated[Path, Meta(description="Default /run/modicum/link.sock")] = msgspec.field(
+        default_factory=lambda: Path("/run/modicum/link.sock")
+    )
+
+
+class CatalogueSection(_Strict, frozen=True):
+    """[catalogue]"""
+
+    dir: Annotated[Path | None, Meta(description="a catalogue folder. Default: the shipped one")] = None
+
+
+class Policies(_Strict, frozen=True):
+    """[policies]"""
+
+    dir: Annotated[Path | None, Meta(description="a folder of policy versions. Default: the catalogue's own")] = None
+
+
+class Entitlement(_Strict, frozen=True):
+    """[entitlement]: what the owner has bought. Written here until signed entitlements exist; they will replace it."""
+
+    package: Annotated[str, Meta(description="of packages.toml, or none. Default none")] = "none"
+
+
+class Settings(_Strict, frozen=True):
+    """agent.toml"""
+
+    vehicle: VehicleSection
+    regions: Regions
+    bus: tuple[Bus, ...] = ()
+    brokers: dict[str, Broker] = {}
+    recipients: dict[str, Recipient] = {}
+    gnss: Gnss | None = None
+    modem: Modem | None = None
+    state: State = msgspec.field(default_factory=State)
+    topics: Topics = msgspec.field(default_factory=Topics)
+    clock: Clock = msgspec.field(default_factory=Clock)
+    keys: Keys = msgspec.field(default_factory=Keys)
+    control: Control = msgspec.field(default_factory=Control)
+    link: Link = msgspec.field(default_factory=Link)
+    catalogue: CatalogueSection = msgspec.field(default_factory=CatalogueSection)
+    policies: Policies = msgspec.field(default_factory=Policies)
+    entitlement: Entitlement = msgspec.field(default_factory=Entitlement)
+
+    @property
+    def credential_path(self) -> Path:
+        """The file that holds the credential. Raises ConfigError when systemd was to hand it in and did not."""
+        if self.keys.provider == "file":
+            return self.state.dir / (self.keys.path or "credential")
+        folder = os.environ.get("CREDENTIALS_DIRECTORY")
+        if not folder:
+            raise ConfigError("systemd has handed in no credential", "keys.provider", "start it by its unit, or write provider = 'file'")
+        return Path(folder) / (self.keys.path or "modicum-credential")
+
+
+def load_settings(path: Path) -> Settings:
+    """The settings of `path`. Raises ConfigError (file and key) for the first thing wrong."""
+    report = Report()
+    settings = read_settings(path, report)
+    report.raise_first()
+    if settings is None:
+        raise ConfigError("no settings", path.name, "correct the file")
+    return settings
+
+
+def read_settings(path: Path, report: Report) -> Settings | None:
+    """As `load_settings`, with everything that is wrong in the report instead; None when the form is."""
+    raw = read_table(path, path.name, report)
+    settings = None if raw is None else decode(raw, Settings, At(path.name), report)
+    if settings is None:
+        return None
+    _buses(settings, At(path.name).key("bus"), report)
+    for name, broker in settings.brokers.items():
+        _broker(broker, At(path.name).key("brokers").key(name), report)
+    for name, recipient in settings.recipients.items():
+        if recipient.broker not in settings.brokers:
+            at = At(path.name).key("recipients").key(name).key("broker")
+            report.error("unknown-broker", f"no broker {recipient.broker!r}", at, "describe it in [brokers], or correct the name")
+    base = path.absolute().parent
+    return _with_file_key(_resolved(settings, base), base)
+
+
+def _buses(settings: Settings, at: At, report: Report) -> None:
+    names = [bus.name for bus in settings.bus]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            report.error("bus-twice", f"two buses {name!r}", at.item(index).key("name"), "name each bus once")
+
+
+def _broker(broker: Broker, at: At, report: Report) -> None:
+    complaint = _url(broker.url)
+    if complaint is not None:
+        report.error("broker-url", complaint, at.key("url"), "write mqtts://HOST:8883")
+    elif broker.tls and broker.ca is None:
+        report.error("broker-ca", "mqtts without an authority", at.key("ca"), "name the PEM file of the one authority to believe")
+    for cert, key in (("cert", "key"), ("fleet_cert", "fleet_key")):
+        if (getattr(broker, cert) is None) != (getattr(broker, key) is None):
+            report.error("broker-pair", f"{cert} and {key} belong together", at.key(key), "name both or neither")
+    for index, network in enumerate(broker.addresses):
+        try:
+            ipaddress.ip_network(network)
+        except ValueError:
+            report.error("address", "not a network", at.key("addresses").item(index), "write for example 203.0.113.0/24")
+
+
+def _url(url: str) -> str | None:
+    """Why this URL cannot be used, or None."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "not a URL"
+    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or port == 0:
+        return "not the URL of an MQTT broker"
+    if parts.username or parts.password or parts.path.strip("/") or parts.query or parts.fragment:
+        return "more than a host and a port in the URL"
+    return "mqtt without encryption leaves this machine" if parts.scheme == "mqtt" and not _is_here(parts.hostname) else None
+
+
+def _is_here(host: str) -> bool:
+    """Whether `host` is this machine by its very name: nothing is resolved."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _resolved(struct: S, base: Path) -> S:
+    """The same with every relative path counted from `base`, at any depth."""
+    changed = {name: new for name in struct.__struct_fields__ if (new := _absolute(value := getattr(struct, name), base)) is not value}
+    return msgspec.structs.replace(struct, **changed)
+
+
+def _absolute(value: object, base: Path) -> object:
+    if isinstance(value, Path):
+        return base / value
+    if isinstance(value, msgspec.Struct):
+        return _resolved(value, base)
+    if isinstance(value, dict) and any(isinstance(item, msgspec.Struct) for item in value.values()):
+        return {key: _absolute(item, base) for key, item in value.items()}
+    return value
+
+
+def _with_file_key(settings: Settings, base: Path) -> Settings:
+    """`[keys] path` is a path only where it names a file; for systemd it is a name."""
+    if settings.keys.provider != "file" or not settings.keys.path:
+        return settings
+    return msgspec.structs.replace(settings, keys=msgspec.structs.replace(settings.keys, path=str(base / settings.keys.path)))

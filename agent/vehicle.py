@@ -1,0 +1,233 @@
+"""A vehicle's files: which CAN signal is which VSS signal.
+
+Owns the form of vehicle.toml and the join with its DBC files. Promises a Vehicle whenever the TOML itself can be
+read: a DBC that cantools refuses costs its own signals and becomes a finding; every other file goes on.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import tomllib
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import cantools
+import cantools.database
+import msgspec
+from cantools.database.can import Database, Message, Signal
+from msgspec import Meta
+
+from agent.errors import ConfigError, UsageError
+from agent.model import Finding, Value
+from hw.ports import EXTENDED_ID
+
+
+class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base: frozen, and a key that is not declared is an error."""
+
+
+class Head(_Strict):
+    """[vehicle]"""
+
+    title: str
+    propulsion: tuple[str, ...] = ()
+
+
+class EcallMode(_Strict):
+    """[ecall]"""
+
+    mode: Literal["regulated", "third_party", "absent"] = "absent"
+
+
+class BusFile(_Strict):
+    """[buses.X]; `strict = false` lets cantools accept overlapping signals."""
+
+    dbc: tuple[str, ...]
+    bitrate: int = 500_000
+    strict: bool = True
+
+
+class SignalFile(_Strict, rename={"from_": "from"}):
+    """One line of [signals]. `unit` absent: already the catalogue's unit. `values` maps raw integers."""
+
+    bus: str
+    from_: Annotated[str, Meta(pattern=r"^[^.]+\.[^.]+$", description="MESSAGE.SIGNAL of the DBC")]
+    unit: str | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+    values: dict[str, Any] | None = None
+    invalid: tuple[Any, ...] | None = None
+
+
+class CrashFrame(_Strict):
+    """[[crash.frame]]; read by the emergency call."""
+
+    bus: str
+    id: int
+    when: str
+    counter: dict[str, Any] | None = None
+    crc: dict[str, Any] | None = None
+    inhibit: tuple[str, ...] = ()
+
+
+class CrashSign(_Strict):
+    """[[crash.sign]]"""
+
+    bus: str
+    when: str
+
+
+class Crash(_Strict, rename={"frames": "frame", "signs": "sign"}):
+    """[crash]"""
+
+    frames: tuple[CrashFrame, ...] = ()
+    signs: tuple[CrashSign, ...] = ()
+
+
+class Kuksa(_Strict):
+    """[kuksa]"""
+
+    mapping: tuple[str, ...] = ()
+
+
+class VehicleFile(_Strict):
+    """vehicle.toml"""
+
+    vehicle: Head
+    buses: dict[str, BusFile]
+    signals: dict[str, SignalFile] = {}
+    ecall: EcallMode = EcallMode()
+    crash: Crash = Crash()
+    kuksa: Kuksa = Kuksa()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where one VSS signal comes from, resolved against the DBC."""
+
+    signal: str
+    bus: str
+    can_id: int
+    message: Message
+    dbc: Signal
+    unit: str | None
+    scale: float
+    offset: float
+    values: dict[int, Value] | None
+    invalid: frozenset[int]
+
+
+@dataclass(slots=True)
+class Vehicle:
+    """A loaded vehicle. `known_ids` per bus are all identifiers of its DBC files, wanted or not."""
+
+    file: VehicleFile
+    folder: pathlib.Path
+    sources: dict[str, Source] = field(default_factory=dict)
+    known_ids: dict[str, frozenset[int]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def load_vehicle(folder: pathlib.Path) -> Vehicle:
+    """The vehicle of `folder`. Raises UsageError / ConfigError only when vehicle.toml itself is no good."""
+    path = folder / "vehicle.toml" if folder.is_dir() else folder
+    try:
+        file = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), VehicleFile)
+    except OSError as error:
+        raise UsageError("no vehicle file", str(path), "name a folder with a vehicle.toml") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"not a vehicle file: {error}", str(path), "see docs/adding.md") from error
+    vehicle = Vehicle(file, path.parent)
+    databases = {name: _load_bus(vehicle, name, bus) for name, bus in file.buses.items()}
+    for name, entry in file.signals.items():
+        _resolve(vehicle, databases, name, entry)
+    return vehicle
+
+
+def _load_bus(vehicle: Vehicle, name: str, bus: BusFile) -> Database:
+    database = Database(strict=bus.strict)
+    ids: set[int] = set()
+    for file in bus.dbc:
+        path = vehicle.folder / file
+        try:
+            loaded = cantools.database.load_file(path, strict=bus.strict)
+            if not isinstance(loaded, Database):
+                raise ValueError("no CAN database")
+            for message in loaded.messages:
+                ids.add(frame_id(message))
+            database.messages.extend(loaded.messages)
+        except Exception as error:  # noqa: BLE001  cantools raises many unrelated kinds for a bad file
+            vehicle.findings.append(_unreadable(path, error))
+    database.refresh()
+    vehicle.known_ids[name] = frozenset(ids)
+    return database
+
+
+def _unreadable(path: pathlib.Path, error: Exception) -> Finding:
+    line = _line_of(path, str(error))
+    where = f"{path}:{line}" if line else f"{path}"
+    reason = " ".join(str(error).split())[:200]
+    return Finding(
+        code="dbc-unreadable",
+        severity="error",
+        text=f"{where}: {reason}",
+        hint="correct the file, or set strict = false where only signals overlap; its signals are not collected until then",
+    )
+
+
+def _line_of(path: pathlib.Path, reason: str) -> int | None:
+    """The line that an error of cantools speaks of: it gives either the line, or a name that stands on it."""
+    said = re.search(r"line (\d+)", reason)
+    if said:
+        return int(said[1])
+    named = re.search(r"in message (\w+)", reason)
+    pattern = rf"BO_ \d+ {named[1]}\s*:" if named else None
+    unused = re.search(r"VAL_ \d+ \w+", reason)
+    pattern = re.escape(unused[0]) if unused else pattern
+    if pattern is None or not path.is_file():
+        return None
+    lines = path.read_text(encoding="cp1252", errors="replace").splitlines()
+    return next((number for number, line in enumerate(lines, 1) if re.search(pattern, line)), None)
+
+
+def frame_id(message: Message) -> int:
+    """The message's identifier as a Frame carries it."""
+    return int(message.frame_id) | (EXTENDED_ID if message.is_extended_frame else 0)
+
+
+def _resolve(vehicle: Vehicle, databases: dict[str, Database], name: str, entry: SignalFile) -> None:
+    """Adds the source of one VSS signal, or the finding that says why there is none."""
+    message_name, signal_name = entry.from_.split(".")
+    database = databases.get(entry.bus)
+    message = next((m for m in database.messages if m.name == message_name), None) if database else None
+    dbc = next((s for s in message.signals if s.name == signal_name), None) if message else None
+    if message is None or dbc is None:
+        missing = "no such bus" if database is None else "no such message" if message is None else "no such signal"
+        text = f"vehicle.toml: signals.{name}: {missing} for {entry.bus}:{entry.from_}"
+        vehicle.findings.append(Finding(code="signal-unmapped", severity="error", text=text, hint="correct bus and from"))
+        return
+    values = {int(key, 0): _value(value) for key, value in entry.values.items()} if entry.values else None
+    source = Source(
+        name, entry.bus, frame_id(message), message, dbc, entry.unit, entry.scale, entry.offset, values, _invalid(dbc, entry.invalid)
+    )
+    vehicle.sources[name] = source
+
+
+def _value(value: Any) -> Value:  # noqa: ANN401  whatever TOML can say
+    return tuple(str(item) for item in value) if isinstance(value, list) else value
+
+
+def _invalid(dbc: Signal, wanted: tuple[Any, ...] | None) -> frozenset[int]:
+    """Raw values that mean "no value": as written, else all ones of an unsigned signal of 8 bits or more."""
+    ones = (1 << dbc.length) - 1
+    if wanted is not None:
+        return frozenset(ones if item == "all-ones" else int(item) for item in wanted)
+    if dbc.is_signed or dbc.is_float or dbc.length < 8:
+        return frozenset()
+    named = dbc.choices is not None and ones in dbc.choices
+    low, high = dbc.minimum, dbc.maximum
+    ranged = low is not None and high is not None and not low == high == 0
+    physical = dbc.conversion.raw_to_scaled(ones, decode_choices=False)
+    inside = ranged and isinstance(physical, int | float) and float(low or 0) <= physical <= float(high or 0)
+    return frozenset() if named or inside else frozenset({ones})

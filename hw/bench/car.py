@@ -1,0 +1,188 @@
+"""The simulated car on the bus: the truth as frames, in virtual time or on a real python-can bus.
+
+Owns when each message of bench.dbc is sent (its cycle time, a seeded phase) and how it is encoded (cantools, alive
+counters, CRC). Promises that frame k of a message is the same whatever window it is asked for in, and that a frame's
+content is the truth at the frame's own time. The process keeps its pace without drift and skips what it is too late for.
+
+    python -m hw.bench.car --interface udp_multicast --channel GROUP --port N --scenario drive --seed 1 --start-ns T
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import json
+import pathlib
+import random
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import can
+import cantools
+from cantools.database.can import Database, Message
+
+from hw.bench.crc import sae_j1850
+from hw.bench.messages import ALWAYS_AWAKE, CONTENT, CONTENT_IN_TURN
+from hw.bench.pace import NS, Pace
+from hw.bench.program import add_drive_arguments, complain, say, stop_time_ns
+from hw.bench.scenario import ScenarioError
+from hw.bench.truth import CarState, Drive
+from hw.ports import EXTENDED_ID, Frame
+
+DBC = pathlib.Path(__file__).resolve().parents[2] / "config" / "vehicles" / "bench" / "bench.dbc"
+BUS = "pt"
+SLOT_NS = 5_000_000
+"""Phases are multiples of this, so that a sender wakes 200 times a second and not once per frame."""
+LATE_NS_MAX = NS
+"""A frame later than this is skipped: after a suspended laptop nobody wants a minute of frames at once."""
+CLASSIC_BYTES_MAX = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Sender:
+    """One message of the DBC, ready to be sent again and again."""
+
+    message: Message
+    can_id: int
+    cycle_ns: int
+    phase_ns: int
+    counter: str | None
+    counter_modulo: int
+    has_crc: bool
+
+    def payload(self, state: CarState, k: int) -> bytes:
+        """The bytes of the message's frame number `k` for a state of the car."""
+        name = self.message.name
+        values = CONTENT[name](state) if name in CONTENT else CONTENT_IN_TURN[name](state, k)
+        if self.counter:
+            values[self.counter] = k % self.counter_modulo
+        if self.has_crc:
+            values["CRC"] = 0
+        data = self.message.encode(values)
+        return bytes([sae_j1850(data[1:])]) + data[1:] if self.has_crc else data
+
+
+class Car:
+    """All frames of a drive whose moment zero is `start_ns` on the axis."""
+
+    def __init__(self, drive: Drive, start_ns: int, bus: str = BUS, dbc: pathlib.Path = DBC) -> None:
+        self.drive, self.start_ns, self.bus = drive, start_ns, bus
+        self.database = load_database(dbc)
+        self._senders = [_sender(message, drive.seed) for message in self.database.messages]
+        self._last = drive.state(0)
+
+    def frames(self, start_ns: int, stop_ns: int) -> Iterator[Frame]:
+        """The frames with start_ns <= t_ns < stop_ns in the order of time; none before the drive begins."""
+        queue: list[tuple[int, int, int]] = []
+        for index, sender in enumerate(self._senders):
+            k = max(0, -((self.start_ns + sender.phase_ns - start_ns) // sender.cycle_ns))
+            heapq.heappush(queue, (self.start_ns + sender.phase_ns + k * sender.cycle_ns, index, k))
+        while queue[0][0] < stop_ns:
+            t_ns, index, k = queue[0]
+            sender = self._senders[index]
+            heapq.heapreplace(queue, (t_ns + sender.cycle_ns, index, k + 1))
+            state = self._state(t_ns)
+            if state.ignition != "OFF" or sender.message.name in ALWAYS_AWAKE:
+                yield Frame(self.bus, sender.can_id, sender.payload(state, k), t_ns)
+
+    def _state(self, t_ns: int) -> CarState:
+        t_s = (t_ns - self.start_ns) / NS
+        if self._last.t_s != t_s:
+            self._last = self.drive.state(t_s)
+        return self._last
+
+
+def load_database(dbc: pathlib.Path = DBC) -> Database:
+    """The bench's DBC. Raises ValueError when it holds a message that the car cannot fill, or one without a cycle time."""
+    database = cantools.database.load_file(dbc)
+    if not isinstance(database, Database):
+        raise ValueError(f"{dbc}: no CAN database")
+    for message in database.messages:
+        if message.name not in CONTENT.keys() | CONTENT_IN_TURN.keys() or not message.cycle_time:
+            raise ValueError(f"{dbc}: {message.name} has no content or no cycle time")
+    return database
+
+
+def _sender(message: Message, seed: int) -> _Sender:
+    names = {signal.name: signal for signal in message.signals}
+    counter = next((name for name in ("ALIVE", "CNT") if name in names), None)
+    cycle_ns = int(message.cycle_time or 0) * 1_000_000
+    rng = random.Random(f"{seed} {message.name}")  # noqa: S311  a phase, no secret
+    return _Sender(
+        message=message,
+        can_id=message.frame_id | (EXTENDED_ID if message.is_extended_frame else 0),
+        cycle_ns=cycle_ns,
+        phase_ns=rng.randrange(cycle_ns // SLOT_NS) * SLOT_NS,
+        counter=counter,
+        counter_modulo=1 << names[counter].length if counter else 1,
+        has_crc="CRC" in names,
+    )
+
+
+def to_message(frame: Frame) -> can.Message:
+    """The frame as python-can sends it; more than eight bytes are CAN FD."""
+    return can.Message(
+        arbitration_id=frame.can_id & ~EXTENDED_ID,
+        is_extended_id=bool(frame.can_id & EXTENDED_ID),
+        is_fd=len(frame.data) > CLASSIC_BYTES_MAX,
+        data=frame.data,
+    )
+
+
+def send_paced(car: Car, bus: can.BusABC, pace: Pace, stop_ns: int) -> dict[str, Any]:
+    """Sends in real time until `stop_ns` or until the pace is stopped; returns the counts."""
+    counts = {"frames": 0, "refused": 0, "skipped": 0}
+    for frame in car.frames(max(car.start_ns, pace.now_ns()), stop_ns):
+        if pace.now_ns() - frame.t_ns > LATE_NS_MAX:
+            counts["skipped"] += 1
+            continue
+        if not pace.wait_until(frame.t_ns):
+            break
+        try:
+            bus.send(to_message(frame))
+            counts["frames"] += 1
+        except can.CanError:
+            # A bus that is down or cannot carry FD: a real car goes on sending as well.
+            counts["refused"] += 1
+    return counts | {"cpu_s": round(time.process_time(), 3)}
+
+
+def open_bus(interface: str, channel: str, port: int | None) -> can.BusABC:
+    """The bus to send on. Datagrams of `udp_multicast` never leave this computer (hop limit 0)."""
+    options: dict[str, Any] = {"hop_limit": 0} if interface == "udp_multicast" else {}
+    if port is not None:
+        options["port"] = port
+    return can.Bus(interface=interface, channel=channel, fd=True, **options)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Sends a drive on a bus; exit 2 for a scenario that is no good, 5 for a bus that does not open."""
+    parser = argparse.ArgumentParser(prog="hw.bench.car", description="The simulated car of the bench.")
+    parser.add_argument("--interface", default="udp_multicast", help="any interface of python-can")
+    parser.add_argument("--channel", required=True)
+    parser.add_argument("--port", type=int)
+    add_drive_arguments(parser)
+    options = parser.parse_args(arguments)
+    pace = Pace()
+    pace.stop_on_signals()
+    start_ns = options.start_ns if options.start_ns is not None else pace.now_ns()
+    try:
+        car = Car(Drive.load(options.scenario, options.seed), start_ns)
+        bus = open_bus(options.interface, options.channel, options.port)
+    except ScenarioError as error:
+        complain(f"{error}")
+        return 2
+    except (can.CanError, OSError) as error:
+        complain(f"the bus does not open ({options.interface}:{options.channel}): {error}")
+        return 5
+    say("ready")
+    with bus:
+        say(json.dumps(send_paced(car, bus, pace, stop_time_ns(start_ns, options.seconds))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

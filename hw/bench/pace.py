@@ -1,0 +1,44 @@
+"""Real time for the bench's devices: waits that do not add up an error.
+
+Owns the way from the time axis of a drive (nanoseconds since the epoch) to this computer's monotonic clock. Waits
+always aim at an absolute moment; a clock that is set in between changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from types import FrameType
+
+NS = 1_000_000_000
+
+
+class Pace:
+    """The axis, tied once to the monotonic clock. `stop` ends every wait at once."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self._offset_ns = time.time_ns() - time.monotonic_ns()
+
+    def now_ns(self) -> int:
+        """This moment on the axis."""
+        return time.monotonic_ns() + self._offset_ns
+
+    def wait_until(self, t_ns: int) -> bool:
+        """Waits for `t_ns` of the axis; False when it was told to stop."""
+        ahead_ns = t_ns - self.now_ns()
+        if ahead_ns > 0:
+            self.stop.wait(ahead_ns / NS)
+        return not self.stop.is_set()
+
+    def stop_on_signals(self) -> None:
+        """SIGTERM and SIGINT set `stop`. For the main thread of a device that is a program of its own."""
+
+        def told(_number: int, _frame: FrameType | None) -> None:
+            self.stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(ValueError):
+                signal.signal(number, told)

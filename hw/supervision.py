@@ -1,0 +1,68 @@
+"""Keeps a device open: one thread, one session after the other, with a growing pause between failures.
+
+A session opens the device, reads until told to stop, and raises DeviceLost when the device is gone. Anything else that
+comes out of a session is a fault of ours: the thread ends, `alive` says so, and the watchdog does the rest.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from hw.errors import DeviceLost
+
+PAUSE_S_FIRST = 0.1
+PAUSE_S_MAX = 3.0
+"""A device that is back is open again within this."""
+TICK_S = 0.2
+"""How long a session or a pause may go on without looking up."""
+JOIN_S_MAX = 5.0
+
+
+class Supervision:
+    """Runs `session(self)` in a thread of its own until `close`; `tick` is called about every TICK_S between sessions."""
+
+    def __init__(self, name: str, session: Callable[[Supervision], None], tick: Callable[[], None]) -> None:
+        self.losses = 0
+        """How often the device was lost or did not open."""
+        self.problem = ""
+        """Why the device is not read at the moment; empty while it is."""
+        self._session, self._tick = session, tick
+        self._pause_s = PAUSE_S_FIRST
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the session and its thread; returns when it has ended, at the latest after JOIN_S_MAX."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(JOIN_S_MAX)
+
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def stopping(self) -> bool:
+        return self._stop.is_set()
+
+    def well(self) -> None:
+        """The session says that the device has answered: the next pause is short again."""
+        self.problem = ""
+        self._pause_s = PAUSE_S_FIRST
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._session(self)
+            except DeviceLost as lost:
+                self.losses += 1
+                self.problem = str(lost)
+                self._pause()
+
+    def _pause(self) -> None:
+        left_s, self._pause_s = self._pause_s, min(2 * self._pause_s, PAUSE_S_MAX)
+        while left_s > 0 and not self._stop.wait(min(left_s, TICK_S)):
+            left_s -= TICK_S
+            self._tick()

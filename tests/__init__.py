@@ -1,0 +1,1 @@
+"""The tests. Their layout mirrors `agent/` and `hw/`; what the repository asks of itself stands at the top level."""

@@ -1,0 +1,93 @@
+"""A TCP proxy on this machine that can cut, stall and come back: the bad link between a car and its broker."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import struct
+import threading
+from types import TracebackType
+from typing import Self
+
+CHUNK = 65_536
+POLL_S = 0.05
+
+
+class Proxy:
+    """Forwards `port` to `target` on 127.0.0.1. `forwarded` counts bytes towards the target."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self.forwarded = 0
+        self.connections = 0
+        self._flows = threading.Event()
+        self._flows.set()
+        self._admits = True
+        self._ended = threading.Event()
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def cut(self, *, admit: bool = True) -> None:
+        """Resets every connection; with `admit` false new ones are reset too, until `restore`."""
+        self._admits = admit
+        for pair in self._pairs:
+            for sock in pair:
+                _reset(sock)
+
+    def stall(self) -> None:
+        """Nothing flows, in either direction, and nobody is told."""
+        self._flows.clear()
+
+    def restore(self) -> None:
+        """Everything flows and is admitted again."""
+        self._admits = True
+        self._flows.set()
+
+    def _accept(self) -> None:
+        while not self._ended.is_set():
+            if not select.select([self._listener], [], [], POLL_S)[0]:
+                continue
+            near, _ = self._listener.accept()
+            self.connections += 1
+            try:
+                far = socket.create_connection(("127.0.0.1", self._target), timeout=5) if self._admits else None
+            except OSError:
+                far = None
+            if far is None:
+                _reset(near)
+                near.close()
+                continue
+            self._pairs.append((near, far))
+            self._threads.append(threading.Thread(target=self._pump, args=(near, far), daemon=True))
+            self._threads[-1].start()
+
+    def _pump(self, near: socket.socket, far: socket.socket) -> None:
+        with near, far, contextlib.suppress(OSError, ValueError):
+            while not self._ended.is_set():
+                if not self._flows.wait(POLL_S):
+                    continue
+                for ready in select.select([near, far], [], [], POLL_S)[0]:
+                    data = ready.recv(CHUNK)
+                    if not data:
+                        return
+                    (far if ready is near else near).sendall(data)
+                    self.forwarded += len(data) if ready is near else 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(5)
+        self._listener.close()
+
+
+def _reset(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.shutdown(socket.SHUT_RDWR)
