@@ -61,7 +61,7 @@ def kernel_synchronised() -> bool:
     """Whether adjtimex(2) says that the system clock is disciplined (state other than TIME_ERROR)."""
     buffer = ctypes.create_string_buffer(512)
     try:
-        return 0 <= ctypes.CDLL(None).adjtimex(buffer) < ADJTIMEX_ERROR
+        return 0 <= int(ctypes.CDLL(None).adjtimex(buffer)) < ADJTIMEX_ERROR
     except (OSError, AttributeError):
         return False
 

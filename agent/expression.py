@@ -13,7 +13,7 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from agent.errors import ConfigError
 from agent.model import Value
@@ -21,7 +21,7 @@ from agent.model import Value
 LENGTH_MAX = 500
 DEPTH_MAX = 16
 TOKEN = re.compile(r'\s*(?:(?P<number>-?\d+(?:\.\d+)?)|(?P<text>"[^"]*")|(?P<op>>=|<=|==|!=|>|<)|(?P<paren>[()])|(?P<name>[A-Za-z_][\w.]*))')
-OPERATORS: dict[str, Callable[[object, object], bool]] = {
+OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
     "<": operator.lt,
@@ -47,7 +47,7 @@ class Comparison:
         if have is None or (isinstance(have, str) != isinstance(self.literal, str)):
             return None
         try:
-            return OPERATORS[self.op](have, self.literal)
+            return bool(OPERATORS[self.op](have, self.literal))
         except TypeError:
             return None
 

@@ -129,7 +129,7 @@ class Topics(_Strict, frozen=True):
 class Clock(_Strict, frozen=True):
     """[clock]: who may set what the agent believes of the time, best first."""
 
-    sources: Annotated[tuple[Literal["ntp", "gnss"], ...], Meta(description="any of ntp, gnss. Default both, ntp first")] = ("ntp", "gnss")
+    sources: Annotated[tuple[Literal["ntp", "gnss", "system"], ...], Meta(description="any of ntp, gnss; system: the host's clock is vouched for. Default ntp, gnss")] = ("ntp", "gnss")
 
 
 class Keys(_Strict, frozen=True):

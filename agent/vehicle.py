@@ -27,20 +27,20 @@ class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Base: frozen, and a key that is not declared is an error."""
 
 
-class Head(_Strict):
+class Head(_Strict, frozen=True, kw_only=True):
     """[vehicle]"""
 
     title: str
     propulsion: tuple[str, ...] = ()
 
 
-class EcallMode(_Strict):
+class EcallMode(_Strict, frozen=True, kw_only=True):
     """[ecall]"""
 
     mode: Literal["regulated", "third_party", "absent"] = "absent"
 
 
-class BusFile(_Strict):
+class BusFile(_Strict, frozen=True, kw_only=True):
     """[buses.X]; `strict = false` lets cantools accept overlapping signals."""
 
     dbc: tuple[str, ...]
@@ -48,7 +48,7 @@ class BusFile(_Strict):
     strict: bool = True
 
 
-class SignalFile(_Strict, rename={"from_": "from"}):
+class SignalFile(_Strict, frozen=True, kw_only=True, rename={"from_": "from"}):
     """One line of [signals]. `unit` absent: already the catalogue's unit. `values` maps raw integers."""
 
     bus: str
@@ -60,7 +60,7 @@ class SignalFile(_Strict, rename={"from_": "from"}):
     invalid: tuple[Any, ...] | None = None
 
 
-class CrashFrame(_Strict):
+class CrashFrame(_Strict, frozen=True, kw_only=True):
     """[[crash.frame]]; read by the emergency call."""
 
     bus: str
@@ -71,27 +71,27 @@ class CrashFrame(_Strict):
     inhibit: tuple[str, ...] = ()
 
 
-class CrashSign(_Strict):
+class CrashSign(_Strict, frozen=True, kw_only=True):
     """[[crash.sign]]"""
 
     bus: str
     when: str
 
 
-class Crash(_Strict, rename={"frames": "frame", "signs": "sign"}):
+class Crash(_Strict, frozen=True, kw_only=True, rename={"frames": "frame", "signs": "sign"}):
     """[crash]"""
 
     frames: tuple[CrashFrame, ...] = ()
     signs: tuple[CrashSign, ...] = ()
 
 
-class Kuksa(_Strict):
+class Kuksa(_Strict, frozen=True, kw_only=True):
     """[kuksa]"""
 
     mapping: tuple[str, ...] = ()
 
 
-class VehicleFile(_Strict):
+class VehicleFile(_Strict, frozen=True, kw_only=True):
     """vehicle.toml"""
 
     vehicle: Head

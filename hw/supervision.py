@@ -25,7 +25,7 @@ class Supervision:
     def __init__(self, name: str, session: Callable[[Supervision], None], tick: Callable[[], None]) -> None:
         self.losses = 0
         """How often the device was lost or did not open."""
-        self.problem = ""
+        self.problem = "not opened yet"
         """Why the device is not read at the moment; empty while it is."""
         self._session, self._tick = session, tick
         self._pause_s = PAUSE_S_FIRST

@@ -94,5 +94,9 @@ def project_files(root: Path = ROOT) -> list[Path]:
         paths = [root / name for name in listed.stdout.split("\0") if name]
     else:
         made = {".git", ".venv", ".evidence", "__pycache__", "build", "dist"}
-        paths = [path for path in root.rglob("*") if not any(p in made or p.endswith(("_cache", ".egg-info")) for p in path.relative_to(root).parts)]
+        paths = [
+            path
+            for path in root.rglob("*")
+            if not any(p in made or p.endswith(("_cache", ".egg-info")) for p in path.relative_to(root).parts)
+        ]
     return sorted(path for path in paths if path.is_file())

@@ -21,7 +21,7 @@ from sqlite_utils import Database
 from agent.body import NS_PER_MS, BodyTooLarge, pack
 from agent.buffer.quota import QUOTA_BYTES, drop, held_bytes, size_bytes
 from agent.errors import IntegrityError
-from agent.model import Finding, Sample
+from agent.model import Draft, Finding
 from agent.seal.keyring import DataKey, KeyBlockFull, Keyring
 from agent.seal.record import Header, seal, unseal
 from agent.storage.sqlite import checkpoint, rows, transaction
@@ -37,16 +37,6 @@ LOST = {
     "unreadable": ("records did not open", "if it comes again, replace the storage medium"),
 }
 Lane = tuple[frozenset[str] | None, bool | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """Samples that become one record: all of one stream and basis. `boot` is left out where the stream has no identity."""
-
-    samples: tuple[Sample, ...]
-    plan_id: bytes
-    boot: bytes
-    trusted: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,16 +62,19 @@ def policies_folder(folder: Path) -> Path:
     return beside if shipped else inside
 
 
-def load_catalogue(folder: Path) -> Catalogue:
-    """The catalogue of `folder`. Raises UsageError when there is none, ConfigError (file and key) for the first error."""
+def load_catalogue(folder: Path, policies: Path | None = None) -> Catalogue:
+    """The catalogue of `folder`, with its own policy versions or those of `policies`.
+
+    Raises UsageError when there is none, ConfigError (file and key) for the first error.
+    """
     report = Report()
-    reading = read_catalogue(folder, report)
+    reading = read_catalogue(folder, report, policies)
     check_catalogue(reading.catalogue, report, reading.broken)
     report.raise_first()
     return reading.catalogue
 
 
-def read_catalogue(folder: Path, report: Report) -> Reading:
+def read_catalogue(folder: Path, report: Report, policies: Path | None = None) -> Reading:
     """Reads every file of `folder`; errors of form go to the report. Raises UsageError when it is no catalogue at all."""
     if not any((folder / name).is_file() for name in TABLES):
         raise UsageError(
@@ -79,16 +82,16 @@ def read_catalogue(folder: Path, report: Report) -> Reading:
         )
     tables = {name: _table(folder, name, report) for name in TABLES}
     services = _services(folder, report)
-    policies = _policies(policies_folder(folder), report)
+    versions = _policies(policies or policies_folder(folder), report)
     for stray in sorted(path.name for path in folder.glob("*.toml") if path.name not in TABLES):
         report.warning("not-read", "not a file of a catalogue; it is not read", stray, f"known: {', '.join(TABLES)}, services/, policies/")
-    everything = {**tables, **services, **policies}
+    everything = {**tables, **services, **versions}
     named = {key: (getattr(tables[name], key) if tables[name] is not None else {}) for name, (_, key) in TABLES.items()}
     catalogue = Catalogue(
         **named,
         services={Path(name).stem: file for name, file in services.items() if file is not None},
         policies={
-            policy.version: policy for policy in sorted(_present(policies), key=lambda policy: (str(policy.effective), policy.version))
+            policy.version: policy for policy in sorted(_present(versions), key=lambda policy: (str(policy.effective), policy.version))
         },
         folder=str(folder),
     )

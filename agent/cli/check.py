@@ -20,6 +20,7 @@ from agent.errors import ConfigError, UsageError
 from agent.settings import Settings, read_settings
 from agent.toml import FileFinding, Report
 from agent.vehicle import Vehicle, load_vehicle
+from agent.vss import GNSS_SIGNALS
 
 PROOF = "agent.plan.prove"
 """Has `prove(catalogue) -> (what was enumerated, broken promises)`; loaded only on demand, it is long work."""
@@ -41,13 +42,15 @@ class Examination:
 @click.option("--prove", is_flag=True, help="also compile the plan for every combination of package, consent, policy and fitment")
 @click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
 @click.pass_context
-def check(context: click.Context, vehicle: str | None, catalogue: str | None, config: str | None, prove: bool, as_json: bool) -> None:
+def check(  # noqa: PLR0913, PLR0917  one argument per option
+    context: click.Context, vehicle: str | None, catalogue: str | None, config: str | None, prove: bool, as_json: bool
+) -> None:
     """Check catalogue, policies, vehicle and device files. Use it after every edit; exit 1 when something has to be corrected."""
     done = Examination()
     settings = _settings(Path(config), done) if config else None
     folder = Path(catalogue) if catalogue else (settings.catalogue.dir if settings and settings.catalogue.dir else shipped_catalogue())
-    loaded = _catalogue(folder, done)
-    vehicles = [_vehicle(place, loaded, done) for place in _vehicles(vehicle, catalogue, settings)]
+    loaded = _catalogue(folder, settings.policies.dir if settings else None, done)
+    vehicles = [_vehicle(place, loaded, done) for place in _vehicles(vehicle, catalogue, settings, done)]
     if settings is not None and config is not None:
         check_settings(settings, Path(config).name, loaded, done.report)
         for car in vehicles:
@@ -67,8 +70,8 @@ def _settings(path: Path, done: Examination) -> Settings | None:
     return settings
 
 
-def _catalogue(folder: Path, done: Examination) -> Catalogue:
-    reading = read_catalogue(folder, done.report)
+def _catalogue(folder: Path, policies: Path | None, done: Examination) -> Catalogue:
+    reading = read_catalogue(folder, done.report, policies)
     check_catalogue(reading.catalogue, done.report, reading.broken)
     found = reading.catalogue
     streams = [stream for file in found.services.values() for stream in file.streams]
@@ -77,16 +80,19 @@ def _catalogue(folder: Path, done: Examination) -> Catalogue:
     return found
 
 
-def _vehicles(vehicle: str | None, catalogue: str | None, settings: Settings | None) -> list[Path]:
+def _vehicles(vehicle: str | None, catalogue: str | None, settings: Settings | None, done: Examination) -> list[Path]:
     """The named vehicle; the device's; all shipped ones when nothing was named."""
     if vehicle is not None:
         return [Path(vehicle)]
-    shipped = config_folder() / "vehicles" if settings is not None or catalogue is None else None
-    if shipped is None:
-        return []
     if settings is not None:
-        return [shipped / settings.vehicle.platform]
-    return sorted(path.parent for path in shipped.glob("*/vehicle.toml"))
+        folder = config_folder() / "vehicles" / settings.vehicle.platform
+        if (folder / "vehicle.toml").is_file():
+            return [folder]
+        hint = "name a folder of config/vehicles, or add one (docs/adding.md)"
+        done.report.error("unknown-platform", f"no vehicle {settings.vehicle.platform!r}", "agent.toml: vehicle.platform", hint)
+    if catalogue is not None or settings is not None:
+        return []
+    return sorted(path.parent for path in (config_folder() / "vehicles").glob("*/vehicle.toml"))
 
 
 def _vehicle(folder: Path, catalogue: Catalogue, done: Examination) -> Vehicle | None:
@@ -97,7 +103,7 @@ def _vehicle(folder: Path, catalogue: Catalogue, done: Examination) -> Vehicle |
         done.looked_at.append({"kind": "vehicle", "path": str(folder)})
         return None
     check_vehicle(vehicle, str(folder / "vehicle.toml"), catalogue, done.report)
-    asked = {name for name, signal in catalogue.signals.items() if signal.source == "vehicle"}
+    asked = {name for name, signal in catalogue.signals.items() if signal.source == "vehicle"} - GNSS_SIGNALS
     mapped = len(asked & vehicle.sources.keys())
     done.looked_at.append({"kind": "vehicle", "path": str(folder), "mapped": mapped, "signals": len(asked)})
     return vehicle

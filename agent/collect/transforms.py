@@ -65,7 +65,8 @@ def clamp(value: Value, argument: object, _: Context) -> Value | None:
     if have is None or not isinstance(argument, list | tuple):
         return None
     low, high = argument
-    return min(max(have, low), high)
+    bounded: float | int = min(max(have, low), high)
+    return bounded
 
 
 def sector_deg(value: Value, argument: object, _: Context) -> Value | None:

@@ -188,8 +188,10 @@ class Chain:
             entry = self._open(row, n, prev)
             prev = entry.hash
             yield entry
-        if (n, prev) != (head.n, head.hash):
-            raise self.broken(f"entry {min(n, head.n) + 1}", "is missing or was added" if n != head.n else "is not what was written")
+        if n != head.n:
+            raise self.broken(f"entry {min(n, head.n) + 1}", "is missing or was added")
+        if prev != head.hash:
+            raise self.broken(f"entry {n}")
 
     def holds(self, entry: Entry) -> bool:
         """Whether the table still says of the entry's number what was read: false after a rollback."""

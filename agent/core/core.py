@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from agent.audit import Audit
 from agent.buffer.store import Buffer
@@ -60,6 +61,7 @@ class Parts:
     new_id: Callable[[], str]
     responder: Responder
     sole_driver: str | None = None
+    policies_folder: Path = Path()
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ class Core:
     parts: Parts
     resubscribe: Callable[[tuple[Subscription, ...]], None]
     agent_signals: Callable[[], Mapping[str, Value]] = dict
+    status: Callable[[], Mapping[str, object]] = dict
     plan: Plan = field(init=False)
     pipeline: Pipeline = field(init=False)
     decoder: Decoder = field(init=False)
@@ -130,8 +133,8 @@ class Core:
             trusted=parts.clock.trusted(),
         )
 
-    def decide(self) -> list[int]:
-        """Compiles the plan of this moment, swaps it in, forgets what may not stay. Offers that must be taken back."""
+    def decide(self) -> None:
+        """Compiles the plan of this moment, swaps it in, forgets what may not stay."""
         facts = self.parts.ledger.facts()
         self._zones_of(facts)
         plan = compile_plan(self.inputs())
@@ -141,9 +144,9 @@ class Core:
             units = {name: declared.unit for name, declared in self.parts.catalogue.signals.items()}
             self.decoder = Decoder(self.parts.vehicle, frozenset(plan.wanted), units, counters)
             self.pipeline.swap(plan, self.parts.clock.now_ns())
-            self.resubscribe(subscriptions(plan.wanted, self.parts.vehicle))
+            self.resubscribe(self.wanted())
         self.plan = plan
-        return self._forget(facts)
+        self._forget(facts)
 
     def frame(self, frame: Frame) -> None:
         """A frame that the gate delivered."""
@@ -169,19 +172,24 @@ class Core:
         self.trip.ignite(on, t_ns)
         self._after(before)
 
-    def step(self) -> list[int]:
-        """Time passes: windows close, drafts become durable records, expired ones go. Offers that must be taken back."""
+    def step(self, settle_ns: int = 0) -> None:
+        """Time passes: windows close, drafts become durable records, expired ones go.
+
+        `settle_ns`: how long a frame may take from the bus to here; moments later than that are not over yet.
+        """
         now_ns = self.parts.clock.now_ns()
         before = self._state()
-        self.pipeline.advance(now_ns)
+        self.pipeline.advance(now_ns - settle_ns)
         self._after(before)
         self.keep()
-        expired = self.parts.buffer.expire(now_ns // NS_PER_MS)
-        taken = self.delivery.expired(expired)
+        self.delivery.forgotten(self.parts.buffer.expire(now_ns // NS_PER_MS))
         if self._due(now_ns):
-            taken += self.decide()
+            self.decide()
         self._save_trip()
-        return taken
+
+    def wanted(self) -> tuple[Subscription, ...]:
+        """The subscriptions of the plan in force."""
+        return subscriptions(self.plan.wanted, self.parts.vehicle)
 
     def keep(self) -> None:
         """Makes the complete drafts durable."""
@@ -202,7 +210,7 @@ class Core:
             return
         if self.trip.ignition is False and before[1]:
             self.keep()
-        self.delivery.take_back(self.decide())
+        self.decide()
         self._save_trip()
 
     def _due(self, now_ns: int) -> bool:
@@ -211,7 +219,7 @@ class Core:
         until_ms = self.plan.valid_until_ms
         return changed or (until_ms is not None and now_ns // NS_PER_MS >= until_ms)
 
-    def _forget(self, facts: Facts) -> list[int]:
+    def _forget(self, facts: Facts) -> None:
         now_ms, trusted = self.parts.clock.now_ns() // NS_PER_MS, self.parts.clock.trusted()
         standing = standing_refs(facts, now_ms, trusted, self.trip.id)
         gone = {f"{no.service}.{no.stream}" for no in self.plan.refused if no.reason in STRUCTURAL}
@@ -222,7 +230,7 @@ class Core:
         def dead(stream: str, basis_ref: str) -> bool:
             return stream in gone or (basis_ref.startswith("ledger:") and basis_ref not in standing)
 
-        return self.delivery.forgotten(self.parts.buffer.forget(dead))
+        self.delivery.forgotten(self.parts.buffer.forget(dead))
 
     def _position_streams(self) -> set[str]:
         """Streams that carry a position without being asked for it in person: none of theirs is kept with the ignition off."""

@@ -133,17 +133,9 @@ class Delivery:
         """The connection ended: everything open on it is uncertain, so it is offered again."""
         self.open = {n: outgoing for n, outgoing in self.open.items() if outgoing.lane != lane}
 
-    def forgotten(self, ns: Iterable[int]) -> list[int]:
-        """Rows are gone: which of them had been offered and must be taken back."""
-        offered = [n for n in ns if self.open.pop(n, None) is not None]
-        self.take_back(offered)
-        return offered
-
-    expired = forgotten
-
-    def take_back(self, ns: Iterable[int]) -> None:
-        """Remembers offers that the link still has to take back."""
-        self.taken.extend(n for n in ns if n not in self.taken)
+    def forgotten(self, ns: Iterable[int]) -> None:
+        """Rows are gone: those of them that had been offered must be taken back."""
+        self.taken.extend(n for n in ns if self.open.pop(n, None) is not None)
 
     def take_backs(self) -> list[int]:
         """The offers to take back now; asked once."""

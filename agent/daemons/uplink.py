@@ -15,12 +15,11 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Protocol
 
 from agent import link
 from agent.errors import ConfigError, ModicumError
 from agent.link import Close, LinkDown, Offer, Refused, State, TakeBack, TakenBack
-from agent.settings import load_settings
+from agent.settings import Broker, load_settings
 from agent.uplink.lane import Lane, unlinkable
 from agent.uplink.mqtt import Access, Event, access
 from agent.uplink.session import Limits
@@ -31,19 +30,6 @@ WATCH_S = 5.0
 """How often a lane is looked at when nothing happens."""
 AGAIN_S = 0.5
 UNKNOWN_LANE_HOLD_MS = 10_000
-
-
-class Broker(Protocol):
-    """What of a broker's section in agent.toml concerns the uplink."""
-
-    url: str
-    region: str
-    ca: Path | None
-    cert: Path | None
-    key: Path | None
-    fleet_cert: Path | None
-    fleet_key: Path | None
-    addresses: tuple[str, ...]
 
 
 AccessOf = Callable[[link.Lane], Access]
@@ -57,7 +43,7 @@ def access_for(broker: Broker, lane: str, allowed_regions: Collection[str]) -> A
     if broker.region not in allowed_regions:
         raise ConfigError("the broker's region is not allowed", broker.region or "no region", "see [regions] in agent.toml")
     cert, key = (broker.fleet_cert, broker.fleet_key) if unlinkable(lane) else (broker.cert, broker.key)
-    to = access(broker.url, ca=broker.ca, cert=cert, key=key, addresses=tuple(broker.addresses))
+    to = access(broker.url, ca=broker.ca, cert=cert, key=key, addresses=broker.addresses)
     if to.tls and cert is None:
         wanted = "fleet_cert and fleet_key" if unlinkable(lane) else "cert and key"
         raise ConfigError("no credential for this lane", lane, f"name {wanted} of its broker in agent.toml")

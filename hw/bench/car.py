@@ -16,6 +16,7 @@ import pathlib
 import random
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,8 @@ DBC = pathlib.Path(__file__).resolve().parents[2] / "config" / "vehicles" / "ben
 BUS = "pt"
 SLOT_NS = 5_000_000
 """Phases are multiples of this, so that a sender wakes 200 times a second and not once per frame."""
+BLOCK_NS = 50_000_000
+PREPARE_NS = SLOT_NS
 LATE_NS_MAX = NS
 """A frame later than this is skipped: after a suspended laptop nobody wants a minute of frames at once."""
 CLASSIC_BYTES_MAX = 8
@@ -134,20 +137,27 @@ def to_message(frame: Frame) -> can.Message:
 
 def send_paced(car: Car, bus: can.BusABC, pace: Pace, stop_ns: int) -> dict[str, Any]:
     """Sends in real time until `stop_ns` or until the pace is stopped; returns the counts."""
-    counts = {"frames": 0, "refused": 0, "skipped": 0}
-    for frame in car.frames(max(car.start_ns, pace.now_ns()), stop_ns):
-        if pace.now_ns() - frame.t_ns > LATE_NS_MAX:
-            counts["skipped"] += 1
-            continue
-        if not pace.wait_until(frame.t_ns):
-            break
-        try:
-            bus.send(to_message(frame))
-            counts["frames"] += 1
-        except can.CanError:
-            # A bus that is down or cannot carry FD: a real car goes on sending as well.
-            counts["refused"] += 1
-    return counts | {"cpu_s": round(time.process_time(), 3)}
+    counts: Counter[str] = Counter(frames=0, refused=0, skipped=0)
+    block_ns = max(car.start_ns, pace.now_ns())
+    while block_ns < stop_ns and pace.wait_until(block_ns - PREPARE_NS):
+        end_ns = min(block_ns + BLOCK_NS, stop_ns)
+        # Encoded a block ahead: half the work of waking for each frame and encoding it with cold caches.
+        for t_ns, message in [(frame.t_ns, to_message(frame)) for frame in car.frames(block_ns, end_ns)]:
+            if pace.now_ns() - t_ns > LATE_NS_MAX:
+                counts["skipped"] += 1
+            elif pace.wait_until(t_ns):
+                counts[_send(bus, message)] += 1
+        block_ns = end_ns
+    return {**counts, "cpu_s": round(time.process_time(), 3)}
+
+
+def _send(bus: can.BusABC, message: can.Message) -> str:
+    try:
+        bus.send(message)
+    except can.CanError:
+        # A bus that is down or cannot carry FD: a real car goes on sending as well.
+        return "refused"
+    return "frames"
 
 
 def open_bus(interface: str, channel: str, port: int | None) -> can.BusABC:

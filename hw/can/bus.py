@@ -45,7 +45,7 @@ class BusReader:
     is that axis now. `extra` goes to `open_bus`, which is `can.Bus` unless a test puts another in its place.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what a device is called, whom it tells, what time it is, and two for tests and adapters
         self,
         name: str,
         interface: str,

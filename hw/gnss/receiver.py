@@ -30,7 +30,7 @@ class Receiver:
     block. `open_port` is `serial.Serial` unless a test puts another in its place.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what a device is called, whom it tells, what time it is, and two for tests and adapters
         self,
         port: str,
         *,

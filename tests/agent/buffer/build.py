@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agent.buffer.store import Draft
 from agent.clock import NS, RELEASE_NS
-from agent.model import Rule, Sample, Value
+from agent.model import Draft, Rule, Sample, Value
 
 T_NS = RELEASE_NS
 UNITS = {"Vehicle.Speed": "km/h", "Vehicle.CurrentLocation": "degrees", "Test.Text": "", "Test.Any": "unit"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from agent.audit import Audit
 from agent.clock import RELEASE_NS, SetClock
@@ -37,7 +38,7 @@ class Device:
         self.db.close()
         self.keys.close()
 
-    def __enter__(self) -> Device:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.consent.chain import DEVICE, Entry
 from agent.consent.state import APPLY, NOTHING, Facts, Grant, State, admits, replay, standing_refs, stands
@@ -126,7 +127,9 @@ def test_replaced_and_withdrawn_references_do_not_stand() -> None:
     assert standing_refs(replay(said), 500, trusted=True, live_trip=None) == set()
 
 
-@pytest.mark.parametrize("body", [{"kind": "grant", "item": "a"}, {"kind": "service", "service": "a", "on": "false"}, {"kind": "grant", "state": "MAYBE"}])
+@pytest.mark.parametrize(
+    "body", [{"kind": "grant", "item": "a"}, {"kind": "service", "service": "a", "on": "false"}, {"kind": "grant", "state": "MAYBE"}]
+)
 def test_sealed_nonsense_is_refused(body: dict[str, Any]) -> None:
     """An entry that lacks a field, or has one of another type, names itself."""
     said = [entry(1, ANNA, kind="profile_add", name="anna", **{"class": "adult"}), entry(2, ANNA, **body)]

@@ -15,7 +15,9 @@ from agent.seal.record import Header, seal, unseal
 
 KEY = bytes(range(32))
 HEADER = Header("real_time_traffic.probe", "traffic.position", 7, 1, b"p" * 32)
-HEADERS = st.builds(Header, st.text(max_size=20), st.text(max_size=20), st.integers(0, 2**40), st.integers(1, 2**40), st.binary(max_size=32))
+HEADERS = st.builds(
+    Header, st.text(max_size=20), st.text(max_size=20), st.integers(0, 2**40), st.integers(1, 2**40), st.binary(max_size=32)
+)
 
 
 def unbound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,71 @@
+"""`modicum consent`: what the driver allows. Withdrawing takes fewer words than granting, and no question is asked."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from agent.cli.agent_side import asked, config_option, json_option, printed
+from agent.errors import UsageError
+
+
+@click.group(name="consent")
+def consent_group() -> None:
+    """See, grant and withdraw single items, for whoever drives this trip."""
+
+
+@consent_group.command()
+@config_option
+@json_option
+def show(config: Path, as_json: bool) -> None:  # noqa: FBT001  click hands flags over by name
+    """Every item and what you have said to it."""
+    result = asked(config, "consent.show")
+    rows = [f"driver: {result['profile']}"]
+    for row in result["items"]:
+        until = f" until {row['until']}" if row["until"] else " for this trip" if row["trip"] else ""
+        rows.append(f"  {row['state']:<10} {row['item']:<24} {row['title']}{until if row['state'] == 'YES' else ''}")
+    printed(result, as_json=as_json, text="\n".join(rows))
+
+
+@consent_group.command()
+@click.argument("item")
+@click.option("--until", metavar="DATE", help="the last moment: a date, or a date and time (ISO 8601)")
+@click.option("--trip", is_flag=True, help="for this trip only")
+@config_option
+@json_option
+def grant(item: str, until: str | None, trip: bool, config: Path, as_json: bool) -> None:  # noqa: FBT001  as above
+    """Allow ITEM until a date, or for this trip. There is no "always"."""
+    if (until is None) == (not trip):
+        raise UsageError("a grant needs an end", item, "say --until DATE or --trip")
+    result = asked(config, "consent.grant", item=item, until_ms=_ms(until) if until else None, trip=trip)
+    printed(result, as_json=as_json, text=f"granted: {item} by {result['profile']}, {'this trip' if trip else 'until ' + result['until']}")
+
+
+@consent_group.command()
+@click.argument("item")
+@config_option
+@json_option
+def withdraw(item: str, config: Path, as_json: bool) -> None:  # noqa: FBT001  as above
+    """Take ITEM back: when this returns, nothing more of it leaves and what was waiting is unreadable."""
+    result = asked(config, "consent.withdraw", item=item)
+    printed(result, as_json=as_json, text=f"withdrawn: {item} by {result['profile']}")
+
+
+@consent_group.command()
+@config_option
+@json_option
+def history(config: Path, as_json: bool) -> None:  # noqa: FBT001  as above
+    """Every entry of the ledger, oldest first."""
+    result = asked(config, "consent.history")
+    rows = [" ".join(f"{key}={value}" for key, value in entry.items() if value not in (None, "")) for entry in result]
+    printed(result, as_json=as_json, text="\n".join(rows))
+
+
+def _ms(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"not a date: {text}", "--until", "write 2027-06-01 or 2027-06-01T12:00:00Z") from error
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

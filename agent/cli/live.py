@@ -1,0 +1,24 @@
+"""`modicum live`: what is being collected right now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from agent.cli.agent_side import asked, config_option, json_option, printed
+
+INDICATOR = {"off": "nothing is being collected", "on": "collecting", "position": "collecting, position among it"}
+
+
+@click.command(name="live")
+@config_option
+@json_option
+def live_command(config: Path, as_json: bool) -> None:  # noqa: FBT001  click hands flags over by name
+    """What is being collected right now, the indicator, and when each stream was last sent."""
+    result = asked(config, "live")
+    rows = [f"indicator: {INDICATOR[result['indicator']]}", f"driver: {result['profile']}"]
+    for stream, signals in result["collecting"].items():
+        last = result["last_sent"].get(stream)
+        rows.append(f"  {stream}: {', '.join(signals)}{f' (last sent {last})' if last else ''}")
+    printed(result, as_json=as_json, text="\n".join(rows))

@@ -1,0 +1,80 @@
+"""`modicum plan`: the decision, from files or from the running agent."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agent.catalogue.load import config_folder
+from agent.cli.agent_side import asked, config_option, json_option, printed
+from agent.cli.common import load_checked_catalogue, load_named_vehicle, package_of
+from agent.consent.choice import read_choice
+from agent.core.outcome import plan_document
+from agent.core.virtual import Scene, VirtualRun
+from agent.daemons.replay import REPLAY_VIN
+from agent.errors import UsageError
+
+
+@click.command(name="plan")
+@click.option("--vehicle", "vehicle_dir", type=click.Path(path_type=Path), help="folder of a vehicle; default: the bench car")
+@click.option("--catalogue", type=click.Path(path_type=Path), help="another catalogue folder")
+@click.option("--package", help="the owner's package, or none")
+@click.option("--consent", help="all, none, unaccepted or a file with [grants]")
+@config_option
+@json_option
+def plan_command(  # noqa: PLR0913  the options are the interface
+    vehicle_dir: Path | None,
+    catalogue: Path | None,
+    package: str | None,
+    consent: str | None,
+    config: Path,
+    as_json: bool,  # noqa: FBT001  click hands flags over by name
+) -> None:
+    """The live rules, the refused candidates with their reasons, and the subscriptions.
+
+    With --package and --consent it is computed from files; with neither, the running agent is asked for its plan.
+    """
+    document = planned(vehicle_dir, catalogue, package, consent, config)
+    printed(document, as_json=as_json, text=told(document))
+
+
+def planned(vehicle_dir: Path | None, catalogue: Path | None, package: str | None, consent: str | None, config: Path) -> Any:  # noqa: ANN401  JSON
+    """The plan's document, from files or from the agent."""
+    if package is None and consent is None:
+        if vehicle_dir is not None or catalogue is not None:
+            raise UsageError("a plan from files needs both", "--package, --consent", "say for example --package navigation_plus --consent all")
+        return asked(config, "plan")
+    if package is None or consent is None:
+        raise UsageError("a plan from files needs both", "--package, --consent", "say for example --package navigation_plus --consent all")
+    scene = Scene(
+        catalogue=load_checked_catalogue(catalogue),
+        vehicle=load_named_vehicle(vehicle_dir or config_folder() / "vehicles" / "bench"),
+        package=package_of(package),
+        choice=read_choice(consent),
+        vin=REPLAY_VIN,
+        seed=b"plan",
+        start_ns=time.time_ns(),
+    )
+    core = VirtualRun(scene).core
+    return plan_document(core.plan, core.wanted())
+
+
+def told(document: Any) -> str:  # noqa: ANN401  JSON
+    """The plan in words."""
+    rows = [f"plan {document['id']}: {len(document['rules'])} rules, {len(document['refused'])} withheld"]
+    stream = None
+    for rule in document["rules"]:
+        name = f"{rule['service']}.{rule['stream']}"
+        if name != stream:
+            stream = name
+            rows.append(f"  {name} to {rule['recipient']} ({rule['identity']}), {', '.join(rule['triggers'])}: {rule['because']}")
+        steps = ", ".join(f"{key} {value}" for step in rule["transforms"] for key, value in step.items())
+        rows.append(f"    sent      {rule['signal']}{' as ' + steps if steps else ''}")
+    counts = Counter((no["service"], no["stream"], no["reason"]) for no in document["refused"])
+    rows += [f"    withheld  {service}.{name}: {count} signal{'s' if count > 1 else ''}: {reason}" for (service, name, reason), count in counts.items()]
+    rows += [f"  subscribed {one['bus']} {one['id']:X} mask {one['mask']}" for one in document["subscriptions"]]
+    return "\n".join(rows)

@@ -1,0 +1,87 @@
+"""The control socket's form: one JSON object a line each way, over a Unix stream socket.
+
+Request `{"route": NAME, "args": {...}}`; answer `{"ok": RESULT}` or `{"error": {"what", "where", "hint", "status"}}`.
+At most REQUEST_BYTES_MAX a request. Who asks is known from the kernel (SO_PEERCRED), never from what is said.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.errors import AgentAbsent, ModicumError
+
+REQUEST_BYTES_MAX = 64 * 1024
+ANSWER_S_MAX = 10.0
+_CREDENTIALS = struct.Struct("3i")
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+def peer_of(connection: socket.socket) -> Peer:
+    """The credentials that the kernel vouches for (unix(7), SO_PEERCRED)."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return Peer(*_CREDENTIALS.unpack(raw))
+
+
+def line_of(document: object) -> bytes:
+    """A document as one line."""
+    return json.dumps(document, ensure_ascii=False).encode() + b"\n"
+
+
+def read_line(connection: socket.socket, limit: int = 1 << 24) -> bytes:
+    """One line without its end; empty when the peer closed. ValueError when it is longer than `limit`."""
+    data = b""
+    while not data.endswith(b"\n"):
+        chunk = connection.recv(65536)
+        if not chunk:
+            return b""
+        data += chunk
+        if len(data) > limit:
+            raise ValueError("a line that is too long")
+    return data[:-1]
+
+
+def error_document(error: ModicumError) -> dict[str, object]:
+    """An error as the answer carries it."""
+    return {"error": {"what": error.what, "where": error.where, "hint": error.hint, "status": error.exit_status}}
+
+
+class RemoteError(ModicumError):
+    """The agent's own error, carried over to the command line with its exit status."""
+
+    def __init__(self, what: str, where: str, hint: str, status: int) -> None:
+        super().__init__(what, where, hint)
+        self.exit_status = status
+
+
+def ask(path: Path, route: str, **args: object) -> Any:  # noqa: ANN401  each route has its own result
+    """Asks the agent on its control socket. AgentAbsent when nobody answers; RemoteError with what it answered."""
+    absent = AgentAbsent("the agent does not answer", str(path), "is modicum-core running, and is this its configuration (--config)?")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(ANSWER_S_MAX)
+        try:
+            connection.connect(str(path))
+            connection.sendall(line_of({"route": route, "args": args}))
+            answer = json.loads(read_line(connection) or b"null")
+        except PermissionError as error:
+            raise RemoteError("this user may not talk to the agent", str(path), "use the user or group of the agent", 4) from error
+        except (OSError, ValueError) as error:
+            raise absent from error
+    if not isinstance(answer, dict):
+        raise absent
+    if "error" in answer:
+        said = answer["error"]
+        raise RemoteError(said["what"], said["where"], said["hint"], said["status"])
+    return answer["ok"]

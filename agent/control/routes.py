@@ -1,0 +1,198 @@
+"""The route table: everything that can be asked of a running agent, and who may ask it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from agent.catalogue.types import duration_s
+from agent.core.outcome import plan_document
+from agent.errors import UsageError
+from agent.plan.subscribe import subscriptions
+from agent.policy.versions import notice_hash, ordered, text_of
+
+if TYPE_CHECKING:
+    from agent.core.core import Core
+
+Args = Mapping[str, Any]
+METHOD = "control socket"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`permission`: read | drive | own. `run` gives the answer; `settles`: the answer waits until nothing of what was
+    taken back can leave any more."""
+
+    permission: str
+    run: Callable[[Core, Args], object]
+    settles: bool = False
+
+
+def consent_show(core: Core, _: Args) -> object:
+    """Every item with the state that this trip's driver has given it."""
+    facts, profile = core.parts.ledger.facts(), core.profile
+    rows = []
+    for name, item in core.parts.catalogue.items.items():
+        grant = facts.grants.get((profile, name))
+        rows.append(
+            {
+                "item": name,
+                "title": item.title,
+                "state": grant.state if grant else "NOT_SET",
+                "until": _iso(grant.until_ms) if grant else None,
+                "trip": bool(grant and grant.trip),
+                "sensitive": item.sensitive,
+            }
+        )
+    return {"profile": profile, "items": rows}
+
+
+def consent_grant(core: Core, args: Args) -> object:
+    """Grants an item for this trip's driver."""
+    item, profile = _item(core, args), core.profile
+    declared = core.parts.catalogue.items[item]
+    policy = core.parts.ledger.facts().policy
+    if policy is None:
+        raise UsageError("the policy has not been acknowledged", item, "read it and accept it: modicum policy show, modicum policy accept")
+    grant = core.parts.ledger.grant(
+        profile,
+        item,
+        policy=policy,
+        method=METHOD,
+        max_term_s=duration_s(declared.max_term),
+        until_ms=args.get("until_ms"),
+        trip=_trip(core) if args.get("trip") else None,
+        sensitive=declared.sensitive,
+    )
+    core.decide()
+    return {"item": item, "profile": profile, "until": _iso(grant.until_ms), "trip": bool(grant.trip), "entry": grant.entry}
+
+
+def consent_withdraw(core: Core, args: Args) -> object:
+    """Withdraws an item; when the answer comes, no further byte of it leaves and what was buffered is unreadable."""
+    item, profile = _item(core, args), core.profile
+    refs = core.parts.ledger.withdraw(profile, item)
+    core.decide()
+    return {"item": item, "profile": profile, "ended": refs}
+
+
+def consent_history(core: Core, _: Args) -> object:
+    """All entries of the ledger."""
+    return core.parts.ledger.history()
+
+
+def profile_list(core: Core, _: Args) -> object:
+    """The drivers, and who is driving."""
+    profiles = core.parts.ledger.facts().profiles.values()
+    return {"current": core.profile, "profiles": [{"name": one.name, "kind": one.kind} for one in profiles]}
+
+
+def profile_add(core: Core, args: Args) -> object:
+    """Adds a driver."""
+    core.parts.ledger.add_profile(str(args["name"]), "minor" if args.get("minor") else "adult")
+    return {"name": args["name"]}
+
+
+def profile_use(core: Core, args: Args) -> object:
+    """Confirms who drives this trip."""
+    core.parts.ledger.use_profile(str(args["name"]), _trip(core))
+    core.decide()
+    return {"current": core.profile}
+
+
+def policy_show(core: Core, args: Args) -> object:
+    """A policy version's text, and which version is acknowledged."""
+    policies, accepted = core.parts.catalogue.policies, core.parts.ledger.facts().policy
+    if not policies:
+        return {"version": None, "accepted": accepted, "text": "", "versions": []}
+    version = args.get("version") or ordered(policies)[-1]
+    if version not in policies:
+        raise UsageError(f"no policy {version}", "policy show", f"there are {', '.join(ordered(policies))}")
+    text = text_of(policies[version], core.parts.policies_folder, args.get("language") or "en")
+    return {"version": version, "accepted": accepted, "text": text, "versions": ordered(policies)}
+
+
+def policy_accept(core: Core, args: Args) -> object:
+    """Acknowledges a version; this is the notice, not a consent to any item."""
+    shown = policy_show(core, args)
+    assert isinstance(shown, dict)
+    if shown["version"] is None:
+        raise UsageError("this catalogue has no policy", "policy accept", "nothing needs to be accepted")
+    core.parts.ledger.accept_policy(shown["version"], METHOD, notice=notice_hash(shown["text"]), language=args.get("language") or "en")
+    core.decide()
+    return {"accepted": shown["version"]}
+
+
+def live(core: Core, _: Args) -> object:
+    """What is collected right now, the indicator, and when each stream was last sent."""
+    rules: dict[str, list[str]] = {}
+    for rule in core.plan.rules:
+        if core.trip.allows(rule.while_):
+            rules.setdefault(rule.name, []).append(rule.signal)
+    signals = core.parts.catalogue.signals
+    position = any(signals[name].category == "position" for names in rules.values() for name in names if name in signals)
+    return {
+        "profile": core.profile,
+        "trip": core.trip.id is not None,
+        "ignition": core.trip.ignition,
+        "indicator": "position" if position else "on" if rules else "off",
+        "collecting": rules,
+        "last_sent": {stream: _iso(ms) for stream, ms in core.delivery.last_sent_ms.items()},
+    }
+
+
+def status(core: Core, _: Args) -> object:
+    """Health in numbers: no value, no position."""
+    return core.status()
+
+
+def plan(core: Core, _: Args) -> object:
+    """The plan that is in force."""
+    return plan_document(core.plan, subscriptions(core.plan.wanted, core.parts.vehicle))
+
+
+def audit_show(core: Core, args: Args) -> object:
+    """What left, to whom, why."""
+    return core.parts.audit.show(int(args.get("limit") or 100))
+
+
+def ping(_: Core, __: Args) -> object:
+    """Whether somebody is there."""
+    return {"t": datetime.now(UTC).isoformat()}
+
+
+ROUTES: dict[str, Route] = {
+    "ping": Route("read", ping),
+    "consent.show": Route("read", consent_show),
+    "consent.grant": Route("drive", consent_grant),
+    "consent.withdraw": Route("drive", consent_withdraw, settles=True),
+    "consent.history": Route("read", consent_history),
+    "profile.list": Route("read", profile_list),
+    "profile.add": Route("drive", profile_add),
+    "profile.use": Route("drive", profile_use, settles=True),
+    "policy.show": Route("read", policy_show),
+    "policy.accept": Route("drive", policy_accept),
+    "live": Route("read", live),
+    "status": Route("read", status),
+    "plan": Route("read", plan),
+    "audit.show": Route("own", audit_show),
+}
+
+
+def _item(core: Core, args: Args) -> str:
+    item = str(args.get("item", ""))
+    if item not in core.parts.catalogue.items:
+        raise UsageError(f"no consent item {item}", "consent", f"there are {', '.join(sorted(core.parts.catalogue.items))}")
+    return item
+
+
+def _trip(core: Core) -> str:
+    if core.trip.id is None:
+        raise UsageError("there is no trip", "ignition off or not known", "switch the ignition on first")
+    return core.trip.id
+
+
+def _iso(t_ms: int | None) -> str | None:
+    return datetime.fromtimestamp(t_ms / 1000, UTC).isoformat() if t_ms is not None else None

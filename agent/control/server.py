@@ -1,0 +1,101 @@
+"""The control socket: takes requests, asks the route table whether this peer may, hands them to the loop, answers.
+
+A connection has one thread and one request; it never touches core itself. Limits: CONNECTIONS_MAX at a time, a
+request must be complete within REQUEST_S.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from pathlib import Path
+from typing import Any
+
+from agent.control.protocol import ANSWER_S_MAX, REQUEST_BYTES_MAX, Peer, error_document, line_of, peer_of, read_line
+from agent.errors import DeviceError, ModicumError, NotPermitted, UsageError
+
+CONNECTIONS_MAX = 8
+REQUEST_S = 5.0
+Submit = Callable[[str, dict[str, Any]], "Future[object]"]
+
+
+class ControlServer:
+    """Listens on `path`. `permissions`: route -> `read`, `drive` or `own`; `submit` runs a route in the loop."""
+
+    def __init__(self, path: Path, permissions: Mapping[str, str], submit: Submit) -> None:
+        self.path, self._permissions, self._submit = path, permissions, submit
+        self._slots = threading.BoundedSemaphore(CONNECTIONS_MAX)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        self._socket.bind(str(path))
+        path.chmod(0o660)
+        self._socket.listen(CONNECTIONS_MAX)
+        self._thread = threading.Thread(target=self._accept, name="control", daemon=True)
+
+    def start(self) -> None:
+        """Begins to listen."""
+        self._thread.start()
+
+    def alive(self) -> bool:
+        """Whether the listening thread lives."""
+        return self._thread.is_alive()
+
+    def close(self) -> None:
+        """Stops listening and removes the socket."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self.path.unlink(missing_ok=True)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            if self._slots.acquire(blocking=False):
+                threading.Thread(target=self._serve, args=(connection,), name="control peer", daemon=True).start()
+            else:
+                connection.close()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(REQUEST_S)
+                try:
+                    answer = {"ok": self._answer(connection)}
+                except ModicumError as error:
+                    answer = error_document(error)
+                connection.sendall(line_of(answer))
+        finally:
+            self._slots.release()
+
+    def _answer(self, connection: socket.socket) -> object:
+        peer = peer_of(connection)
+        try:
+            request = json.loads(read_line(connection, REQUEST_BYTES_MAX))
+            route, args = request["route"], request.get("args", {})
+        except (ValueError, KeyError, TypeError, TimeoutError) as error:
+            raise UsageError("not a request", "control socket", "one JSON object a line with route and args") from error
+        if not isinstance(route, str) or route not in self._permissions or not isinstance(args, dict):
+            raise UsageError(f"no route {route!r}", "control socket", "this agent is of another release")
+        if not permitted(peer, self._permissions[route]):
+            raise NotPermitted(f"not permitted: {route}", f"uid {peer.uid}", "use the agent's own user or group, or root")
+        try:
+            return self._submit(route, args).result(ANSWER_S_MAX)
+        except FutureTimeout as error:
+            raise DeviceError("the agent is busy", route, "try again") from error
+
+
+def permitted(peer: Peer, permission: str) -> bool:
+    """`read` and `drive`: the agent's user, its group, or root; `own`: the agent's user or root."""
+    if peer.uid in (0, os.geteuid()):
+        return True
+    return permission in ("read", "drive") and peer.gid == os.getegid()

@@ -1,0 +1,155 @@
+"""From settings to the parts of a core: files opened, keys unlocked, databases checked. The only place that does."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from agent.audit import Audit
+from agent.buffer.store import Buffer
+from agent.catalogue.load import config_folder, load_catalogue, policies_folder, shipped_catalogue
+from agent.catalogue.types import Catalogue
+from agent.clock import SystemClock
+from agent.collect.respond import Responder
+from agent.consent.choice import UNVERSIONED
+from agent.consent.ledger import Ledger
+from agent.core.core import Parts
+from agent.core.recipients import Recipient
+from agent.errors import ConfigError, UsageError
+from agent.model import Finding
+from agent.seal.keyring import Keyring
+from agent.settings import Recipient as RecipientSettings
+from agent.settings import Settings
+from agent.storage.memory import Memory
+from agent.storage.sqlite import open_database, open_or_set_aside
+from agent.vehicle import Vehicle, load_vehicle
+
+CLOCK_KEY = "clock/saved"
+STARTS_KEY = "health/starts"
+RAW_KEY_BYTES = 32
+CREDENTIAL_BYTES_MIN = 16
+
+
+@dataclass(slots=True)
+class Assembled:
+    """A core's parts, the clock as what it is, and what was found wrong on the way."""
+
+    parts: Parts
+    clock: SystemClock
+    starts: int
+    findings: list[Finding] = field(default_factory=list)
+
+
+def assemble(settings: Settings) -> Assembled:
+    """Opens everything. Raises ConfigError / UsageError (a file to correct) or IntegrityError (keys, ledger)."""
+    catalogue = load_catalogue(settings.catalogue.dir or shipped_catalogue())
+    vehicle = load_vehicle(config_folder() / "vehicles" / settings.vehicle.platform)
+    keyring = open_keyring(settings)
+    ledger_db = open_database(settings.state.dir / "ledger.db", keyring.database_key("ledger"), "ledger")
+    memory = Memory(ledger_db)
+    clock = SystemClock(frozenset(settings.clock.sources), int(memory.get(CLOCK_KEY) or 0))
+    buffer_db, finding = open_or_set_aside(settings.state.dir / "buffer.db", keyring.database_key("buffer"), "buffer")
+    ledger = Ledger(ledger_db, keyring, clock)
+    starts = int(memory.get(STARTS_KEY) or 0) + 1
+    memory.set(STARTS_KEY, str(starts).encode())
+    if not catalogue.policies and ledger.facts().policy is None:
+        ledger.accept_policy(UNVERSIONED, "the catalogue has no policy")
+    _entitle(ledger, settings, catalogue)
+    parts = Parts(
+        catalogue=catalogue,
+        vehicle=vehicle,
+        clock=clock,
+        keyring=keyring,
+        ledger=ledger,
+        audit=Audit(ledger_db, keyring, clock),
+        buffer=Buffer(
+            buffer_db,
+            keyring,
+            units={name: declared.unit for name, declared in catalogue.signals.items()},
+            quota_bytes=settings.state.quota_mib << 20,
+        ),
+        memory=memory,
+        recipients={name: _recipient(name, entry, settings) for name, entry in settings.recipients.items()},
+        regions=frozenset(settings.regions.allowed),
+        vin=settings.vehicle.vin,
+        prefix=settings.topics.prefix,
+        new_id=lambda: os.urandom(16).hex(),
+        responder=Responder(memory),
+        policies_folder=policies_folder(settings.catalogue.dir or shipped_catalogue()),
+    )
+    found = [*vehicle.findings, *([finding] if finding else []), *_regions(settings)]
+    return Assembled(parts, clock, starts, found)
+
+
+def open_keyring(settings: Settings) -> Keyring:
+    """The device's keys. UsageError when there are none yet, IntegrityError when the credential opens no slot."""
+    credential = read_credential(settings)
+    if not (settings.state.dir / "keys.block").exists():
+        raise UsageError("this device has no keys yet", str(settings.state.dir), "make them once with: modicum keys init")
+    return Keyring.open(settings.state.dir, credential)
+
+
+def read_credential(settings: Settings) -> bytes:
+    """The secret that opens the key block, from where [keys] says."""
+    path = settings.credential_path
+    try:
+        credential = path.read_bytes()
+    except OSError as error:
+        raise UsageError("no credential", str(path), "make it once with: modicum keys init") from error
+    if len(credential) < CREDENTIAL_BYTES_MIN:
+        raise ConfigError(f"a credential of {len(credential)} bytes", str(path), f"it has at least {CREDENTIAL_BYTES_MIN}")
+    return credential
+
+
+def public_key(data: bytes, where: str) -> bytes:
+    """Raw X25519 public key from 32 raw bytes or PEM."""
+    if len(data) == RAW_KEY_BYTES:
+        return data
+    try:
+        key = load_pem_public_key(data)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ConfigError("not an X25519 public key", where, "32 raw bytes, or PEM") from error
+    if not isinstance(key, X25519PublicKey):
+        raise ConfigError("a public key of another kind", where, "an X25519 key is needed")
+    return key.public_bytes_raw()
+
+
+def _recipient(name: str, entry: RecipientSettings, settings: Settings) -> Recipient:
+    try:
+        data = entry.key.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"recipient {name} has no key file", str(entry.key), "ask the recipient for its public key") from error
+    region = entry.region if settings.brokers[entry.broker].region == entry.region else _stricter(entry, settings)
+    return Recipient(public_key(data, str(entry.key)), region, entry.broker)
+
+
+def _stricter(entry: RecipientSettings, settings: Settings) -> str:
+    """A recipient counts as in its broker's region where that one is not allowed: both have to be."""
+    broker = settings.brokers[entry.broker].region
+    return entry.region if broker in settings.regions.allowed else broker
+
+
+def _regions(settings: Settings) -> list[Finding]:
+    return [
+        Finding(
+            code="region-refused",
+            severity="warning",
+            text=f"recipient {name} or its broker is in a region that is not allowed; nothing is sent to it",
+            hint="correct [recipients], [brokers] or [regions] allowed",
+        )
+        for name, entry in settings.recipients.items()
+        if entry.region not in settings.regions.allowed or settings.brokers[entry.broker].region not in settings.regions.allowed
+    ]
+
+
+def _entitle(ledger: Ledger, settings: Settings, catalogue: Catalogue) -> None:
+    """The package of [entitlement] is written down when it changes."""
+    package = None if settings.entitlement.package == "none" else settings.entitlement.package
+    if package is not None and package not in catalogue.packages:
+        raise ConfigError(f"no package {package}", "entitlement.package", f"use none or one of {', '.join(sorted(catalogue.packages))}")
+    if ledger.facts().package != package:
+        ledger.set_package(package)

@@ -1,0 +1,160 @@
+"""The loop thread of core: the only one that touches it. Everything else puts into its inbox.
+
+Ticks: drain the inbox in order, let time pass, offer what waits. The inbox is bounded; what does not fit is counted by
+whoever brought it. Frames are given SETTLE_S to arrive before a moment counts as past, so that a sample at a
+multiple of its period sees the frame that came just before it.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.clock import SystemClock
+from agent.control.routes import ROUTES
+from agent.core.core import Core
+from agent.core.uplinked import Uplinked
+from agent.errors import ModicumError, UsageError
+from agent.link import Link, Message
+from hw.ports import Fix, Frame, Silence
+
+INBOX_MAX = 20_000
+TICK_S = 0.05
+SETTLE_NS = 200_000_000
+CLOCK_POLL_S = 1.0
+CLOCK_SAVE_S = 60.0
+CONFIRM_S = 2.0
+"""A withdrawal is answered within this: confirmed by the uplink, or by closing the link to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request of the control socket."""
+
+    route: str
+    args: dict[str, Any]
+    answer: Future[object]
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """The uplink connected; None: it went away."""
+
+    link: Link | None
+
+
+Item = Frame | Fix | Silence | Asked | Linked | Message
+
+
+@dataclass(slots=True)
+class Loop:
+    """Runs a core until `stop`. `save_clock` stores the time that was reached."""
+
+    core: Core
+    clock: SystemClock
+    save_clock: Callable[[int], None]
+    uplinked: Uplinked = field(init=False)
+    inbox: queue.Queue[Item] = field(default_factory=lambda: queue.Queue(INBOX_MAX))
+    stopping: bool = False
+    beat_s: float = field(default_factory=time.monotonic)
+    fixes: int = 0
+    _polled_s: float = 0.0
+    _saved_s: float = 0.0
+    _settling: list[tuple[Asked, object, frozenset[int], float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.uplinked = Uplinked(self.core.delivery)
+
+    def submit(self, route: str, args: dict[str, Any]) -> Future[object]:
+        """From any thread: asks a route; the answer comes in the future."""
+        answer: Future[object] = Future()
+        self.inbox.put(Asked(route, args, answer), timeout=1.0)
+        return answer
+
+    def run(self) -> None:
+        """Until `stop` is called; then everything collected so far is made durable."""
+        while not self.stopping:
+            self.turn(TICK_S)
+        self.core.pipeline.flush()
+        self.core.keep()
+        self.save_clock(self.clock.now_ns())
+
+    def turn(self, wait_s: float) -> None:
+        """One tick."""
+        deadline = time.monotonic() + wait_s
+        while (left_s := deadline - time.monotonic()) > 0:
+            try:
+                self.take(self.inbox.get(timeout=left_s))
+            except queue.Empty:
+                break
+        self._pass()
+
+    def take(self, item: Item) -> None:
+        """One item of the inbox."""
+        match item:
+            case Frame():
+                self.core.frame(item)
+            case Fix():
+                self._fix(item)
+            case Silence():
+                self.core.silence(item)
+            case Asked():
+                self._answer(item)
+            case Linked():
+                self.uplinked.attach(item.link)
+            case _:
+                self.uplinked.hear(item, self.clock.now_ns())
+
+    def _fix(self, fix: Fix) -> None:
+        self.fixes += 1
+        if fix.utc_ns is not None and fix.mode >= 2 and fix.time_trusted:
+            self.clock.observe_gnss(fix.utc_ns, fix.satellites or 0)
+        self.core.fix(fix)
+
+    def _pass(self) -> None:
+        now_s = time.monotonic()
+        self.beat_s = now_s
+        if now_s - self._polled_s >= CLOCK_POLL_S:
+            self._polled_s = now_s
+            self.clock.poll()
+        if self.clock.trusted() and now_s - self._saved_s >= CLOCK_SAVE_S:
+            self._saved_s = now_s
+            self.save_clock(self.clock.now_ns())
+        self.core.step(SETTLE_NS)
+        self.uplinked.pump(self.clock.now_ns())
+        self._settle(now_s)
+
+    def _answer(self, asked: Asked) -> None:
+        route = ROUTES[asked.route]
+        try:
+            result = route.run(self.core, asked.args)
+        except ModicumError as error:
+            asked.answer.set_exception(error)
+            return
+        except (KeyError, TypeError, ValueError) as error:
+            asked.answer.set_exception(UsageError(f"arguments that do not fit: {type(error).__name__}", asked.route, "see modicum --help"))
+            return
+        if not route.settles:
+            asked.answer.set_result(result)
+            return
+        self.uplinked.take_back()
+        self._settling.append((asked, result, self.uplinked.unconfirmed(), time.monotonic() + CONFIRM_S))
+        self._settle(time.monotonic())
+
+    def _settle(self, now_s: float) -> None:
+        """Answers the withdrawals whose offers are confirmed; closes the link when the confirmation does not come."""
+        waiting, self._settling = self._settling, []
+        for asked, result, ns, deadline_s in waiting:
+            if not ns & self.uplinked.unconfirmed():
+                asked.answer.set_result(result)
+            elif now_s >= deadline_s:
+                self.uplinked.cut()
+                asked.answer.set_result(result)
+            else:
+                self._settling.append((asked, result, ns, deadline_s))
+
+

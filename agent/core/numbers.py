@@ -1,0 +1,88 @@
+"""What the agent says of itself: counters and findings, never a value or a place. Feeds `Modicum.Health.*` and `status`."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from agent.core.assembly import Assembled
+from agent.core.core import Core
+from agent.core.loop import Loop
+from agent.model import Finding, Value
+from agent.vss import HEALTH
+from hw.can.bus import BusReader
+
+
+@dataclass(slots=True)
+class Numbers:
+    """Reads the counters of everything that runs."""
+
+    readers: Sequence[BusReader]
+    assembled: Assembled
+    core: Core | None = field(default=None)
+    loop: Loop | None = field(default=None)
+
+    def attach(self, core: Core, loop: Loop) -> None:
+        """What there is to count is complete now."""
+        self.core, self.loop = core, loop
+        core.status = self.status
+
+    def findings(self) -> list[Finding]:
+        """What a person should know: from the start, from the buffer, from devices that do not answer."""
+        found = [*self.assembled.findings, *self.assembled.parts.buffer.findings()]
+        for reader in self.readers:
+            if reader.problem:
+                found.append(Finding(code="bus-lost", severity="error", text=f"bus {reader.name}: {reader.problem}", hint="check wiring and interface"))
+        if not self.assembled.clock.trusted():
+            found.append(Finding(code="clock-unsure", severity="warning", text="the time is not known for sure", hint="wait for a fix or for NTP"))
+        return found
+
+    def signals(self) -> dict[str, Value]:
+        """The current `Modicum.Health.*`."""
+        counters = self.core.decoder.counters if self.core else None
+        waiting = sum(row["rows"] for row in self.assembled.parts.buffer.statistics().values())
+        return {
+            f"{HEALTH}FramesRead": sum(reader.counters.read for reader in self.readers),
+            f"{HEALTH}FramesShort": counters.short if counters else 0,
+            f"{HEALTH}ReadingsInvalid": counters.invalid if counters else 0,
+            f"{HEALTH}Samples": self.core.pipeline.samples if self.core else 0,
+            f"{HEALTH}RecordsWaiting": waiting,
+            f"{HEALTH}Findings": len([one for one in self.findings() if one.severity == "error"]),
+            f"{HEALTH}Starts": self.assembled.starts,
+        }
+
+    def status(self) -> dict[str, object]:
+        """Health for the technician."""
+        core, loop = self.core, self.loop
+        assert core is not None
+        assert loop is not None
+        return {
+            "clock": {"source": self.assembled.clock.source, "trusted": self.assembled.clock.trusted()},
+            "buses": [
+                {
+                    "name": reader.name,
+                    "read": reader.counters.read,
+                    "delivered": reader.gate.delivered,
+                    "error_frames": reader.counters.error,
+                    "lost": reader.counters.lost,
+                    "problem": reader.problem,
+                }
+                for reader in self.readers
+            ],
+            "fixes": loop.fixes,
+            "plan": {"id": core.plan.id.hex(), "rules": len(core.plan.rules), "refused": len(core.plan.refused)},
+            "samples": core.pipeline.samples,
+            "buffer": self.assembled.parts.buffer.statistics(),
+            "offered": len(core.delivery.open),
+            "acknowledged": core.delivery.acked,
+            "lanes": {
+                lane: {"online": lane in loop.uplinked.online, "protocol": loop.uplinked.protocols.get(lane, 0), "why": loop.uplinked.why.get(lane, "")}
+                for lane in core.delivery.lanes()
+            },
+            "findings": [{"code": one.code, "severity": one.severity, "text": one.text, "hint": one.hint} for one in self.findings()],
+            "frames_short": core.decoder.counters.short,
+            "readings": core.decoder.counters.readings,
+            "readings_invalid": core.decoder.counters.invalid,
+            "max_rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        }

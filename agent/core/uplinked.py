@@ -1,0 +1,110 @@
+"""Core's end of the link: lanes announced, offers sent, answers taken, take-backs confirmed. No socket is opened here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agent.core.deliver import Delivery
+from agent.link import Ack, Inbound, Lane, Link, LinkDown, Message, Offer, Refused, State, TakeBack, TakenBack
+
+NS_PER_MS = 1_000_000
+AGAIN_NS = 1_000_000_000
+NEVER_AGAIN_NS = 3_600_000_000_000
+"""A message that the broker will not take is looked at again after an hour; it is not dropped before its keep ends."""
+
+
+@dataclass(slots=True)
+class Uplinked:
+    """The state of the link. `online`: lanes that carry offers; `pending`: take-backs not yet confirmed."""
+
+    delivery: Delivery
+    link: Link | None = None
+    online: set[str] = field(default_factory=set)
+    protocols: dict[str, int] = field(default_factory=dict)
+    pending: set[int] = field(default_factory=set)
+    acks: list[int] = field(default_factory=list)
+    refusals: int = 0
+    why: dict[str, str] = field(default_factory=dict)
+
+    def attach(self, link: Link | None) -> None:
+        """A new uplink, or none: whatever was open on the old one is uncertain and will be offered again."""
+        if self.link is not None and self.link is not link:
+            self.link.close()
+        self.link = link
+        for lane in list(self.online):
+            self._offline(lane)
+        for lane in {outgoing.lane for outgoing in self.delivery.open.values()}:
+            self.delivery.lane_lost(lane)
+        self.pending.clear()
+        if link is None:
+            return
+        for lane, (broker, _, unlinkable) in self.delivery.lanes().items():
+            self._send(Lane(lane=lane, broker=broker, client_id="" if unlinkable else self.delivery.client_id(broker)))
+
+    def hear(self, message: Message, now_ns: int) -> None:
+        """A message of the uplink."""
+        match message:
+            case Ack():
+                self.acks.append(message.n)
+            case Refused():
+                self.refusals += 1
+                again_ns = max(message.hold_ms * NS_PER_MS, AGAIN_NS) if message.again else NEVER_AGAIN_NS
+                self.delivery.refused(message.n, now_ns + again_ns)
+            case TakenBack():
+                self.pending -= set(message.ns)
+            case State():
+                self._state(message)
+            case Inbound():
+                pass  # Orders to the car come with a later release; nothing is subscribed to yet.
+            case _:
+                self.cut()
+
+    def pump(self, now_ns: int) -> None:
+        """Settles what was acknowledged, takes back what was forgotten, offers what waits."""
+        acks, self.acks = self.acks, []
+        self.delivery.settle(acks, now_ns)
+        self.take_back()
+        if self.link is None or not self.online:
+            return
+        for outgoing in self.delivery.next_offers(self.online, now_ns):
+            left_ms = max(outgoing.stored.destroy_ms - now_ns // NS_PER_MS, 1)
+            offer = Offer(n=outgoing.stored.n, lane=outgoing.lane, topic=outgoing.topic, payload=outgoing.payload, expires_in_ms=left_ms)
+            if not self._send(offer):
+                return
+
+    def take_back(self) -> None:
+        """Asks for everything back that must not leave any more."""
+        ns = self.delivery.take_backs()
+        if ns and self.link is not None:
+            self.pending |= set(ns)
+            self._send(TakeBack(ns=tuple(ns)))
+
+    def unconfirmed(self) -> frozenset[int]:
+        """Offers of which a byte might still leave."""
+        return frozenset(self.pending) if self.link is not None else frozenset()
+
+    def cut(self) -> None:
+        """Closes the link: the uplink then closes its connections, so nothing taken back can leave."""
+        self.attach(None)
+
+    def _state(self, state: State) -> None:
+        self.protocols[state.lane] = state.protocol
+        self.why[state.lane] = state.why
+        if state.online:
+            self.online.add(state.lane)
+        else:
+            self._offline(state.lane)
+
+    def _offline(self, lane: str) -> None:
+        self.online.discard(lane)
+        self.delivery.lane_lost(lane)
+
+    def _send(self, message: Message) -> bool:
+        if self.link is None:
+            return False
+        try:
+            self.link.send(message)
+        except LinkDown:
+            self.attach(None)
+            return False
+        return True

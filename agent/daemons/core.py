@@ -1,0 +1,142 @@
+"""`modicum-core`: the process that sees the car and has no internet. Wiring only."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.control.routes import ROUTES
+from agent.control.server import ControlServer
+from agent.core.assembly import CLOCK_KEY, Assembled, assemble
+from agent.core.core import Core
+from agent.core.loop import Item, Linked, Loop
+from agent.core.numbers import Numbers
+from agent.errors import ModicumError
+from agent.link import Link, LinkDown, Listener, listen
+from agent.settings import Settings, load_settings
+from hw.can.bus import BusReader
+from hw.gnss.receiver import Receiver
+from hw.ports import Subscription
+
+log = logging.getLogger("modicum.core")
+DEFAULT_CONFIG = Path("/etc/modicum/agent.toml")
+
+
+def main() -> int:
+    """Runs until SIGTERM. Exit status as the command line's."""
+    parser = argparse.ArgumentParser(prog="modicum-core", description="Reads the car, decides, minimises, seals and buffers.")
+    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="agent.toml of this device")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.umask(0o077)
+    try:
+        run(load_settings(arguments.config))
+    except ModicumError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_status
+    return 0
+
+
+def run(settings: Settings) -> None:
+    """Builds everything from `settings`, runs the loop, takes everything down in reverse."""
+    assembled = assemble(settings)
+    for finding in assembled.findings:
+        log.warning("%s: %s: %s", finding.code, finding.text, finding.hint)
+    readers: list[BusReader] = []
+    numbers = Numbers(readers, assembled)
+    core = Core(assembled.parts, _resubscribe(readers), numbers.signals)
+    loop = Loop(core, assembled.clock, lambda now_ns: assembled.parts.memory.set(CLOCK_KEY, str(now_ns).encode()))
+    numbers.attach(core, loop)
+    _open_buses(settings, assembled, loop, core, readers)
+    receiver = _open_receiver(settings, assembled, loop)
+    server = ControlServer(settings.control.socket, {name: route.permission for name, route in ROUTES.items()}, loop.submit)
+    listener = listen(settings.link.socket)
+    devices: list[BusReader | Receiver] = [*readers, *([receiver] if receiver else [])]
+    for device in devices:
+        device.start()
+    server.start()
+    threading.Thread(target=_serve_link, args=(listener, loop), name="link", daemon=True).start()
+    _stop_on_signal(loop)
+    core.pipeline.start(assembled.clock.now_ns())
+    log.info("running: %d rules, %d withheld", len(core.plan.rules), len(core.plan.refused))
+    loop.run()
+    server.close()
+    listener.close()
+    for device in devices:
+        device.close()
+    assembled.parts.audit.close_days()
+
+
+def _resubscribe(readers: list[BusReader]) -> Callable[[tuple[Subscription, ...]], None]:
+    def resubscribe(wanted: tuple[Subscription, ...]) -> None:
+        for reader in readers:
+            reader.subscribe(wanted)
+
+    return resubscribe
+
+
+def _open_buses(settings: Settings, assembled: Assembled, loop: Loop, core: Core, readers: list[BusReader]) -> None:
+    clock = assembled.clock
+
+    def to_axis(wall_s: float) -> int:
+        return clock.now_ns() - max(time.time_ns() - int(wall_s * 1e9), 0)
+
+    for bus in settings.bus:
+        reader = BusReader(
+            bus.name,
+            bus.interface,
+            str(bus.channel),
+            deliver=loop.inbox.put_nowait,
+            to_axis=to_axis,
+            now_ns=clock.now_ns,
+            extra=bus.options,
+        )
+        readers.append(reader)
+    core.resubscribe(core.wanted())
+
+
+def _open_receiver(settings: Settings, assembled: Assembled, loop: Loop) -> Receiver | None:
+    if settings.gnss is None:
+        return None
+    return Receiver(settings.gnss.port, deliver=loop.inbox.put_nowait, now_ns=assembled.clock.now_ns, baud=settings.gnss.baud)
+
+
+def _serve_link(listener: Listener, loop: Loop) -> None:
+    """Accepts the uplink, one at a time, and brings what it says into the loop."""
+    while True:
+        link = listener.accept(None)
+        if link is None:
+            return
+        loop.inbox.put(Linked(link))
+        threading.Thread(target=_hear, args=(link, loop), name="link reader", daemon=True).start()
+
+
+def _hear(link: Link, loop: Loop) -> None:
+    try:
+        while True:
+            message: Item | None = link.receive(None)
+            if message is not None:
+                loop.inbox.put(message)
+    except LinkDown:
+        loop.inbox.put(Linked(None))
+
+
+def _stop_on_signal(loop: Loop) -> None:
+    def stop(*_: object) -> None:
+        loop.stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""hw.bench.car and its messages: frames are the truth at their own time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+import can
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw.bench.car import Car, load_database, main, send_paced
+from hw.bench.crc import sae_j1850
+from hw.bench.group import free_udp_port, usable_group
+from hw.bench.messages import ALWAYS_AWAKE, CONTENT, CONTENT_IN_TURN, FAULT_BITS, Values, fault_code
+from hw.bench.pace import NS, Pace
+from hw.bench.truth import CarState, Drive
+from hw.ports import EXTENDED_ID, Frame
+from tests.hw.bench.scenes import START_NS, drives, scene
+
+DATABASE = load_database()
+BY_ID = {message.frame_id | (EXTENDED_ID if message.is_extended_frame else 0): message for message in DATABASE.messages}
+
+
+def said(state: CarState, name: str, k: int = 0) -> Values:
+    return CONTENT[name](state) if name in CONTENT else CONTENT_IN_TURN[name](state, k)
+
+
+def read(frame: Frame) -> dict[str, Any]:
+    return dict(BY_ID[frame.can_id].decode(frame.data, decode_choices=False))
+
+
+@settings(max_examples=25)
+@given(drive=drives(), at=st.integers(0, 1000))
+def test_a_frame_gives_back_the_truth_within_half_a_step(drive: Drive, at: int) -> None:
+    """Every signal of every message decodes to the state at the frame's own time, to half the DBC's resolution."""
+    car = Car(drive, START_NS)
+    begin_ns = START_NS + at * NS // 8
+    seen = set()
+    for frame in car.frames(begin_ns, begin_ns + NS):
+        message = BY_ID[frame.can_id]
+        seen.add(message.name)
+        cycle_ns = (message.cycle_time or 0) * 1_000_000
+        values = said(drive.state((frame.t_ns - START_NS) / NS), message.name, (frame.t_ns - START_NS) // cycle_ns)
+        decoded = read(frame)
+        for name, value in values.items():
+            step = message.get_signal_by_name(name).scale
+            assert decoded[name] == pytest.approx(float(value), abs=step / 2 + 1e-9), f"{message.name}.{name}"
+    assert seen == set(CONTENT) | set(CONTENT_IN_TURN)
+
+
+def test_the_odometer_is_exact_at_thousands() -> None:
+    """Each multiple of 1,000 km comes back as exactly that number."""
+    message = DATABASE.get_message_by_name("ODOMETER")
+    for thousand in range(1600):
+        decoded: Any = message.decode(message.encode({"TOTAL": thousand * 1000.0, "TRIP": 0}))
+        assert decoded["TOTAL"] == thousand * 1000
+
+
+def test_the_bus_carries_at_least_300_frames_a_second() -> None:
+    """Every message comes at its cycle time, all of them together fast enough to be a real bus."""
+    frames = list(Car(Drive.load("drive", 2), START_NS).frames(START_NS + NS, START_NS + 11 * NS))
+    counts = Counter(BY_ID[frame.can_id].name for frame in frames)
+    assert counts == {m.name: 10_000 // (m.cycle_time or 0) for m in DATABASE.messages}
+    assert len(frames) >= 3000
+
+
+def test_the_same_seed_gives_the_same_frames() -> None:
+    """Twice the same bytes at the same times; another seed, others."""
+    runs = [list(Car(Drive.load("drive", seed), START_NS).frames(START_NS, START_NS + 8 * NS)) for seed in (1, 1, 2)]
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+@given(cuts=st.lists(st.integers(-500, 4000), min_size=2, max_size=6))
+@settings(max_examples=25)
+def test_windows_lie_side_by_side(cuts: list[int]) -> None:
+    """Asking piece by piece gives what asking at once gives: nothing twice, nothing lost, in the order of time."""
+    car = Car(Drive.load("drive", 1), START_NS)
+    edges = [START_NS + cut * 1_000_000 for cut in sorted(cuts)]
+    whole = list(car.frames(edges[0], edges[-1]))
+    assert [frame for one, other in pairwise(edges) for frame in car.frames(one, other)] == whole
+    assert [frame.t_ns for frame in whole] == sorted(frame.t_ns for frame in whole)
+    assert all(frame.t_ns >= START_NS for frame in whole)
+
+
+def test_safety_frames_count_and_are_signed() -> None:
+    """CRASH and MOTION count every frame modulo 16 and carry the CRC of bytes 1 to 7."""
+    frames = list(Car(Drive.load("drive", 1), START_NS).frames(START_NS, START_NS + 4 * NS))
+    for name, counter in (("CRASH", "CNT"), ("MOTION", "ALIVE")):
+        of_name = [frame for frame in frames if BY_ID[frame.can_id].name == name]
+        counts = [read(frame)[counter] for frame in of_name]
+        assert counts == [i % 16 for i in range(len(counts))]
+        assert all(frame.data[0] == bitwise_crc(frame.data[1:]) for frame in of_name)
+
+
+def bitwise_crc(data: bytes) -> int:
+    """CRC-8 SAE J1850, bit by bit as long division."""
+    register = 0xFF
+    for bit in (byte >> i & 1 for byte in data for i in range(7, -1, -1)):
+        register = (register << 1) ^ (0x11D if (register >> 7 & 1) ^ bit else 0)
+        register &= 0xFF
+    return register ^ 0xFF
+
+
+def test_crc_has_the_published_check_value() -> None:
+    """0x4B for the nine digits, as every catalogue of CRCs says."""
+    assert sae_j1850(b"123456789") == bitwise_crc(b"123456789") == 0x4B
+
+
+def test_a_parked_car_falls_silent() -> None:
+    """With the ignition off only what stays awake is sent, and it says OFF."""
+    car = Car(Drive(scene([(0, 0)], ignition="OFF", gear="P")), START_NS)
+    frames = list(car.frames(START_NS, START_NS + 2 * NS))
+    assert {BY_ID[frame.can_id].name for frame in frames} == ALWAYS_AWAKE
+    assert {read(frame)["KL"] for frame in frames if BY_ID[frame.can_id].name == "IGN"} == {0}
+
+
+def test_tyres_speak_in_turn() -> None:
+    """Four frames, four wheels, and each selector comes with its own signals only."""
+    frames = Car(Drive.load("drive", 1), START_NS).frames(START_NS, START_NS + NS)
+    wheels = [read(frame) for frame in frames if BY_ID[frame.can_id].name == "TYRES"]
+    assert [set(wheel) - {"WHEEL"} for wheel in wheels] == [{f"PRESSURE_{w}", f"WARMTH_{w}"} for w in ("FL", "FR", "RL", "RR")]
+
+
+def test_faults_are_broadcast_as_count_set_and_codes() -> None:
+    """Each fault stands in all three places; the two-byte code is that of SAE J2012."""
+    assert (fault_code("P0171"), fault_code("C0035"), fault_code("U0100")) == (0x0171, 0x4035, 0xC100)
+    trouble = said(Drive(scene([(0, 0)], faults=["P0171", "C0035"])).state(1), "TROUBLE")
+    assert (trouble["COUNT"], trouble["SET"], trouble["CODE_1"], trouble["CODE_3"]) == (2, 5, 0x0171, 0)
+    assert len(FAULT_BITS) == 3
+
+
+class Deaf:
+    """A bus of python-can that carries nothing longer than eight bytes."""
+
+    def __init__(self) -> None:
+        self.sent: list[can.Message] = []
+
+    def send(self, message: can.Message) -> None:
+        if message.is_fd:
+            raise can.CanOperationError("no FD here")
+        self.sent.append(message)
+
+
+def test_a_bus_that_refuses_does_not_stop_the_car() -> None:
+    """Refused frames are counted, the others go on; extended identifiers keep their kind."""
+    pace, bus = Pace(), Deaf()
+    car = Car(Drive.load("drive", 1), pace.now_ns())
+    counts = send_paced(car, bus, pace, car.start_ns + 1_100_000_000)  # type: ignore[arg-type]  # all that a sender asks of a bus
+    assert (counts["refused"], counts["skipped"]) == (2, 0)
+    assert counts["frames"] == len(bus.sent) > 400
+    assert {m.is_extended_id for m in bus.sent if m.arbitration_id == 0x18FECA00} == {True}
+
+
+def test_a_suspended_computer_does_not_make_a_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is more than a second late is skipped and counted."""
+    pace, bus = Pace(), Deaf()
+    car = Car(Drive.load("drive", 1), pace.now_ns())
+    slept = {"ns": 0}
+    now_ns = pace.now_ns
+    monkeypatch.setattr(pace, "now_ns", lambda: now_ns() + slept["ns"])
+    threading.Timer(0.3, lambda: slept.update(ns=60 * NS)).start()
+    counts = send_paced(car, bus, pace, car.start_ns + 30 * NS)  # type: ignore[arg-type]  # as above
+    assert counts["skipped"] > 28 * 400
+    assert counts["frames"] + counts["refused"] < 300
+
+
+def test_the_program_sends_on_time_and_ends_when_told() -> None:
+    """Over multicast another socket sees the very frames of the drive, without drift; SIGTERM ends it with its counts."""
+    port = free_udp_port()
+    group = usable_group(port)
+    start_ns = time.time_ns() + 2 * NS
+    command = [sys.executable, "-m", "hw.bench.car", "--channel", group, "--port", str(port), "--seed", "3", "--start-ns", str(start_ns)]
+    with can.Bus(interface="udp_multicast", channel=group, port=port, hop_limit=0) as bus:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": "."}) as program:
+            assert program.stdout is not None
+            assert program.stdout.readline() == "ready\n"
+            got = [message for message in iter(lambda: bus.recv(6), None) if message.timestamp * NS < start_ns + 4 * NS or program.terminate()]
+            counts = json.loads(program.stdout.read())
+            assert program.wait(5) == 0
+    due = {(f.can_id & ~EXTENDED_ID, bytes(f.data)) for f in Car(Drive.load("drive", 3), start_ns).frames(start_ns, start_ns + 5 * NS)}
+    assert len(got) > 1200
+    assert all((message.arbitration_id, bytes(message.data)) in due for message in got)
+    assert counts["refused"] == 0
+
+
+def test_arguments_that_are_no_good_have_their_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+    """2 for the scenario, 5 for the bus, one line on stderr."""
+    assert main(["--channel", "x", "--scenario", "nowhere"]) == 2
+    assert main(["--interface", "socketcan", "--channel", "nocan9"]) == 5
+    assert capsys.readouterr().err.count("\n") == 2

@@ -1,0 +1,243 @@
+"""The bus reader: gated, exact at a withdrawal, and back after every loss."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import can
+import pytest
+
+from hw.can.bus import BusReader
+from hw.ports import EXTENDED_ID, Frame, Silence, Subscription
+
+WAIT_S = 10.0
+SECOND_NS = 10**9
+
+
+def until(holds: Callable[[], object], what: str = "it never came") -> None:
+    end = time.monotonic() + WAIT_S
+    while not holds():
+        assert time.monotonic() < end, what
+        time.sleep(0.005)
+
+
+def wish(can_id: int, timeout_ns: int = 3600 * SECOND_NS) -> Subscription:
+    return Subscription("pt", can_id, 0xFF, 0, timeout_ns)
+
+
+def message(can_id: int, data: bytes = b"\x01", **more: Any) -> can.Message:
+    return can.Message(arbitration_id=can_id, data=data, is_extended_id=False, timestamp=time.time(), **more)
+
+
+class FakeBus:
+    """An adapter whose faults the test chooses: `script` yields messages, None for a pause, or an exception to raise."""
+
+    def __init__(self) -> None:
+        self.inbox: queue.Queue[can.Message | Exception] = queue.Queue()
+        self.state = can.BusState.ACTIVE
+        self.filters: list[Any] = []
+        self.closed = 0
+        self.sent = 0
+
+    def recv(self, timeout: float) -> can.Message | None:
+        try:
+            item = self.inbox.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    def set_filters(self, filters: Any) -> None:
+        self.filters.append(filters)
+
+    def send(self, *args: Any, **more: Any) -> None:
+        self.sent += 1
+
+    def shutdown(self) -> None:
+        self.closed += 1
+
+
+class Garage:
+    """Opens fake buses; `broken` makes opening fail as a missing interface does."""
+
+    def __init__(self) -> None:
+        self.buses: list[FakeBus] = []
+        self.tries: list[float] = []
+        self.broken: Exception | None = None
+
+    def open(self, **settings: Any) -> Any:
+        self.tries.append(time.monotonic())
+        if self.broken is not None:
+            raise self.broken
+        self.buses.append(FakeBus())
+        return self.buses[-1]
+
+
+@contextlib.contextmanager
+def reading(
+    open_bus: Callable[..., Any], deliver: Callable[[Frame | Silence], object], interface: str = "fake", channel: str = "x"
+) -> Iterator[BusReader]:
+    reader = BusReader("pt", interface, channel, deliver=deliver, to_axis=lambda s: round(s * 1e9), now_ns=time.time_ns, open_bus=open_bus)
+    reader.start()
+    try:
+        yield reader
+    finally:
+        reader.close()
+        assert not reader.alive()
+
+
+def test_a_real_python_can_bus_is_read_through_the_gate() -> None:
+    """On python-can's virtual interface only wanted, changed frames arrive, with their own time; nothing else does."""
+    got: queue.Queue[Frame | Silence] = queue.Queue()
+    with can.Bus(interface="virtual", channel="bus-test") as car, reading(can.Bus, got.put_nowait, "virtual", "bus-test") as reader:
+        reader.subscribe([wish(0x10), Subscription("body", 0x11, 0xFF, 0, 0)])
+        until(lambda: reader._bus is not None)
+        before = time.time_ns()
+        car.send(message(0x11))
+        car.send(message(0x10, b"\x01"))
+        car.send(message(0x10, b"\x01"))
+        car.send(message(0x10, b"\x02"))
+        until(lambda: reader.counters.read == 4)
+        frames = [got.get(timeout=WAIT_S), got.get(timeout=WAIT_S)]
+        assert [one.data for one in frames if isinstance(one, Frame)] == [b"\x01", b"\x02"]
+        assert all(before - SECOND_NS < one.t_ns < time.time_ns() + SECOND_NS for one in frames)
+        assert got.empty()
+
+
+def test_fault_interface_down_and_back() -> None:
+    """`recv` raises OSError 100: the bus is closed, opened again, frames flow, and the gap is counted."""
+    garage, got = Garage(), queue.Queue[Frame | Silence]()
+    with reading(garage.open, got.put_nowait) as reader:
+        reader.subscribe([wish(0x10)])
+        until(lambda: garage.buses)
+        garage.buses[0].inbox.put(OSError(100, "Network is down"))
+        until(lambda: len(garage.buses) == 2)
+        garage.buses[1].inbox.put(message(0x10))
+        assert isinstance(got.get(timeout=WAIT_S), Frame)
+        assert (reader.gaps, garage.buses[0].closed, reader.problem) == (1, 1, "")
+
+
+def test_fault_adapter_gone_and_back_within_three_seconds() -> None:
+    """While the adapter is gone each try fails, with pauses that grow and stay under 3 s; then reading goes on."""
+    garage, got = Garage(), queue.Queue[Frame | Silence]()
+    garage.broken = can.CanInitializationError("no such device")
+    with reading(garage.open, got.put_nowait) as reader:
+        reader.subscribe([wish(0x10)])
+        until(lambda: reader.gaps >= 4)
+        assert "no such device" in reader.problem
+        garage.broken = None
+        until(lambda: garage.buses)
+        garage.buses[0].inbox.put(message(0x10))
+        assert isinstance(got.get(timeout=WAIT_S), Frame)
+    pauses = [b - a for a, b in itertools.pairwise(garage.tries)]
+    assert pauses[0] < 0.5
+    assert max(pauses) < 3.5
+    assert pauses[2] > pauses[0]
+
+
+def test_fault_bus_off_opens_a_new_bus() -> None:
+    """A controller that reports bus off gives nothing for ever: a new bus is opened."""
+    garage, got = Garage(), queue.Queue[Frame | Silence]()
+    with reading(garage.open, got.put_nowait) as reader:
+        until(lambda: garage.buses)
+        garage.buses[0].state = can.BusState.ERROR
+        until(lambda: len(garage.buses) >= 2)
+        assert reader.gaps >= 1
+
+
+def test_silence_is_told_while_the_bus_is_gone() -> None:
+    """A time-out runs off and is told although nothing can be read."""
+    garage, got = Garage(), queue.Queue[Frame | Silence]()
+    garage.broken = OSError(19, "No such device")
+    with reading(garage.open, got.put_nowait) as reader:
+        reader.subscribe([wish(0x10, timeout_ns=SECOND_NS // 10)])
+        silence = got.get(timeout=WAIT_S)
+        assert isinstance(silence, Silence)
+        assert (silence.bus, silence.can_id) == ("pt", 0x10)
+
+
+def withdraw_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hw.can.bus.BusReader.subscribe", lambda self, wishes: self.gate.swap(wishes, 0) if wishes else None)
+
+
+@pytest.mark.req("R29", control=withdraw_nothing)
+def test_after_a_withdrawal_returned_nothing_of_it_is_delivered() -> None:
+    """Frames pour in; from the moment `subscribe` returns not one of the withdrawn identifier is delivered."""
+    garage = Garage()
+    withdrawn = threading.Event()
+    late: list[Frame | Silence] = []
+    got: list[Frame | Silence] = []
+
+    def deliver(item: Frame | Silence) -> None:
+        (late if withdrawn.is_set() else got).append(item)
+
+    with reading(garage.open, deliver) as reader:
+        reader.subscribe([wish(0x10)])
+        until(lambda: garage.buses)
+        for i in range(2000):
+            garage.buses[0].inbox.put(message(0x10, bytes([i % 251])))
+        until(lambda: len(got) > 100)
+        reader.subscribe([])
+        withdrawn.set()
+        until(lambda: reader.counters.read == 2000)
+    assert got
+    assert late == []
+
+
+def test_error_and_remote_frames_are_counted_never_delivered() -> None:
+    """An error frame and a remote frame of a wanted identifier are counted, and not delivered."""
+    garage, got = Garage(), queue.Queue[Frame | Silence]()
+    with reading(garage.open, got.put_nowait) as reader:
+        reader.subscribe([wish(0x10)])
+        until(lambda: garage.buses)
+        garage.buses[0].inbox.put(can.Message(is_error_frame=True, timestamp=time.time()))
+        garage.buses[0].inbox.put(can.Message(arbitration_id=0x10, is_extended_id=False, is_remote_frame=True, timestamp=time.time()))
+        until(lambda: reader.counters.read == 2)
+        assert (reader.counters.error, reader.counters.remote, got.empty()) == (1, 1, True)
+
+
+def test_fault_full_inbox_is_counted_and_does_not_stop_the_reader() -> None:
+    """An inbox without room costs the frame and a count, not the thread."""
+    garage, got = Garage(), queue.Queue[Frame | Silence](maxsize=1)
+    with reading(garage.open, got.put_nowait) as reader:
+        reader.subscribe([wish(0x10)])
+        until(lambda: garage.buses)
+        for i in range(5):
+            garage.buses[0].inbox.put(message(0x10, bytes([i])))
+        until(lambda: reader.counters.read == 5)
+        assert reader.counters.lost == 4
+        assert reader.alive()
+
+
+def test_the_kernel_is_asked_for_the_wanted_identifiers_only() -> None:
+    """On socketcan the filter follows the subscriptions, at opening and at each change, and is never empty (= everything)."""
+    garage = Garage()
+    with reading(garage.open, lambda item: None, "socketcan", "can0") as reader:
+        until(lambda: garage.buses and garage.buses[0].filters)
+        reader.subscribe([wish(0x10), wish(EXTENDED_ID | 0x18FEF100)])
+        first, last = garage.buses[0].filters[0], garage.buses[0].filters[-1]
+    assert len(first) == 1
+    assert first[0]["can_id"] == 0x1FFF_FFFF
+    assert last == [
+        {"can_id": 0x10, "can_mask": 0x7FF, "extended": False},
+        {"can_id": 0x18FEF100, "can_mask": 0x1FFF_FFFF, "extended": True},
+    ]
+
+
+def test_nothing_is_ever_sent() -> None:
+    """Through subscribing, reading, losing and reopening, the reader never sends."""
+    garage, got = Garage(), queue.Queue[Frame | Silence]()
+    with reading(garage.open, got.put_nowait) as reader:
+        reader.subscribe([wish(0x10)])
+        until(lambda: garage.buses)
+        garage.buses[0].inbox.put(message(0x10))
+        garage.buses[0].inbox.put(OSError(100, "Network is down"))
+        until(lambda: len(garage.buses) == 2)
+    assert [bus.sent for bus in garage.buses] == [0, 0]

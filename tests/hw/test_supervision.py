@@ -1,0 +1,44 @@
+"""Supervision: sessions one after the other, a fault of ours ends the thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from hw.errors import DeviceLost
+from hw.supervision import Supervision
+
+
+def test_close_ends_a_pause_at_once() -> None:
+    """A device that is away does not hold up the end of the agent."""
+
+    def lose(supervision: Supervision) -> None:
+        raise DeviceLost("gone", "here", "wait")
+
+    supervision = Supervision("t", lose, lambda: None)
+    supervision.start()
+    time.sleep(1.0)
+    begin = time.monotonic()
+    supervision.close()
+    assert time.monotonic() - begin < 0.5
+    assert not supervision.alive()
+    assert supervision.problem == "gone (here): wait"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_of_ours_ends_the_thread_where_the_watchdog_sees_it() -> None:
+    """What is not the device's fault is not tried again: the thread is not alive any more."""
+    ended = threading.Event()
+
+    def wrong(supervision: Supervision) -> None:
+        ended.set()
+        raise AssertionError("a broken promise of ours")
+
+    supervision = Supervision("t", wrong, lambda: None)
+    supervision.start()
+    assert ended.wait(5)
+    supervision.close()
+    assert not supervision.alive()
+    assert supervision.losses == 0
