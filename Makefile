@@ -35,7 +35,7 @@ test: $(ENV)/.test
 	@failed=; \
 	echo "== ruff"; $(RUN) -m ruff check . || failed="$$failed ruff"; $(RUN) -m ruff format --check --quiet . || failed="$$failed format"; \
 	echo "== mypy"; $(RUN) -m mypy || failed="$$failed mypy"; \
-	echo "== pytest"; $(RUN) -m pytest -n $(WORKERS) -rs $(TESTS) || failed="$$failed pytest"; \
+	echo "== pytest"; $(RUN) -m pytest -n $(WORKERS) -rsfE $(TESTS) || failed="$$failed pytest"; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi
 
 evidence: $(ENV)/.test

@@ -26,7 +26,7 @@ from typing import Any
 import sqlite_utils
 
 from agent.clock import Clock
-from agent.consent.chain import DEVICE, NONCE_BYTES, Chain, ChainKeys, Draft, Entry, encode, seal, unseal
+from agent.storage.chain import DEVICE, NONCE_BYTES, Chain, ChainKeys, Draft, Entry, encode, seal, unseal
 from agent.storage.sqlite import rows, transaction
 
 DAY_MS = 86_400_000
@@ -174,7 +174,7 @@ class Audit:
         return (waiting + [_told(entry) for entry in reversed(newest)])[:limit]
 
     def verify(self) -> None:
-        """Raises IntegrityError naming the entry where the chain breaks, or the counters. Limits: `agent.consent.chain`."""
+        """Raises IntegrityError naming the entry where the chain breaks, or the counters. Limits: `agent.storage.chain`."""
         columns = rows(self._db, "SELECT key, day FROM audit ORDER BY n")
         for entry, beside in zip(self._chain.entries(), columns, strict=True):
             if entry.body is not None and self._columns(entry.body) != beside:

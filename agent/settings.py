@@ -88,6 +88,9 @@ class Broker(_Strict, frozen=True):
     fleet_cert: Annotated[Path | None, Meta(description="the fleet's certificate, PEM, for lanes without identity. Default none")] = None
     fleet_key: Annotated[Path | None, Meta(description="its private key, PEM. Default none")] = None
     addresses: Annotated[tuple[str, ...], Meta(description="networks (CIDR) that the host must resolve into. Default any")] = ()
+    first_protocol: Annotated[
+        Literal["5", "3.1.1"], Meta(description="MQTT version that is tried first; the other is fallen back to. Default 5")
+    ] = "5"
 
     @property
     def host(self) -> str:
@@ -129,7 +132,10 @@ class Topics(_Strict, frozen=True):
 class Clock(_Strict, frozen=True):
     """[clock]: who may set what the agent believes of the time, best first."""
 
-    sources: Annotated[tuple[Literal["ntp", "gnss", "system"], ...], Meta(description="any of ntp, gnss; system: the host's clock is vouched for. Default ntp, gnss")] = ("ntp", "gnss")
+    sources: Annotated[
+        tuple[Literal["ntp", "gnss", "system"], ...],
+        Meta(description="any of ntp, gnss; system: the host's clock is vouched for. Default ntp, gnss"),
+    ] = ("ntp", "gnss")
 
 
 class Keys(_Strict, frozen=True):

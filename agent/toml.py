@@ -177,9 +177,13 @@ def _known(key: str, keys: list[str]) -> str:
 
 
 def _leaf(raw: object, wanted: Any, at: At, report: Report) -> object:  # noqa: ANN401  any type of a field
-    if not _finite(raw):
-        report.error("not-finite", "inf or nan", at, "write a number")
-        return BROKEN
+    for broken, what, hint in (
+        (not _finite(raw), "inf or nan", "write a number"),
+        (_trails(raw), "a line end after the text", "write it on one line"),
+    ):
+        if broken:
+            report.error("wrong-value", what, at, hint)
+            return BROKEN
     try:
         return msgspec.convert(raw, wanted, dec_hook=_custom)
     except msgspec.ValidationError as error:
@@ -202,6 +206,15 @@ def _finite(raw: object) -> bool:
     if isinstance(raw, dict):
         return all(_finite(item) for item in raw.values())
     return not isinstance(raw, float) or math.isfinite(raw)
+
+
+def _trails(raw: object) -> bool:
+    """Whether a text ends with a line end: a pattern's `$` would let it pass."""
+    if isinstance(raw, list):
+        return any(_trails(item) for item in raw)
+    if isinstance(raw, dict):
+        return any(_trails(item) for item in raw.values())
+    return isinstance(raw, str) and raw.endswith("\n")
 
 
 def _described(wanted: Any) -> str:  # noqa: ANN401  any type of a field

@@ -25,11 +25,6 @@ FUNCTION_LINES_MAX = 60
 FUNCTION_LINES_P90_MAX = 30
 LINE_MAX = 140
 
-BY_NAME: Mapping[str, str] = {
-    "agent.cli.": "a verb's file is loaded by the verb's name when it is called, so that the others cost nothing",
-}
-"""Prefixes of modules that are imported by a name that is put together at run time, and why."""
-
 BINARY = {".png", ".gz", ".blf", ".mf4", ".cbor", ".bin", ".db"}
 
 
@@ -99,16 +94,11 @@ def entry_points(root: Path = ROOT) -> set[str]:
 
 
 def dead(found: Mapping[str, Module], entries: Iterable[str]) -> list[str]:
-    """Modules that no module of the product imports, names or lies above, and that no command starts."""
+    """Modules that no module of the product imports or names, and that nobody can start."""
     named = {what for name, module in found.items() for what in (*module.imports, *module.mentions) if what != name}
-    return sorted(
-        name
-        for name, module in found.items()
-        if name not in named
-        and name not in entries
-        and module.path.name not in {"__init__.py", "__main__.py"}
-        and not name.startswith(tuple(BY_NAME))
-    )
+    programs = {name for name, module in found.items() if module.path.name == "__main__.py" or "\nif __name__ ==" in module.text}
+    packages = {name for name, module in found.items() if module.path.name == "__init__.py"}
+    return sorted(set(found) - named - programs - packages - set(entries))
 
 
 def printers(found: Mapping[str, Module]) -> list[str]:
@@ -167,11 +157,6 @@ def test_no_module_is_dead() -> None:
     assert dead(modules(), entry_points()) == []
 
 
-def test_every_prefix_of_modules_imported_by_name_exists() -> None:
-    """The list of exceptions is as short as it can be."""
-    assert [prefix for prefix in BY_NAME if not any(name.startswith(prefix) for name in modules())] == []
-
-
 def test_nothing_forbidden_is_said() -> None:
     """No registry, no path of one machine, no note without an owner, nothing about how the project was made."""
     assert said(FORBIDDEN, texts()) == []
@@ -224,9 +209,10 @@ def test_planted_shapes_are_found(tmp_path: Path) -> None:
     plant(tmp_path, "agent.cli.main", "print(2)\n")
     plant(tmp_path, "hw.registry", 'DRIVERS = {"can": "hw.can.bus:Bus"}\n')
     plant(tmp_path, "hw.can.bus", "")
+    plant(tmp_path, "hw.bench.car", 'import sys\n\nif __name__ == "__main__":\n    sys.exit()\n')
     found = modules(tmp_path)
     assert functions(found)[-1] == (71, "agent.model:1 long")
-    assert dead(found, {"hw.registry"}) == ["agent.plan.compile"]
+    assert dead(found, {"hw.registry", "agent.cli.main"}) == ["agent.plan.compile"]
     assert printers(found) == ["agent.plan.compile:2"]
 
 

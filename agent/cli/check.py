@@ -16,7 +16,7 @@ from agent.catalogue.check import check_catalogue
 from agent.catalogue.check_device import check_buses, check_settings, check_vehicle
 from agent.catalogue.load import config_folder, read_catalogue, shipped_catalogue
 from agent.catalogue.types import Catalogue
-from agent.errors import ConfigError, UsageError
+from agent.errors import ConfigError, FindingsError, UsageError
 from agent.settings import Settings, read_settings
 from agent.toml import FileFinding, Report
 from agent.vehicle import Vehicle, load_vehicle
@@ -41,11 +41,8 @@ class Examination:
 @click.option("--config", metavar="FILE", help="an agent.toml, with its vehicle and its catalogue")
 @click.option("--prove", is_flag=True, help="also compile the plan for every combination of package, consent, policy and fitment")
 @click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
-@click.pass_context
-def check(  # noqa: PLR0913, PLR0917  one argument per option
-    context: click.Context, vehicle: str | None, catalogue: str | None, config: str | None, prove: bool, as_json: bool
-) -> None:
-    """Check catalogue, policies, vehicle and device files. Use it after every edit; exit 1 when something has to be corrected."""
+def check(vehicle: str | None, catalogue: str | None, config: str | None, prove: bool, as_json: bool) -> None:
+    """Check catalogue, policies, vehicle and device files. Use it after every edit. Exit 1 when something has to be corrected."""
     done = Examination()
     settings = _settings(Path(config), done) if config else None
     folder = Path(catalogue) if catalogue else (settings.catalogue.dir if settings and settings.catalogue.dir else shipped_catalogue())
@@ -59,7 +56,8 @@ def check(  # noqa: PLR0913, PLR0917  one argument per option
     if prove:
         _prove(loaded, done)
     _tell(done, as_json)
-    context.exit(1 if done.report.errors else 0)
+    if done.report.errors:
+        raise FindingsError(f"{len(done.report.errors)} to correct", hint="the lines above say where and how")
 
 
 def _settings(path: Path, done: Examination) -> Settings | None:
@@ -102,7 +100,7 @@ def _vehicle(folder: Path, catalogue: Catalogue, done: Examination) -> Vehicle |
         done.report.error("vehicle", error.what, error.where, error.hint)
         done.looked_at.append({"kind": "vehicle", "path": str(folder)})
         return None
-    check_vehicle(vehicle, str(folder / "vehicle.toml"), catalogue, done.report)
+    check_vehicle(vehicle, str(vehicle.folder / "vehicle.toml"), catalogue, done.report)
     asked = {name for name, signal in catalogue.signals.items() if signal.source == "vehicle"} - GNSS_SIGNALS
     mapped = len(asked & vehicle.sources.keys())
     done.looked_at.append({"kind": "vehicle", "path": str(folder), "mapped": mapped, "signals": len(asked)})

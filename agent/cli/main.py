@@ -12,7 +12,7 @@ from agent.errors import ModicumError
 
 VERBS: dict[str, tuple[str, str]] = {
     "replay": ("agent.cli.replay", "replay_command"),
-    "bench": ("agent.cli.bench", "bench_command"),
+    "bench": ("agent.cli.bench.command", "bench_command"),
     "check": ("agent.cli.check", "check"),
     "plan": ("agent.cli.plan", "plan_command"),
     "explain": ("agent.cli.explain", "explain_command"),

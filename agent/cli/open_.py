@@ -76,20 +76,28 @@ class Subscriber:
     online: bool = False
     why: str = "the broker did not answer"
     _events: queue.SimpleQueue[Event] = field(default_factory=queue.SimpleQueue)
-    _arrived: deque[bytes] = field(default_factory=deque)
+    stopping: bool = False
+    _arrived: deque[tuple[str, bytes]] = field(default_factory=deque)
 
     def payloads(self, for_s: float | None) -> Iterator[bytes]:
-        """Payloads as they arrive, until `for_s` is over (None: for ever)."""
+        """Payloads as they arrive, until `for_s` is over (None: until `stopping`)."""
+        for _, payload in self.messages(for_s):
+            yield payload
+
+    def messages(self, for_s: float | None) -> Iterator[tuple[str, bytes]]:
+        """Topics and payloads, as above."""
         opening = link.Lane(lane="id:recipient", broker="", client_id=self.client_id, topics=(self.topic,))
         lane = Lane(opening, self.to, self._hear, self._events.put)
         end_s = None if for_s is None else time.monotonic() + for_s
         try:
-            while end_s is None or time.monotonic() < end_s:
+            while not self.stopping and (end_s is None or time.monotonic() < end_s):
                 self._serve(lane, end_s)
                 while self._arrived:
                     yield self._arrived.popleft()
         finally:
+            why = self.why
             lane.stop(time.monotonic())
+            self.why = why  # the fault before the end, not the end
 
     def _serve(self, lane: Lane, end_s: float | None) -> None:
         wait_s = WAIT_S if end_s is None else max(0.0, min(WAIT_S, end_s - time.monotonic()))
@@ -102,7 +110,7 @@ class Subscriber:
     def _hear(self, message: link.Message) -> None:
         match message:
             case link.Inbound():
-                self._arrived.append(message.payload)
+                self._arrived.append((message.topic, message.payload))
             case link.State():
                 self.online, self.why = self.online or message.online, message.why
 
@@ -169,7 +177,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--count", type=click.IntRange(1), help="stop after this many messages")
 @click.option("--for", "for_s", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="stop after this time")
 @click.option("--json", "as_json", is_flag=True, help="no difference: the output is always JSON lines")
-def open_command(  # noqa: PLR0913  one per option
+def open_command(
     *,
     envelopes: tuple[Path, ...],
     key: Path,

@@ -144,7 +144,7 @@ class Pipeline:
         for stream, channel in self._by_signal.get(signal, ()):
             ready = channel.feed(reading, self._context(channel.rule, t_ns))
             if ready is not None and stream.has("on_change"):
-                self._on_change(channel, ready, t_ns)
+                self._on_change(stream, channel, ready, t_ns)
         if was != (self.trip.driving, self.trip.parked):
             self._look_again(t_ns)
         self._happen(signal, t_ns)
@@ -185,7 +185,7 @@ class Pipeline:
                 for channel in stream.channels:
                     current = channel.current(self.latest, t_ns)
                     if current is not None:
-                        self._on_change(channel, current, t_ns)
+                        self._on_change(stream, channel, current, t_ns)
 
     def _due(self, stream: Stream, moment: int) -> None:
         for channel in stream.channels:
@@ -193,25 +193,25 @@ class Pipeline:
                 for result in channel.aggregate.close(moment):
                     channel.own = result
                     if stream.has("on_change"):
-                        self._on_change(channel, result, result.t_ns)
+                        self._on_change(stream, channel, result, result.t_ns)
             if channel.due_ns is not None and channel.due_ns <= moment:
                 current = channel.current(self.latest, moment)
                 channel.due_ns = None
                 if current is not None:
-                    self._on_change(channel, current, moment)
+                    self._on_change(stream, channel, current, moment)
         if stream.next_ns is not None and stream.next_ns <= moment:
             multiple = stream.next_ns
             stream.passed(multiple)
             self._speak(stream, multiple, moment)
 
-    def _on_change(self, channel: Channel, reading: Reading, t_ns: int) -> None:
-        if self.trip.allows(channel.rule.while_):
+    def _on_change(self, stream: Stream, channel: Channel, reading: Reading, t_ns: int) -> None:
+        if self._may_speak(stream, t_ns):
             sample = channel.changed(reading, self._context(channel.rule, t_ns))
             self._collect([sample] if sample is not None else [], t_ns)
 
     def _speak(self, stream: Stream, t_ns: int, now_ns: int) -> bool:
         """A trigger of the whole stream: the current value of each rule. Whether anything was collected."""
-        if not self.trip.allows(stream.head.while_):
+        if not self._may_speak(stream, t_ns):
             return False
         samples = []
         for channel in stream.channels:
@@ -221,6 +221,15 @@ class Pipeline:
                 samples.append(sample)
         self._collect(samples, now_ns)
         return bool(samples)
+
+    def _may_speak(self, stream: Stream, t_ns: int) -> bool:
+        """`while`, and for a trimmed stream its trimming: speed and heading alone would lead back to where it began."""
+        if not self.trip.allows(stream.head.while_):
+            return False
+        if stream.trim_m is None:
+            return True
+        place = self.latest.get(LOCATION, t_ns, 0)
+        return place is not None and isinstance(place.value, Position) and self.trip.may_speak(place.value, stream.trim_m)
 
     def _collect(self, samples: list[Sample], t_ns: int) -> None:
         self.samples += len(samples)
@@ -237,10 +246,12 @@ class Pipeline:
     def _poll_agent_signals(self, t_ns: int) -> None:
         wanted = [name for name in self._wanted if name.startswith(HEALTH)]
         values = self.agent_signals() if wanted else {}
-        for name in sorted(wanted):
-            known = self.latest.readings.get(name)
-            if name in values and (known is None or known.value != values[name]):
-                self._read(Reading(name, values[name], t_ns))
+        known = self.latest.readings
+        changed = [name for name in sorted(wanted) if name in values and (name not in known or known[name].value != values[name])]
+        for name in changed:  # all of them before the first event looks
+            self.latest.put(Reading(name, values[name], t_ns))
+        for name in changed:
+            self._read(Reading(name, values[name], t_ns))
 
     def _watch(self, names: set[str]) -> None:
         kept = {watch.name: watch for watch in self.watches if watch.name in names}

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 import sqlite_utils
 
 from agent.clock import Clock
-from agent.consent.chain import DEVICE, SUBJECT_BYTES, Chain, ChainKeys, Draft, Entry
+from agent.storage.chain import DEVICE, SUBJECT_BYTES, Chain, ChainKeys, Draft, Entry
 from agent.consent.state import APPLY, GUEST, NOTHING, Facts, Grant, Kind, Profile, State, replay
 from agent.errors import UsageError
 
@@ -169,7 +169,7 @@ class Ledger:
         return [_told(entry, names) for entry in self._chain.entries()]
 
     def verify(self) -> None:
-        """Raises IntegrityError naming the entry where the chain breaks. What it cannot show stands in `agent.consent.chain`."""
+        """Raises IntegrityError naming the entry where the chain breaks. What it cannot show stands in `agent.storage.chain`."""
         self._chain.verify()
 
     def _append(self, kind: str, subject: bytes, **fields: object) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, TypeVar, get_args
 
-from agent.consent.chain import Entry
+from agent.storage.chain import Entry
 from agent.errors import IntegrityError
 
 State = Literal["NOT_SET", "NO", "IN_VEHICLE", "YES"]

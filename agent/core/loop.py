@@ -27,6 +27,8 @@ TICK_S = 0.05
 SETTLE_NS = 200_000_000
 CLOCK_POLL_S = 1.0
 CLOCK_SAVE_S = 60.0
+DRAIN_S = 1.5
+"""A clean stop takes at most 2 s; this much of it may go into sending what waits."""
 CONFIRM_S = 2.0
 """A withdrawal is answered within this: confirmed by the uplink, or by closing the link to it."""
 
@@ -81,7 +83,21 @@ class Loop:
             self.turn(TICK_S)
         self.core.pipeline.flush()
         self.core.keep()
+        self._drain()
         self.save_clock(self.clock.now_ns())
+
+    def _drain(self) -> None:
+        """What can still be sent before the process ends is sent; all of it is durable already."""
+        deadline_s = time.monotonic() + DRAIN_S
+        self.uplinked.pump(self.clock.now_ns())
+        while self.core.delivery.open and time.monotonic() < deadline_s:
+            try:
+                item = self.inbox.get(timeout=TICK_S)
+            except queue.Empty:
+                continue
+            if not isinstance(item, Frame | Fix | Silence):
+                self.take(item)
+            self.uplinked.pump(self.clock.now_ns())
 
     def turn(self, wait_s: float) -> None:
         """One tick."""

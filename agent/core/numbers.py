@@ -12,6 +12,7 @@ from agent.core.loop import Loop
 from agent.model import Finding, Value
 from agent.vss import HEALTH
 from hw.can.bus import BusReader
+from hw.gnss.receiver import Receiver
 
 
 @dataclass(slots=True)
@@ -22,6 +23,7 @@ class Numbers:
     assembled: Assembled
     core: Core | None = field(default=None)
     loop: Loop | None = field(default=None)
+    receiver: Receiver | None = field(default=None)
 
     def attach(self, core: Core, loop: Loop) -> None:
         """What there is to count is complete now."""
@@ -63,6 +65,8 @@ class Numbers:
                 {
                     "name": reader.name,
                     "read": reader.counters.read,
+                    "wanted": reader.gate.wanted,
+                    "unwanted": reader.gate.unwanted,
                     "delivered": reader.gate.delivered,
                     "error_frames": reader.counters.error,
                     "lost": reader.counters.lost,
@@ -71,6 +75,8 @@ class Numbers:
                 for reader in self.readers
             ],
             "fixes": loop.fixes,
+            "fixes_void": self.receiver.epochs.void if self.receiver else 0,
+            "sentences_bad": self.receiver.epochs.bad_checksum + self.receiver.epochs.malformed if self.receiver else 0,
             "plan": {"id": core.plan.id.hex(), "rules": len(core.plan.rules), "refused": len(core.plan.refused)},
             "samples": core.pipeline.samples,
             "buffer": self.assembled.parts.buffer.statistics(),

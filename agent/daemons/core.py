@@ -57,7 +57,7 @@ def run(settings: Settings) -> None:
     loop = Loop(core, assembled.clock, lambda now_ns: assembled.parts.memory.set(CLOCK_KEY, str(now_ns).encode()))
     numbers.attach(core, loop)
     _open_buses(settings, assembled, loop, core, readers)
-    receiver = _open_receiver(settings, assembled, loop)
+    numbers.receiver = receiver = _open_receiver(settings, assembled, loop)
     server = ControlServer(settings.control.socket, {name: route.permission for name, route in ROUTES.items()}, loop.submit)
     listener = listen(settings.link.socket)
     devices: list[BusReader | Receiver] = [*readers, *([receiver] if receiver else [])]

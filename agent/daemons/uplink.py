@@ -19,10 +19,10 @@ from pathlib import Path
 from agent import link
 from agent.errors import ConfigError, ModicumError
 from agent.link import Close, LinkDown, Offer, Refused, State, TakeBack, TakenBack
-from agent.settings import Broker, load_settings
+from agent.settings import Broker, Settings, load_settings
 from agent.uplink.lane import Lane, unlinkable
 from agent.uplink.mqtt import Access, Event, access
-from agent.uplink.session import Limits
+from agent.uplink.session import V5, V311, Limits
 
 INBOX_MAX = 1000
 """Core waits when this much is unread; what connections post is bounded by their windows."""
@@ -30,6 +30,7 @@ WATCH_S = 5.0
 """How often a lane is looked at when nothing happens."""
 AGAIN_S = 0.5
 UNKNOWN_LANE_HOLD_MS = 10_000
+PROTOCOLS = {"5": V5, "3.1.1": V311}
 
 
 AccessOf = Callable[[link.Lane], Access]
@@ -43,7 +44,7 @@ def access_for(broker: Broker, lane: str, allowed_regions: Collection[str]) -> A
     if broker.region not in allowed_regions:
         raise ConfigError("the broker's region is not allowed", broker.region or "no region", "see [regions] in agent.toml")
     cert, key = (broker.fleet_cert, broker.fleet_key) if unlinkable(lane) else (broker.cert, broker.key)
-    to = access(broker.url, ca=broker.ca, cert=cert, key=key, addresses=broker.addresses)
+    to = access(broker.url, ca=broker.ca, cert=cert, key=key, addresses=broker.addresses, protocol=PROTOCOLS[broker.first_protocol])
     if to.tls and cert is None:
         wanted = "fleet_cert and fleet_key" if unlinkable(lane) else "cert and key"
         raise ConfigError("no credential for this lane", lane, f"name {wanted} of its broker in agent.toml")
@@ -162,9 +163,8 @@ class Uplink:
         self._link.close()
 
 
-def accesses(config: Path) -> AccessOf:
-    """The brokers of agent.toml, by lane. Raises ConfigError."""
-    settings = load_settings(config)
+def accesses(settings: Settings) -> AccessOf:
+    """The brokers of agent.toml, by lane."""
 
     def access_of(opening: link.Lane) -> Access:
         broker = settings.brokers.get(opening.broker)
@@ -202,10 +202,11 @@ def main(arguments: list[str] | None = None) -> int:
     """The entry point. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="modicum-uplink", description="Carries sealed envelopes between modicum-core and the brokers.")
     parser.add_argument("--config", type=Path, required=True, help="agent.toml")
-    parser.add_argument("--link", type=Path, required=True, help="the socket that modicum-core listens on")
+    parser.add_argument("--link", type=Path, help="the socket that modicum-core listens on; default: as agent.toml says")
     options = parser.parse_args(arguments)
     try:
-        serve(options.link, accesses(options.config))
+        settings = load_settings(options.config)
+        serve(options.link or settings.link.socket, accesses(settings))
     except ModicumError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_status

@@ -25,7 +25,7 @@ class Lane:
     def __init__(self, opening: link.Lane, to: Access, send: Send, post: Post, limits: Limits | None = None) -> None:
         self.opening = opening
         self._to, self._send, self._post = to, send, post
-        self._session = Session(opening.lane, limits or Limits())
+        self._session = Session(opening.lane, limits or Limits(), protocol=to.protocol)
         self._connection: Connection | None = None
         self._mids: dict[int, int] = {}
 

@@ -56,7 +56,10 @@ class Unreachable(DeviceError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """Where a broker is and with which credential it is spoken to. `addresses` empty: not restricted."""
+    """Where a broker is and with which credential it is spoken to. `addresses` empty: not restricted.
+
+    `protocol`: which MQTT is tried first (5, or 4 for 3.1.1).
+    """
 
     host: str
     port: int
@@ -65,6 +68,7 @@ class Access:
     cert: Path | None = None
     key: Path | None = None
     addresses: tuple[Network, ...] = ()
+    protocol: int = V5
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ def access(
     cert: Path | None = None,
     key: Path | None = None,
     addresses: tuple[str, ...] = (),
+    protocol: int = V5,
 ) -> Access:
     """Reads a broker's URL (`mqtts://host[:port]`, `mqtt://` for this machine). Raises ConfigError."""
     parts = urlsplit(url)
@@ -112,7 +117,7 @@ def access(
         raise ConfigError("a broker without its CA", url, "name the CA file that signs the broker's certificate")
     if not tls and not _this_machine(parts.hostname):
         raise ConfigError("plain MQTT to another machine", url, "use mqtts://")
-    return Access(host=parts.hostname, port=port, tls=tls, ca=ca, cert=cert, key=key, addresses=networks)
+    return Access(host=parts.hostname, port=port, tls=tls, ca=ca, cert=cert, key=key, addresses=networks, protocol=protocol)
 
 
 def open_socket(to: Access, timeout_s: float = OPEN_S) -> socket.socket:

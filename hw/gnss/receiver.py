@@ -8,6 +8,7 @@ the port, and positions never reach a log or an error text. Give it a stable pat
 from __future__ import annotations
 
 import contextlib
+import queue
 from collections.abc import Callable, Iterable
 
 import serial
@@ -27,7 +28,7 @@ class Receiver:
     """Reads the receiver at `port`; `start` begins, `close` ends.
 
     `deliver` gets each Fix, void ones too, with `t_ns` = arrival of its first sentence on the axis `now_ns`, and must not
-    block. `open_port` is `serial.Serial` unless a test puts another in its place.
+    block; `queue.Full` from it is counted as a loss. `open_port` is `serial.Serial` unless a test puts another in its place.
     """
 
     def __init__(  # noqa: PLR0913  # what a device is called, whom it tells, what time it is, and two for tests and adapters
@@ -41,6 +42,8 @@ class Receiver:
         open_port: Callable[..., serial.Serial] = serial.Serial,
     ) -> None:
         self.port = port
+        self.lost = 0
+        """Fixes that the inbox had no room for."""
         self.epochs = Epochs() if epochs is None else epochs
         self._baud, self._deliver, self._now_ns, self._open_port = baud, deliver, now_ns, open_port
         self._supervision = Supervision(f"receiver {port}", self._read, lambda: None)
@@ -99,4 +102,7 @@ class Receiver:
 
     def _give(self, fixes: Iterable[Fix]) -> None:
         for fix in fixes:
-            self._deliver(fix)
+            try:
+                self._deliver(fix)
+            except queue.Full:
+                self.lost += 1

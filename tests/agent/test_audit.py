@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent import audit as module
 from agent.audit import Audit, Disclosure
-from agent.consent.chain import Chain
+from agent.storage.chain import Chain
 from agent.errors import IntegrityError
 from tests.agent.consent.device import DAY_MS, NOW_MS, Device
 

@@ -212,6 +212,33 @@ def test_an_integer_with_more_bits_than_it_needs_is_refused() -> None:
         body.unpack(packed_of(content[:-1] + b"\x18\x07"))
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        "1801",
+        "0101",
+        "9f01ff",
+        "a2010101",
+        "a201010102",
+        "a202010101",
+        "fb3ff0000000000000",
+        "f97e01",
+        "c11a514b67b0",
+        "d8236161",
+        "d81c80",
+        "c24101",
+        "",
+        "82",
+        "ff",
+    ],
+)
+def test_only_deterministic_cbor_without_interpretation_is_read(data: str) -> None:
+    """Longer forms, trailing bytes, indefinite lengths, keys twice or out of order, wide floats, tags, cuts: refused."""
+    assert body.from_cbor(bytes.fromhex("a201010201"), "a map") == {1: 1, 2: 1}
+    with pytest.raises(IntegrityError):
+        body.from_cbor(bytes.fromhex(data), "a value")
+
+
 def test_a_bomb_is_refused_before_it_unfolds() -> None:
     """A stream of 64 MiB in 64 kB costs no more than the limit; sums of huge deltas are never formed."""
     assert body._inflate(zlib.compress(b"\0" * body.BODY_BYTES_MAX, 9))

@@ -45,12 +45,16 @@ class Core:
         while not until():
             if time.monotonic() > give_up:
                 return False
-            self._offer()
-            message = self.end.receive(0.02)
-            while message is not None:
-                self._take(message)
-                message = self.end.receive(0)
+            self.serve(0.02)
         return True
+
+    def serve(self, wait_s: float = 0.0) -> None:
+        """Offers what it may and hears what there is."""
+        self._offer()
+        message = self.end.receive(wait_s)
+        while message is not None:
+            self._take(message)
+            message = self.end.receive(0)
 
     def _offer(self) -> None:
         while self.online and self.todo and len(self.open) < self.window:

@@ -20,6 +20,7 @@ class Heard:
     """One packet and when its last byte arrived."""
 
     kind: int
+    flags: int
     body: bytes
     t_s: float
 
@@ -70,8 +71,9 @@ class FakeBroker:
                 self.bytes_in, self.last_byte_s = self.bytes_in + len(data), time.monotonic()
                 buffer += data
                 while (packet := _packet(buffer)) is not None:
-                    kind, body, buffer = packet
-                    self.heard.append(Heard(kind, body, time.monotonic()))
+                    first, body, buffer = packet
+                    kind = first >> 4
+                    self.heard.append(Heard(kind, first & 0x0F, body, time.monotonic()))
                     if kind == CONNECT:
                         version = body[6]
                         if not self._welcome(sock, version):
@@ -113,12 +115,12 @@ class FakeBroker:
 
 
 def _packet(buffer: bytes) -> tuple[int, bytes, bytes] | None:
-    """The first whole packet: its kind, its body, and what follows (MQTT 3.1.1 section 2.2)."""
+    """The first whole packet: its first byte, its body, and what follows (MQTT 3.1.1 section 2.2)."""
     length = 0
     for count, byte in enumerate(buffer[1:5]):
         length |= (byte & 0x7F) << (7 * count)
         if not byte & 0x80:
             start = 2 + count
             whole = len(buffer) >= start + length
-            return (buffer[0] >> 4, buffer[start : start + length], buffer[start + length :]) if whole else None
+            return (buffer[0], buffer[start : start + length], buffer[start + length :]) if whole else None
     return None

@@ -97,12 +97,9 @@ def test_kill_9_of_the_writer_loses_nothing_that_append_returned(tmp_path: Path)
     assert checked > 10 * KILLS
 
 
-def fill(buffer: Buffer, count: int, **changes: object) -> list[int]:
-    return [
-        n
-        for number in range(count)
-        for n in buffer.append([draft(f"text {number} " + os.urandom(300).hex(), signal="Test.Text", **changes)])
-    ]
+def fill(buffer: Buffer, count: int, stream: str = "plain") -> list[int]:
+    texts = [f"text {number} " + os.urandom(300).hex() for number in range(count)]
+    return [n for text in texts for n in buffer.append([draft(text, signal="Test.Text", stream=stream)])]
 
 
 def held(buffer: Buffer) -> list[int]:
@@ -114,9 +111,13 @@ def test_disk_full_refuses_the_append_and_loses_nothing_before_it(tmp_path: Path
     _, buffer = opened(tmp_path)
     buffer._db.execute("PRAGMA max_page_count = 60").fetchall()
     done: list[int] = []
-    with pytest.raises(DeviceError, match="full"):
+
+    def fill_for_ever() -> None:
         while len(done) < 5000:
-            done += fill(buffer, 1)
+            done.extend(fill(buffer, 1))
+
+    with pytest.raises(DeviceError, match="full"):
+        fill_for_ever()
     assert held(buffer) == done
     assert len(done) > 10
     buffer.acked(done[:5])

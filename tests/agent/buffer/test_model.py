@@ -119,7 +119,7 @@ class BufferModel(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-class TestBufferModel(BufferModel.TestCase):  # type: ignore[misc]  # hypothesis makes this base at run time
+class TestBufferModel(BufferModel.TestCase):  # type: ignore[misc,valid-type]  # hypothesis makes this base at run time
     """The machine as a test: append, acked, forget, expire and reopen in any order leave what the dict says."""
 
     settings = settings(max_examples=30, stateful_step_count=25)

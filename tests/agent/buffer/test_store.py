@@ -22,10 +22,10 @@ T_MS = T_NS // 10**6
 DAY_MS = 86_400_000
 
 
-def opened(folder: Path, **options: int) -> tuple[Keyring, Buffer]:
+def opened(folder: Path) -> tuple[Keyring, Buffer]:
     new = not (folder / "keys.block").exists()
     ring = Keyring.create(folder, CREDENTIAL) if new else Keyring.open(folder, CREDENTIAL)
-    return ring, Buffer(open_database(folder / "buffer.db", ring.database_key("buffer"), "buffer"), ring, units=UNITS, **options)
+    return ring, Buffer(open_database(folder / "buffer.db", ring.database_key("buffer"), "buffer"), ring, units=UNITS)
 
 
 @pytest.fixture
@@ -212,8 +212,8 @@ def test_a_position_lives_seven_days_at_most_whatever_the_catalogue_says(buffer:
 @pytest.mark.req("R30", control=immortal)
 def test_forgetting_leaves_no_row_and_no_key_of_that_basis(ring: Keyring, buffer: Buffer) -> None:
     """Of the withdrawn basis nothing is left; other streams and bases are untouched."""
-    one = {"stream": "probe", "basis_ref": "traffic.position"}
-    numbers = buffer.append([draft(1, **one), draft(2, t_s=90_000, **one), draft(3), draft(4, stream="probe")])
+    probes = [draft(n, t_s=90_000 * n, stream="probe", basis_ref="traffic.position") for n in range(2)]
+    numbers = buffer.append([*probes, draft(3), draft(4, stream="probe")])
     offered = buffer.waiting(1, [])
     gone = buffer.forget(lambda stream, basis_ref: basis_ref == "traffic.position")
     assert gone == numbers[:2]

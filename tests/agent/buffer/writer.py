@@ -2,9 +2,9 @@
 
     python -m tests.agent.buffer.writer FOLDER SEED
 
-`{"t_ms": ..., "appended": [[n, text], ...]}` after `append` returned; `{"acking": [n, ...]}` before `acked` is called. Every sample lies a little
-later than the one before, so that keys are made all the time, and every tenth round the oldest ones expire
-(`{"expiring": now_ms}` before).
+`{"t_ms": ..., "appended": [[n, text], ...]}` after `append` returned; `{"acking": [n, ...]}` before `acked` is called. Every
+sample lies a little later than the one before, so that keys are made all the time, and every tenth round the oldest ones
+expire (`{"expiring": now_ms}` before).
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def opened(folder: Path) -> tuple[Keyring, Buffer]:
 
 
 def say(**what: object) -> None:
-    print(json.dumps(what), flush=True)
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
 
 
 def main(folder: Path, seed: int) -> None:

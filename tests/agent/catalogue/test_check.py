@@ -54,7 +54,11 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
     "no item": (drop("consent"), "no-item", f"{PLACE}.consent"),
     "item without consent": (put("basis", "contract", 1), "item-unused", "services/a.toml: stream[1].consent"),
     "unknown signal": (lambda t: stream(t)["signal"][0].update(id="Vehicle.Nothing"), "unknown-signal", f"{PLACE}.signal[0].id"),
-    "signal twice": (lambda t: stream(t, 1)["signal"].append({"id": "Vehicle.TraveledDistance"}), "signal-twice", "services/a.toml: stream[1].signal[1].id"),
+    "signal twice": (
+        lambda t: stream(t, 1)["signal"].append({"id": "Vehicle.TraveledDistance"}),
+        "signal-twice",
+        "services/a.toml: stream[1].signal[1].id",
+    ),
     "no signals": (put("signal", []), "no-signals", f"{PLACE}.signal"),
     "no triggers": (put("triggers", []), "no-triggers", f"{PLACE}.triggers"),
     "unknown trigger": (put("triggers", ["sometimes"]), "wrong-value", f"{PLACE}.triggers[0]"),
@@ -63,6 +67,12 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
     "distance of nothing": (put("triggers", ["distance:0"], 1), "distance", "services/a.toml: stream[1].triggers[0]"),
     "periodic without a period": (drop("every_s"), "every_s", f"{PLACE}.every_s"),
     "keep of no form": (put("keep", "soon"), "keep", f"{PLACE}.keep"),
+    "keep with a line end": (put("keep", "5m\n"), "wrong-value", f"{PLACE}.keep"),
+    "term with a line end": (
+        table("consent.toml", "items", "a.status", max_term="365d\n"),
+        "wrong-value",
+        'consent.toml: items."a.status".max_term',
+    ),
     "keep of nothing": (put("keep", "0d"), "keep", f"{PLACE}.keep"),
     "keep beyond the purpose": (put("keep", "31d", 1), "keep-too-long", "services/a.toml: stream[1].keep"),
     "window longer than keep": (put("window_s", 301), "window", f"{PLACE}.window_s"),
@@ -79,7 +89,11 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
     ),
     "vital outside the emergency call": (lambda t: (put("basis", "vital")(t), drop("consent")(t)), "vital", f"{PLACE}.basis"),
     "unknown transform": (steps({"blur": 3}, index=1), "transform", "services/a.toml: stream[1].signal[0].transforms[0].blur"),
-    "two transforms in one": (steps({"round_to": 1, "last": True}, index=1), "transform", "services/a.toml: stream[1].signal[0].transforms[0]"),
+    "two transforms in one": (
+        steps({"round_to": 1, "last": True}, index=1),
+        "transform",
+        "services/a.toml: stream[1].signal[0].transforms[0]",
+    ),
     "wrong argument": (steps({"round_to": 0}, index=1), "transform", "services/a.toml: stream[1].signal[0].transforms[0].round_to"),
     "grid of a number": (steps({"grid_m": 500}, index=1), "transform", "services/a.toml: stream[1].signal[0].transforms[0].grid_m"),
     "rounding of a position": (steps({"grid_m": 500}, {"round_to": 1}), "transform", f"{PLACE}.signal[0].transforms[1].round_to"),
@@ -90,30 +104,78 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
     ),
     "stream twice": (put("id", "place", 1), "stream-twice", "services/a.toml: stream[1].id"),
     "service of another name": (table("services/a.toml", "service", id="b"), "service-name", "services/a.toml: service.id"),
-    "package of an unknown service": (table("packages.toml", "packages", "one", services=["a", "b"]), "unknown-service", "packages.toml: packages.one.services[1]"),
-    "package called none": (table("packages.toml", "packages", none={"title": "None", "services": ["a"]}), "package-name", "packages.toml: packages.none"),
-    "condition that cannot be read": (table("events.toml", "events", "fast", when="Vehicle.Speed >"), "condition", "events.toml: events.fast.when"),
+    "package of an unknown service": (
+        table("packages.toml", "packages", "one", services=["a", "b"]),
+        "unknown-service",
+        "packages.toml: packages.one.services[1]",
+    ),
+    "package called none": (
+        table("packages.toml", "packages", none={"title": "None", "services": ["a"]}),
+        "package-name",
+        "packages.toml: packages.none",
+    ),
+    "condition that cannot be read": (
+        table("events.toml", "events", "fast", when="Vehicle.Speed >"),
+        "condition",
+        "events.toml: events.fast.when",
+    ),
     "condition on an unknown signal": (
         table("events.toml", "events", "fast", "recent", when="Vehicle.Nothing > 1"),
         "unknown-signal",
         "events.toml: events.fast.recent.when",
     ),
-    "sensitive item for two years": (table("consent.toml", "items", "a.position", max_term="730d"), "term-too-long", 'consent.toml: items."a.position".max_term'),
+    "sensitive item for two years": (
+        table("consent.toml", "items", "a.position", max_term="730d"),
+        "term-too-long",
+        'consent.toml: items."a.position".max_term',
+    ),
     "item without a term": (table("consent.toml", "items", "a.status", max_term="0d"), "no-end", 'consent.toml: items."a.status".max_term'),
-    "purpose without a vocabulary": (table("purposes.toml", "purposes", "service", dpv="whatever you like"), "dpv", "purposes.toml: purposes.service.dpv"),
-    "purpose that keeps nothing": (table("purposes.toml", "purposes", "service", max_keep="0s"), "no-end", "purposes.toml: purposes.service.max_keep"),
-    "signal without a dot": (table("signals.toml", "signals", Speed={"unit": "", "category": "status"}), "signal-name", "signals.toml: signals.Speed"),
+    "purpose without a vocabulary": (
+        table("purposes.toml", "purposes", "service", dpv="whatever you like"),
+        "dpv",
+        "purposes.toml: purposes.service.dpv",
+    ),
+    "purpose that keeps nothing": (
+        table("purposes.toml", "purposes", "service", max_keep="0s"),
+        "no-end",
+        "purposes.toml: purposes.service.max_keep",
+    ),
+    "signal without a dot": (
+        table("signals.toml", "signals", Speed={"unit": "", "category": "status"}),
+        "signal-name",
+        "signals.toml: signals.Speed",
+    ),
     "a vehicle's signal from the agent": (
         table("signals.toml", "signals", "Vehicle.Speed", source="agent"),
         "signal-source",
         'signals.toml: signals."Vehicle.Speed".source',
     ),
-    "unknown category in a policy": (table("policies/2026-11/policy.toml", categories=["gossip"]), "category", "policies/2026-11/policy.toml: categories[0]"),
+    "unknown category in a policy": (
+        table("policies/2026-11/policy.toml", categories=["gossip"]),
+        "category",
+        "policies/2026-11/policy.toml: categories[0]",
+    ),
     "policy without a contact": (table("policies/2026-11/policy.toml", contact=" "), "no-contact", "policies/2026-11/policy.toml: contact"),
-    "policy in another's folder": (table("policies/2026-11/policy.toml", version="2027-01"), "policy-folder", "policies/2026-11/policy.toml: version"),
-    "policy without a date": (table("policies/2026-11/policy.toml", effective="soon"), "wrong-value", "policies/2026-11/policy.toml: effective"),
-    "policy without a text": (table("policies/2026-11/policy.toml", text={"en": "other.md"}), "policy-text", "policies/2026-11/policy.toml: text.en"),
-    "policy text elsewhere": (table("policies/2026-11/policy.toml", text={"en": "../../signals.toml"}), "policy-text", "policies/2026-11/policy.toml: text.en"),
+    "policy in another's folder": (
+        table("policies/2026-11/policy.toml", version="2027-01"),
+        "policy-folder",
+        "policies/2026-11/policy.toml: version",
+    ),
+    "policy without a date": (
+        table("policies/2026-11/policy.toml", effective="soon"),
+        "wrong-value",
+        "policies/2026-11/policy.toml: effective",
+    ),
+    "policy without a text": (
+        table("policies/2026-11/policy.toml", text={"en": "other.md"}),
+        "policy-text",
+        "policies/2026-11/policy.toml: text.en",
+    ),
+    "policy text elsewhere": (
+        table("policies/2026-11/policy.toml", text={"en": "../../signals.toml"}),
+        "policy-text",
+        "policies/2026-11/policy.toml: text.en",
+    ),
 }
 
 
@@ -137,11 +199,23 @@ DOUBTS: dict[str, tuple[Fault, str, str]] = {
     ),
     "period without a rhythm": (put("every_s", 5, 1), "every_s", "services/a.toml: stream[1].every_s"),
     "freshness without a request": (put("triggers", ["on_change"], 1), "fresh_s", "services/a.toml: stream[1].signal[0].fresh_s"),
-    "legal duty without an order": (lambda t: (put("basis", "legal", 1)(t), drop("consent", 1)(t)), "legal-trigger", "services/a.toml: stream[1].triggers"),
-    "item that nobody asks for": (lambda t: (put("basis", "contract", 1)(t), drop("consent", 1)(t)), "unused", 'consent.toml: items."a.status"'),
+    "legal duty without an order": (
+        lambda t: (put("basis", "legal", 1)(t), drop("consent", 1)(t)),
+        "legal-trigger",
+        "services/a.toml: stream[1].triggers",
+    ),
+    "item that nobody asks for": (
+        lambda t: (put("basis", "contract", 1)(t), drop("consent", 1)(t)),
+        "unused",
+        'consent.toml: items."a.status"',
+    ),
     "event that nobody waits for": (put("triggers", ["periodic"]), "unused", "events.toml: events.fast"),
     "service that nobody can buy": (table("packages.toml", "packages", "one", services=[]), "no-package", "services/a.toml: service"),
-    "service that everybody has, and some": (table("services/a.toml", "service", in_every_package=True), "package-twice", "services/a.toml: service"),
+    "service that everybody has, and some": (
+        table("services/a.toml", "service", in_every_package=True),
+        "package-twice",
+        "services/a.toml: service",
+    ),
     "recipient that the notice hides": (put("recipient", "another"), "not-in-policy", "policies/2026-11/policy.toml: recipients"),
     "position not marked": (
         table("signals.toml", "signals", "Vehicle.CurrentLocation", sensitive=False),
@@ -187,7 +261,12 @@ def test_emergency_call_takes_no_signals(tmp_path: Path) -> None:
     assert "vital-signals" in [finding.code for finding in findings(tree, tmp_path)]
 
 
-@pytest.mark.req("R17", control=lambda m: m.setattr("agent.catalogue.check.STREAM_RULES", tuple(r for r in check_streams.STREAM_RULES if r is not check_streams.no_marketing)))
+@pytest.mark.req(
+    "R17",
+    control=lambda m: m.setattr(
+        "agent.catalogue.check.STREAM_RULES", tuple(r for r in check_streams.STREAM_RULES if r is not check_streams.no_marketing)
+    ),
+)
 @pytest.mark.parametrize(("purpose", "dpv"), [("marketing", "RequestedServiceProvision"), ("news", "DirectMarketing")])
 def test_stream_for_marketing_is_refused(purpose: str, dpv: str, tmp_path: Path) -> None:
     """A signal cannot be mapped to marketing, whatever the purpose is called."""
@@ -222,5 +301,9 @@ def test_signal_that_speaks_of_a_person_is_refused(name: str, tmp_path: Path) ->
 
 def test_signals_of_the_car_are_not_taken_for_personal() -> None:
     """Words that only look alike do not cost a signal of the car."""
-    cars = ("Vehicle.Cabin.Door.Row1.DriverSide.IsOpen", "Vehicle.Chassis.Axle.Row1.Wheel.Left.Tire.Pressure", "Vehicle.Body.Lights.LicensePlate.IsOn")
+    cars = (
+        "Vehicle.Cabin.Door.Row1.DriverSide.IsOpen",
+        "Vehicle.Chassis.Axle.Row1.Wheel.Left.Tire.Pressure",
+        "Vehicle.Body.Lights.LicensePlate.IsOn",
+    )
     assert [check.personal_word(name) for name in cars] == [None] * 3

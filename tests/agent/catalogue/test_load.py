@@ -48,7 +48,7 @@ def _declared(raw: Any, wanted: Any) -> Any:
 
 
 @pytest.mark.req("R01", control=known_as_any)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.sampled_from(PLACES), key=EXTRA)
 def test_unknown_key_anywhere_is_refused_with_file_and_key(place: tuple[str, tuple[str | int, ...]], key: str, tmp_path: Path) -> None:
     """Whatever table gets a key that nobody declared, the file is refused and the finding names file and key."""
@@ -64,7 +64,7 @@ def test_unknown_key_anywhere_is_refused_with_file_and_key(place: tuple[str, tup
         load_catalogue(tmp_path)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.one_of(st.binary(max_size=60), st.text(max_size=60).map(str.encode)), name=st.sampled_from(sorted(SMALL)))
 def test_garbage_in_a_file_is_a_finding_and_never_a_traceback(text: bytes, name: str, tmp_path: Path) -> None:
     """Any bytes in any file give findings that name it, or are an empty or valid table; nothing else is raised."""

@@ -78,7 +78,9 @@ def test_every_key_of_a_device_is_described() -> None:
     """Each key of agent.toml below a section says what it is, its unit and its default."""
     parts = schemas()["agent"]["$defs"]
     keys = [(part, key, body) for part, table in parts.items() if part != "Settings" for key, body in table["properties"].items()]
-    silent = [f"{part}.{key}" for part, key, body in keys if not any(word in json.dumps(body) for word in ("Default", "Required", "absent"))]
+    silent = [
+        f"{part}.{key}" for part, key, body in keys if not any(word in json.dumps(body) for word in ("Default", "Required", "absent"))
+    ]
     assert silent == []
 
 

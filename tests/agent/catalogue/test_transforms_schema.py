@@ -81,7 +81,14 @@ def test_datum_plug_in_is_left_to_itself() -> None:
     assert complaint("datum:approved", {"any": "thing"}) is None
 
 
-@given(name=st.sampled_from(sorted(ARGUMENTS)), argument=st.recursive(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3)), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["k", "epsilon", "x"]), inner), max_leaves=5))
+@given(
+    name=st.sampled_from(sorted(ARGUMENTS)),
+    argument=st.recursive(
+        st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3)),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["k", "epsilon", "x"]), inner),
+        max_leaves=5,
+    ),
+)
 def test_any_argument_is_judged_without_an_error(name: str, argument: object) -> None:
     """Whatever TOML can write is accepted or complained about, never raised at."""
     assert complaint(name, argument) is None or len(str(complaint(name, argument))) > 5

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.consent import ledger as module
 from agent.consent import state
-from agent.consent.chain import Entry
+from agent.storage.chain import Entry
 from agent.consent.ledger import Ledger
 from agent.consent.state import NOTHING, standing_refs
 from agent.errors import IntegrityError, UsageError

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.consent.chain import DEVICE, Entry
+from agent.storage.chain import DEVICE, Entry
 from agent.consent.state import APPLY, NOTHING, Facts, Grant, State, admits, replay, standing_refs, stands
 from agent.errors import IntegrityError
 

@@ -117,7 +117,7 @@ def test_the_file_belongs_to_its_owner_alone(tmp_path: Path) -> None:
     """Mode 0600, and nothing else lies in the folder."""
     fresh(tmp_path).close()
     assert stat.S_IMODE((tmp_path / "keys.block").stat().st_mode) == 0o600
-    assert os.listdir(tmp_path) == ["keys.block"]
+    assert [file.name for file in tmp_path.iterdir()] == ["keys.block"]
 
 
 def test_another_credential_does_not_open(tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ def test_a_cut_creation_leaves_no_block_and_can_be_repeated(tmp_path: Path, monk
     with pytest.raises(DeviceError):
         KeyBlock.open(tmp_path, CREDENTIAL)
     fresh(tmp_path).close()
-    assert os.listdir(tmp_path) == ["keys.block"]
+    assert [file.name for file in tmp_path.iterdir()] == ["keys.block"]
 
 
 def test_the_limits_are_those_of_the_format() -> None:

@@ -16,6 +16,7 @@ import sqlcipher3  # type: ignore[import-untyped]  # has no stubs
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import CBC
+from sqlite_utils import Database
 
 from agent.errors import DeviceError, IntegrityError
 from agent.storage import sqlite
@@ -123,7 +124,7 @@ def test_future_schema_is_refused_and_left_untouched(path: Path) -> None:
         with pytest.raises(FutureSchema, match="newer release"):
             opening(path, KEY, "buffer")
     assert path.read_bytes() == before
-    assert os.listdir(path.parent) == ["buffer.db"]
+    assert [file.name for file in path.parent.iterdir()] == ["buffer.db"]
 
 
 def test_wrong_key_is_an_integrity_error_and_says_nothing_on_stderr(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -205,7 +206,7 @@ def test_folder_without_permission_or_existence_is_a_device_error(tmp_path: Path
 
 
 def test_reader_left_open_keeps_the_checkpoint_from_being_called_done(path: Path) -> None:
-    """`checkpoint` returns only when the WAL is empty."""
+    """`checkpoint` returns only when the WAL is empty, whether the reader is in this connection or in another."""
     filled(path)
     db = open_database(path, KEY, "buffer")
     cursor = db.execute("SELECT * FROM meta")
@@ -215,6 +216,14 @@ def test_reader_left_open_keeps_the_checkpoint_from_being_called_done(path: Path
     with pytest.raises(DeviceError):
         checkpoint(db)
     cursor.close()
+    other = open_database(path, KEY, "buffer")
+    other.begin()
+    rows(other, "SELECT * FROM meta")
+    with transaction(db):
+        db.execute("DELETE FROM meta WHERE key = 'key 8'")
+    with pytest.raises(DeviceError):
+        checkpoint(db)
+    other.rollback()
     checkpoint(db)
     assert Path(f"{path}-wal").stat().st_size == 0
 
@@ -256,31 +265,28 @@ def largest_file(limit_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def written_until_full(path: Path) -> None:
-    """Opens, fills until the medium refuses, and sees that only the refused transaction is missing, then and afterwards."""
-    db = open_database(path, KEY, "buffer")
-    done = 0
-    with pytest.raises(DeviceError):
-        while done < 5000:
+def numbers_until_full(db: Database) -> int:
+    """How many rows were committed before the medium refused one; the refused one is not there."""
+    done: list[int] = []
+
+    def fill_for_ever() -> None:
+        for number in range(5000):
             with transaction(db):
-                db.execute("INSERT INTO meta VALUES (?, ?)", (f"{done:04}", os.urandom(2000)))
-            done += 1
-    assert 10 < done < 5000
-    assert rows(db, "SELECT count(*) FROM meta") == [(done,)]
-    db.close()
+                db.execute("INSERT INTO meta VALUES (?, ?)", (f"{number:04}", os.urandom(2000)))
+            done.append(number)
+
+    with pytest.raises(DeviceError):
+        fill_for_ever()
+    assert len(done) > 10
+    assert rows(db, "SELECT count(*) FROM meta") == [(len(done),)]
+    return len(done)
 
 
 def test_disk_full_by_page_count(path: Path) -> None:
     """SQLITE_FULL is a device error; what was committed stays, and writing goes on when there is room again."""
     db = open_database(path, KEY, "buffer")
     db.execute("PRAGMA max_page_count = 60").fetchall()
-    done = 0
-    with pytest.raises(DeviceError, match="full"):
-        while done < 5000:
-            with transaction(db):
-                db.execute("INSERT INTO meta VALUES (?, ?)", (f"{done:04}", os.urandom(2000)))
-            done += 1
-    assert rows(db, "SELECT count(*) FROM meta") == [(done,)]
+    done = numbers_until_full(db)
     db.execute("PRAGMA max_page_count = 1000").fetchall()
     with transaction(db):
         db.execute("INSERT INTO meta VALUES ('more', 'room')")
@@ -290,9 +296,11 @@ def test_disk_full_by_page_count(path: Path) -> None:
 
 def test_disk_full_by_file_size_limit(path: Path) -> None:
     """A write that the system refuses is a device error; the database is whole afterwards."""
+    db = open_database(path, KEY, "buffer")
     with largest_file(300_000):
-        written_until_full(path)
-    open_database(path, KEY, "buffer").close()
+        done = numbers_until_full(db)
+    db.close()
+    assert rows(open_database(path, KEY, "buffer"), "SELECT count(*) FROM meta") == [(done,)]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
@@ -303,9 +311,12 @@ def test_disk_full_on_a_small_file_system(tmp_path: Path) -> None:
     if os.system(f"mount -t tmpfs -o size=1m tmpfs '{folder}' 2>/dev/null"):
         pytest.skip("no permission to mount a file system")
     try:
-        written_until_full(folder / "buffer.db")
+        db = open_database(folder / "buffer.db", KEY, "buffer")
+        done = numbers_until_full(db)
+        db.close()
         os.system(f"mount -o remount,size=4m '{folder}'")
         db = open_database(folder / "buffer.db", KEY, "buffer")
+        assert rows(db, "SELECT count(*) FROM meta") == [(done,)]
         with transaction(db):
             db.execute("INSERT INTO meta VALUES ('more', 'room')")
         db.close()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import os
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from itertools import pairwise
 from typing import Any
 
 import can
@@ -35,10 +34,11 @@ def said(state: CarState, name: str, k: int = 0) -> Values:
 
 
 def read(frame: Frame) -> dict[str, Any]:
-    return dict(BY_ID[frame.can_id].decode(frame.data, decode_choices=False))
+    decoded: Any = BY_ID[frame.can_id].decode(frame.data, decode_choices=False)
+    return dict(decoded)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(drive=drives(), at=st.integers(0, 1000))
 def test_a_frame_gives_back_the_truth_within_half_a_step(drive: Drive, at: int) -> None:
     """Every signal of every message decodes to the state at the frame's own time, to half the DBC's resolution."""
@@ -80,14 +80,14 @@ def test_the_same_seed_gives_the_same_frames() -> None:
     assert runs[0] != runs[2]
 
 
-@given(cuts=st.lists(st.integers(-500, 4000), min_size=2, max_size=6))
-@settings(max_examples=25)
+@settings(max_examples=12)
+@given(cuts=st.lists(st.integers(-500, 2500), min_size=2, max_size=6))
 def test_windows_lie_side_by_side(cuts: list[int]) -> None:
     """Asking piece by piece gives what asking at once gives: nothing twice, nothing lost, in the order of time."""
     car = Car(Drive.load("drive", 1), START_NS)
     edges = [START_NS + cut * 1_000_000 for cut in sorted(cuts)]
     whole = list(car.frames(edges[0], edges[-1]))
-    assert [frame for one, other in pairwise(edges) for frame in car.frames(one, other)] == whole
+    assert [frame for one, other in itertools.pairwise(edges) for frame in car.frames(one, other)] == whole
     assert [frame.t_ns for frame in whole] == sorted(frame.t_ns for frame in whole)
     assert all(frame.t_ns >= START_NS for frame in whole)
 
@@ -154,10 +154,12 @@ class Deaf:
 def test_a_bus_that_refuses_does_not_stop_the_car() -> None:
     """Refused frames are counted, the others go on; extended identifiers keep their kind."""
     pace, bus = Pace(), Deaf()
-    car = Car(Drive.load("drive", 1), pace.now_ns())
-    counts = send_paced(car, bus, pace, car.start_ns + 1_100_000_000)  # type: ignore[arg-type]  # all that a sender asks of a bus
-    assert (counts["refused"], counts["skipped"]) == (2, 0)
-    assert counts["frames"] == len(bus.sent) > 400
+    car = Car(Drive.load("drive", 1), pace.now_ns() + NS)
+    stop_ns = car.start_ns + NS
+    due = Counter(len(frame.data) > 8 for frame in car.frames(car.start_ns, stop_ns))
+    counts = send_paced(car, bus, pace, stop_ns)  # type: ignore[arg-type]  # all that a sender asks of a bus
+    assert (counts["frames"], counts["refused"], counts["skipped"]) == (due[False], due[True], 0)
+    assert len(bus.sent) == counts["frames"]
     assert {m.is_extended_id for m in bus.sent if m.arbitration_id == 0x18FECA00} == {True}
 
 
@@ -169,8 +171,8 @@ def test_a_suspended_computer_does_not_make_a_burst(monkeypatch: pytest.MonkeyPa
     now_ns = pace.now_ns
     monkeypatch.setattr(pace, "now_ns", lambda: now_ns() + slept["ns"])
     threading.Timer(0.3, lambda: slept.update(ns=60 * NS)).start()
-    counts = send_paced(car, bus, pace, car.start_ns + 30 * NS)  # type: ignore[arg-type]  # as above
-    assert counts["skipped"] > 28 * 400
+    counts = send_paced(car, bus, pace, car.start_ns + 10 * NS)  # type: ignore[arg-type]  # as above
+    assert counts["skipped"] > 8 * 400
     assert counts["frames"] + counts["refused"] < 300
 
 
@@ -180,17 +182,21 @@ def test_the_program_sends_on_time_and_ends_when_told() -> None:
     group = usable_group(port)
     start_ns = time.time_ns() + 2 * NS
     command = [sys.executable, "-m", "hw.bench.car", "--channel", group, "--port", str(port), "--seed", "3", "--start-ns", str(start_ns)]
-    with can.Bus(interface="udp_multicast", channel=group, port=port, hop_limit=0) as bus:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": "."}) as program:
-            assert program.stdout is not None
-            assert program.stdout.readline() == "ready\n"
-            got = [message for message in iter(lambda: bus.recv(6), None) if message.timestamp * NS < start_ns + 4 * NS or program.terminate()]
-            counts = json.loads(program.stdout.read())
-            assert program.wait(5) == 0
-    due = {(f.can_id & ~EXTENDED_ID, bytes(f.data)) for f in Car(Drive.load("drive", 3), start_ns).frames(start_ns, start_ns + 5 * NS)}
-    assert len(got) > 1200
+    with (
+        can.Bus(interface="udp_multicast", channel=group, port=port, hop_limit=0) as bus,
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program,
+    ):
+        assert program.stdout is not None
+        assert program.stdout.readline() == "ready\n"
+        got = list(itertools.takewhile(lambda m: m.timestamp * NS < start_ns + 2.5 * NS, iter(lambda: bus.recv(8), None)))
+        program.terminate()
+        counts = json.loads(program.stdout.read())
+        assert program.wait(5) == 0
+    due = {(f.can_id & ~EXTENDED_ID, bytes(f.data)) for f in Car(Drive.load("drive", 3), start_ns).frames(start_ns, start_ns + 3 * NS)}
+    assert len(got) > 350
     assert all((message.arbitration_id, bytes(message.data)) in due for message in got)
     assert counts["refused"] == 0
+    assert counts["frames"] >= len(got)
 
 
 def test_arguments_that_are_no_good_have_their_exit_status(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 
@@ -21,26 +22,26 @@ def drive(request: pytest.FixtureRequest) -> Drive:
     return Drive.load("drive", request.param)
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(drive=drives(), begin_s=st.floats(0, 150))
 def test_distance_is_the_integral_of_speed(drive: Drive, begin_s: float) -> None:
-    """Adding up speed over 20 s in small steps gives the distance driven meanwhile."""
-    step_s = 0.02
-    summed_m = sum(drive.state(begin_s + (i + 0.5) * step_s).speed_mps * step_s for i in range(1000))
-    assert summed_m == pytest.approx(drive.distance_m(begin_s + 20) - drive.distance_m(begin_s), abs=0.02)
+    """Adding up speed over 10 s in small steps gives the distance driven meanwhile."""
+    step_s = 0.04
+    summed_m = sum(drive.state(begin_s + (i + 0.5) * step_s).speed_mps * step_s for i in range(250))
+    assert summed_m == pytest.approx(drive.distance_m(begin_s + 10) - drive.distance_m(begin_s), abs=0.02)
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(drive=drives())
 def test_positions_lie_as_far_apart_as_the_odometer_says(drive: Drive) -> None:
     """Great-circle steps add up to the odometer's difference within 0.7 % (sphere against ellipsoid) on any road on earth."""
-    states = [drive.state(i * 0.25) for i in range(600)]
-    flown_m = sum(metres_between(one, other) for one, other in zip(states, states[1:], strict=False))
+    states = [drive.state(i * 0.5) for i in range(300)]
+    flown_m = sum(metres_between(one, other) for one, other in itertools.pairwise(states))
     driven_m = (states[-1].odometer_km - states[0].odometer_km) * 1000
     assert flown_m == pytest.approx(driven_m, rel=0.007, abs=0.5)
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(drive=drives(), t_s=st.floats(0, 150))
 def test_heading_is_the_direction_of_travel(drive: Drive, t_s: float) -> None:
     """The course between two moments lies half-way between the headings at both, within half a degree."""

@@ -138,3 +138,12 @@ def test_fault_no_receiver_at_start(tmp_path: Path) -> None:
         cable.say(rmc("120000.00"))
         assert got.get(timeout=WAIT_S).mode == 2
     cable.unplug()
+
+
+def test_fault_full_inbox_is_counted_and_does_not_stop_the_receiver(plug: Plug) -> None:
+    """An inbox without room costs the fix and a count, not the thread."""
+    with listening(plug) as (receiver, got):
+        got.maxsize = 1
+        plug.say(rmc("120000.00"), rmc("120001.00"), rmc("120002.00"))
+        until(lambda: receiver.lost == 2)
+        assert receiver.alive()

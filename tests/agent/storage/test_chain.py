@@ -1,4 +1,4 @@
-"""agent.consent.chain: what is found, what survives, what is not shown."""
+"""agent.storage.chain: what is found, what survives, what is not shown."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.consent import chain
-from agent.consent.chain import DEVICE, Chain, Draft, decode, encode
+from agent.storage import chain
+from agent.storage.chain import DEVICE, Chain, Draft, decode, encode
 from agent.errors import IntegrityError
 from tests.agent.consent.device import Device
 
@@ -39,7 +39,7 @@ def blind(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def unchecked_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     """The checkpoint's MAC counts for nothing."""
-    monkeypatch.setattr("agent.consent.chain.hmac.compare_digest", lambda *_: True)
+    monkeypatch.setattr("agent.storage.chain.hmac.compare_digest", lambda *_: True)
 
 
 def test_what_was_appended_is_read_back(device: Device) -> None:

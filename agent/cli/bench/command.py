@@ -1,0 +1,107 @@
+"""`modicum bench`: the whole system on the desk."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from agent.cli.bench.device import BusChoice
+from agent.cli.bench.report import closing, opening, pulse_line
+from agent.cli.bench.stage import BenchRequest, Stage, play, summary_of
+from agent.cli.common import load_checked_catalogue, package_of
+from agent.consent.choice import read_choice
+from agent.core.outcome import write_outcome
+from agent.errors import UsageError
+
+LINE_S = 5.0
+
+
+@click.command(name="bench")
+@click.option("--scenario", default="drive", show_default=True, help="a name in config/bench, or a TOML file")
+@click.option("--seconds", type=click.FloatRange(min=5, max=86_400), default=120.0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--speed", type=click.Choice(["1", "max"]), default="1", show_default=True, help="real time, or one process on a virtual clock")
+@click.option("--package", default="navigation_plus", show_default=True, help="the owner's package, or none")
+@click.option("--consent", default="all", show_default=True, help="all, none, unaccepted or a file with [grants]")
+@click.option("--catalogue", type=click.Path(path_type=Path), help="another catalogue folder; it stands alone")
+@click.option("--broker", metavar="URL", help="mqtts://HOST:PORT or mqtt://127.0.0.1:PORT instead of the embedded broker")
+@click.option("--bus", metavar="IFACE:CHANNEL", help="for example socketcan:vcan0; default: vcan0 where there is one, else udp_multicast")
+@click.option("--out", type=click.Path(path_type=Path), help="where received.jsonl, summary.json, plan.json and envelopes/ go")
+@click.option("--json", "as_json", is_flag=True, help="print the summary as JSON")
+def bench_command(  # noqa: PLR0913  the options are the interface
+    scenario: str,
+    seconds: float,
+    seed: int,
+    speed: str,
+    package: str,
+    consent: str,
+    catalogue: Path | None,
+    broker: str | None,
+    bus: str | None,
+    out: Path | None,
+    as_json: bool,  # noqa: FBT001  click hands flags over by name
+) -> None:
+    """Drive a simulated car past the real daemons, a real broker and the recipients; then say what left and what did not.
+
+    While it runs, another terminal can ask and tell the agent: modicum consent withdraw traffic.position --config FILE
+    (the bench prints which FILE).
+    """
+    if speed == "max":
+        raise UsageError("the virtual clock is not ready", "--speed max", "run without it: in real time")
+    folder = Path(tempfile.mkdtemp(prefix="modicum-bench-"))
+    request = BenchRequest(
+        scenario=scenario,
+        seconds=seconds,
+        seed=seed,
+        package=package_of(package),
+        choice=read_choice(consent),
+        catalogue=load_checked_catalogue(catalogue),
+        catalogue_dir=catalogue,
+        bus=_bus(bus) if bus else None,
+        broker_url=broker,
+        folder=folder,
+        pulse=_quiet if as_json else _Teller(seconds),
+    )
+    if not as_json:
+        click.echo(opening(str(folder), [f"package {package}, consent {consent}, scenario {scenario}, {seconds:g} s", f"agent: --config {folder / 'agent.toml'}"]))
+    try:
+        stage = play(request)
+        summary, lines = summary_of(stage)
+        assert stage.listeners is not None
+        if out is not None:
+            write_outcome(out, lines=lines, envelopes=stage.listeners.envelopes, plan=stage.plan, summary=summary)
+            shutil.copytree(stage.device.state, out / "device", dirs_exist_ok=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    click.echo(json.dumps(summary) if as_json else closing(lines, stage.plan, summary))
+
+
+class _Teller:
+    """Prints a line every few seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._next_s = seconds, 0.0
+
+    def __call__(self, stage: Stage) -> None:
+        if time.monotonic() >= self._next_s and stage.status:
+            self._next_s = time.monotonic() + LINE_S
+            received = len(stage.listeners.lines) if stage.listeners else 0
+            click.echo(pulse_line(stage.elapsed_s, self._seconds, stage.status, received))
+            sys.stdout.flush()
+
+
+def _quiet(_: Stage) -> None:
+    """Nothing but JSON goes to stdout."""
+
+
+def _bus(text: str) -> BusChoice:
+    interface, separator, channel = text.partition(":")
+    if not separator or not interface or not channel:
+        raise UsageError(f"not a bus: {text}", "--bus", "write IFACE:CHANNEL, for example socketcan:vcan0")
+    return BusChoice(interface=interface, channel=channel)

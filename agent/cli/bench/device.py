@@ -1,0 +1,124 @@
+"""The bench's device: a folder with everything that a real one would have, made for this run and thrown away after it."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from agent.catalogue.types import Catalogue
+from agent.clock import SystemClock
+from agent.consent.choice import Choice, apply_choice
+from agent.consent.ledger import Ledger
+from agent.seal.keyring import Keyring
+from agent.storage.sqlite import open_database
+from hw.bench.authority import Authority, Credential
+
+VIN = "WMWTESTCAR0000001"
+REGION = "CN"
+CREDENTIAL_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusChoice:
+    """The bus between the simulated car and core."""
+
+    interface: str
+    channel: str
+    port: int | None = None
+
+
+@dataclass(slots=True)
+class Device:
+    """Paths and secrets of one bench. `recipients`: private keys, which only the recipients' side uses."""
+
+    folder: Path
+    broker_url: str = ""
+    embedded: bool = False
+    recipients: dict[str, bytes] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    listener: Credential | None = None
+    server: Credential | None = None
+    ca: Path = Path()
+
+    @property
+    def config(self) -> Path:
+        """agent.toml"""
+        return self.folder / "agent.toml"
+
+    @property
+    def state(self) -> Path:
+        """The device's own files: what a thief would find."""
+        return self.folder / "state"
+
+    @property
+    def control(self) -> Path:
+        """Core's control socket."""
+        return self.folder / "control.sock"
+
+    @property
+    def link(self) -> Path:
+        """Core's link socket."""
+        return self.folder / "link.sock"
+
+    @property
+    def gnss(self) -> Path:
+        """Where the receiver's pty is linked to."""
+        return self.folder / "gnss"
+
+
+def make_credentials(device: Device, catalogue: Catalogue) -> None:
+    """Certificates of the broker, the device, the fleet and the listener; a key pair for every recipient."""
+    authority = Authority(device.folder)
+    device.ca = authority.ca
+    device.server = authority.issue("broker", ("127.0.0.1", "localhost"))
+    device.listener = authority.issue("recipients")
+    authority.issue("device")
+    authority.issue("fleet")
+    for name in sorted(catalogue.recipients()):
+        private = X25519PrivateKey.generate()
+        device.recipients[name] = private.private_bytes_raw()
+        (device.folder / f"{name}.pub").write_bytes(private.public_key().public_bytes_raw())
+
+
+def write_config(device: Device, bus: BusChoice, package: str | None, catalogue: Path | None) -> None:
+    """agent.toml as an integrator would write it."""
+    options = [f"port = {bus.port}"] if bus.port is not None else []
+    if bus.interface == "udp_multicast":
+        options.append("hop_limit = 0")
+    lines = [
+        '[vehicle]\nplatform = "bench"\nvin = "' + VIN + '"',
+        f'[state]\ndir = "{device.state}"',
+        f'[control]\nsocket = "{device.control}"',
+        f'[link]\nsocket = "{device.link}"',
+        f'[[bus]]\nname = "pt"\ninterface = "{bus.interface}"\nchannel = "{bus.channel}"\noptions = {{ {", ".join([*options, "fd = true"])} }}',
+        f'[gnss]\nport = "{device.gnss}"\nbaud = 115200',
+        '[clock]\nsources = ["system"]',
+        f'[entitlement]\npackage = "{package or "none"}"',
+        f'[regions]\nallowed = ["{REGION}"]',
+        f'[brokers.main]\nurl = "{device.broker_url}"\nregion = "{REGION}"',
+    ]
+    if device.embedded:  # it speaks 3.1.1 only, and never answers the other
+        lines.append('first_protocol = "3.1.1"')
+    if device.broker_url.startswith("mqtts"):
+        lines.append('ca = "ca.pem"\ncert = "device.pem"\nkey = "device.key"\nfleet_cert = "fleet.pem"\nfleet_key = "fleet.key"')
+    if catalogue is not None:
+        lines.append(f'[catalogue]\ndir = "{catalogue.absolute()}"')
+    lines += [f'[recipients.{name}]\nbroker = "main"\nkey = "{name}.pub"\nregion = "{REGION}"' for name in device.recipients]
+    device.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def prepare_state(device: Device, catalogue: Catalogue, choice: Choice) -> None:
+    """Keys as `modicum keys init` makes them, and the driver's choice written into the ledger before the first start."""
+    device.state.mkdir(mode=0o700)
+    credential = os.urandom(CREDENTIAL_BYTES)
+    (device.state / "credential").write_bytes(credential)
+    keyring = Keyring.create(device.state, credential)
+    database = open_database(device.state / "ledger.db", keyring.database_key("ledger"), "ledger")
+    ledger = Ledger(database, keyring, SystemClock(frozenset({"system"})))
+    device.notes += apply_choice(choice, ledger, catalogue, time.time_ns() // 1_000_000)
+    database.conn.close()
+    keyring.close()

@@ -1,0 +1,95 @@
+"""The bench's processes: started, watched, stopped by their own ids, in an order that loses nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from agent.errors import DeviceError
+
+READY_S = 20.0
+STOP_S = 6.0
+
+
+@dataclass(slots=True)
+class Programs:
+    """The running processes by name. Their stderr goes to `logs`/<name>.log; nothing outlives `stop_all`."""
+
+    logs: Path
+    running: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
+    _files: list[IO[str]] = field(default_factory=list)
+
+    def start(self, name: str, *arguments: str, ready: bool = False) -> str:
+        """Starts `python -m ...`; with `ready` waits for its first line and returns it."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        log = (self.logs / f"{name}.log").open("a", encoding="utf-8")
+        self._files.append(log)
+        process = subprocess.Popen(  # noqa: S603  our own modules
+            [sys.executable, "-m", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if ready else subprocess.DEVNULL,
+            stderr=log,
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+        )
+        self.running[name] = process
+        return self._first_line(name, process) if ready else ""
+
+    def check(self) -> None:
+        """Raises DeviceError when a program has ended by itself."""
+        for name, process in self.running.items():
+            status = process.poll()
+            if status is not None:
+                raise DeviceError(f"{name} ended with {status}", str(self.logs / f"{name}.log"), self._last_words(name))
+
+    def stop(self, name: str) -> None:
+        """Asks it to end, and makes it end when it does not."""
+        process = self.running.pop(name, None)
+        if process is None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def stop_all(self) -> None:
+        """Everything that is still running, the last started first."""
+        for name in reversed(list(self.running)):
+            self.stop(name)
+        for file in self._files:
+            file.close()
+
+    def _first_line(self, name: str, process: subprocess.Popen[str]) -> str:
+        found: list[str] = []
+
+        def read() -> None:
+            assert process.stdout is not None
+            with contextlib.suppress(ValueError):
+                found.append(process.stdout.readline())
+                process.stdout.read()
+
+        threading.Thread(target=read, daemon=True, name=f"{name} output").start()
+        for _ in range(int(READY_S * 50)):
+            if found or process.poll() is not None:
+                break
+            threading.Event().wait(0.02)
+        line = found[0].strip() if found else ""
+        if not line:
+            raise DeviceError(f"{name} did not start", str(self.logs / f"{name}.log"), self._last_words(name))
+        return line
+
+    def _last_words(self, name: str) -> str:
+        with contextlib.suppress(OSError):
+            lines = (self.logs / f"{name}.log").read_text(encoding="utf-8").strip().splitlines()
+            return lines[-1][:300] if lines else "it said nothing"
+        return "it said nothing"

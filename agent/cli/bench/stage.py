@@ -1,0 +1,218 @@
+"""The live bench: sets the stage, lets the car drive, stops everything, and gives back what there was to see."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agent.catalogue.types import Catalogue
+from agent.cli.bench.device import BusChoice, Device, make_credentials, prepare_state, write_config
+from agent.cli.bench.listeners import Listeners, recipients_of
+from agent.cli.bench.programs import Programs
+from agent.consent.choice import DRIVER, Choice
+from agent.control.protocol import RemoteError, ask
+from agent.core.outcome import publish_bytes, sorted_lines, stream_totals
+from agent.errors import AgentAbsent, DeviceError
+from agent.uplink.mqtt import access
+from agent.uplink.session import V5, V311
+from hw.bench.group import free_udp_port, usable_group
+from hw.errors import HwError
+
+START_S = 20.0
+LEAD_NS = 700_000_000
+"""Between the decision that the drive begins and its first frame."""
+TRIP_S = 5.0
+PULSE_S = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchRequest:
+    """What to play. `device` gets the run's files; `pulse` is called a few times a second while the car drives."""
+
+    scenario: str
+    seconds: float
+    seed: int
+    package: str | None
+    choice: Choice
+    catalogue: Catalogue
+    catalogue_dir: Path | None
+    bus: BusChoice | None
+    broker_url: str | None
+    folder: Path
+    pulse: Callable[[Stage], None] = lambda _: None
+
+
+@dataclass(slots=True)
+class Stage:
+    """A live run and what is known of it so far."""
+
+    request: BenchRequest
+    device: Device
+    programs: Programs
+    listeners: Listeners | None = None
+    start_ns: int = 0
+    status: dict[str, Any] = field(default_factory=dict)
+    plan: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Since the drive began."""
+        return (time.time_ns() - self.start_ns) / 1e9
+
+    def ask(self, route: str, **args: object) -> Any:  # noqa: ANN401  each route has its own result
+        """Asks the running agent, as the command line does."""
+        return ask(self.device.control, route, **args)
+
+
+def play(request: BenchRequest) -> Stage:
+    """The whole run. Raises DeviceError when a part of it does not start or ends by itself."""
+    device = Device(request.folder)
+    stage = Stage(request, device, Programs(request.folder / "logs"))
+    try:
+        _set(stage)
+        _drive(stage)
+        _end(stage)
+    except HwError as error:
+        raise DeviceError(error.what, error.where, error.hint) from error
+    finally:
+        stage.programs.stop_all()
+        if stage.listeners is not None:
+            stage.listeners.stop()
+    return stage
+
+
+def default_bus() -> BusChoice:
+    """`vcan0` where there is one; else datagrams that never leave this computer, on a port of their own."""
+    if Path("/sys/class/net/vcan0").exists():
+        return BusChoice(interface="socketcan", channel="vcan0")
+    port = free_udp_port()
+    return BusChoice(interface="udp_multicast", channel=usable_group(port), port=port)
+
+
+def _set(stage: Stage) -> None:
+    """Broker, device, core, uplink and recipients; returns when an offer could be sent."""
+    request, device, programs = stage.request, stage.device, stage.programs
+    make_credentials(device, request.catalogue)
+    if request.broker_url is None:
+        assert device.server is not None
+        port = programs.start(
+            "broker", "hw.bench.broker", "--cert", str(device.server.cert), "--key", str(device.server.key), "--ca", str(device.ca), ready=True
+        )
+        device.embedded = True
+        device.broker_url = f"mqtts://127.0.0.1:{port.split()[-1]}"
+    else:
+        device.broker_url = request.broker_url
+    bus = request.bus or default_bus()
+    write_config(device, bus, request.package, request.catalogue_dir)
+    prepare_state(device, request.catalogue, request.choice)
+    programs.start("core", "agent.daemons.core", "--config", str(device.config))
+    programs.start("uplink", "agent.daemons.uplink", "--config", str(device.config))
+    _listen(stage)
+    _until(stage, _online, "the agent's connections")
+    stage.start_ns = time.time_ns() + LEAD_NS
+    drive = ["--scenario", request.scenario, "--seed", str(request.seed), "--start-ns", str(stage.start_ns)]
+    programs.start("receiver", "hw.bench.receiver", "--link", str(device.gnss), *drive, ready=True)
+    port_option = ["--port", str(bus.port)] if bus.port is not None else []
+    programs.start("car", "hw.bench.car", "--interface", bus.interface, "--channel", bus.channel, *port_option, *drive, ready=True)
+    _until(stage, _trip, "the trip to begin")
+    stage.ask("profile.use", name=DRIVER)
+
+
+def _listen(stage: Stage) -> None:
+    device = stage.device
+    assert device.listener is not None
+    tls = device.broker_url.startswith("mqtts")
+    to = access(
+        device.broker_url,
+        ca=device.ca if tls else None,
+        cert=device.listener.cert if tls else None,
+        key=device.listener.key if tls else None,
+        protocol=V311 if device.embedded else V5,
+    )
+    stage.listeners = Listeners(device, to, "modicum/v1/#", recipients_of(stage.request.catalogue))
+    stage.listeners.start()
+
+
+def _drive(stage: Stage) -> None:
+    while stage.elapsed_s < stage.request.seconds:
+        stage.programs.check()
+        time.sleep(PULSE_S)
+        with contextlib.suppress(AgentAbsent):
+            stage.status = stage.ask("status")
+        stage.request.pulse(stage)
+
+
+def _end(stage: Stage) -> None:
+    """The car stops first, then core sends what it still has, then the others go."""
+    for name in ("car", "receiver"):
+        stage.programs.stop(name)
+    stage.status, stage.plan = stage.ask("status"), stage.ask("plan")
+    for name in ("core", "uplink"):
+        stage.programs.stop(name)
+    time.sleep(PULSE_S)
+
+
+def _until(stage: Stage, holds: Callable[[Stage], bool], what: str) -> None:
+    deadline_s = time.monotonic() + START_S
+    while True:
+        stage.programs.check()
+        with contextlib.suppress(AgentAbsent, RemoteError):
+            if holds(stage):
+                return
+        if time.monotonic() > deadline_s:
+            raise DeviceError(f"waited in vain for {what}", str(stage.programs.logs), "the logs there say why")
+        time.sleep(0.05)
+
+
+def _online(stage: Stage) -> bool:
+    lanes = stage.ask("status")["lanes"]
+    return bool(lanes) and all(lane["online"] for lane in lanes.values())
+
+
+def _trip(stage: Stage) -> bool:
+    return bool(stage.ask("live")["trip"])
+
+
+def summary_of(stage: Stage) -> tuple[dict[str, object], list[dict[str, object]]]:
+    """`summary.json` and the sorted lines of a finished run."""
+    assert stage.listeners is not None
+    lines = [dict(line) for line in sorted_lines(stage.listeners.lines)]
+    envelopes = stage.listeners.envelopes
+    bus = stage.status["buses"][0]
+    refused: dict[str, int] = {}
+    for no in stage.plan["refused"]:
+        refused[no["reason"]] = refused.get(no["reason"], 0) + 1
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {
+        "frames_read": bus["read"],
+        "frames_wanted": bus["wanted"],
+        "frames_delivered": bus["delivered"],
+        "frames_short": stage.status["frames_short"],
+        "frames_unknown_id": bus["unwanted"],
+        "readings": stage.status["readings"],
+        "readings_invalid": stage.status["readings_invalid"],
+        "samples": len(lines),
+        "refused": refused,
+        "records": len(envelopes),
+        "messages": len(envelopes),
+        "bytes_sealed": sum(len(payload) for _, _, payload in envelopes),
+        "bytes_wire": sum(publish_bytes(topic, payload) for _, topic, payload in envelopes),
+        "fixes_read": stage.status["fixes"],
+        "fixes_void": stage.status["fixes_void"],
+        "sentences_bad": stage.status["sentences_bad"],
+        "duration_s": stage.request.seconds,
+        "cpu_s": round(used.ru_utime + used.ru_stime, 2),
+        "max_rss_kib": stage.status["max_rss_kib"],
+        "notes": [*stage.device.notes, f"bus {os.path.basename(str(bus['name']))}, broker {stage.device.broker_url.split('://')[0]}"],
+        "streams": stream_totals(lines, envelopes),
+        "start_ns": stage.start_ns,
+        "seed": stage.request.seed,
+        "opened_by_others": stage.listeners.opened_by_others,
+        "not_opened": stage.listeners.refused,
+    }, lines

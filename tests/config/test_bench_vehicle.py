@@ -1,0 +1,128 @@
+"""config/vehicles/bench: the bench's car has what the shipped catalogue asks for, in forms that the agent reads."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cantools.database.can import Message
+
+from agent.expression import parse
+from agent.units import conversion
+from agent.vehicle import Vehicle, load_vehicle
+from agent.vss import GNSS_SIGNALS
+from hw.bench.car import load_database
+from hw.bench.messages import CHECK_SERVICE, CHECK_TYRE, CHECK_WASHER, FAULT_BITS, LEVERS, OIL_LEVELS, TERMINALS, WIPER_MODES
+
+CONFIG = Path(__file__).parents[2] / "config"
+NOISE = {"STEERING", "WHEELS", "INERTIA", "CLIMATE", "DISPLAY", "NETWORK", "BELT", "CRASH"}
+"""Nobody's business, or the emergency call's alone."""
+NOT_ON_THIS_CAR = {
+    "Vehicle.Private.SoftwareLevels",
+    "Vehicle.Private.PartNumbers",
+    "Vehicle.Powertrain.TractionBattery.StateOfCharge.Displayed",
+    "Vehicle.Powertrain.TractionBattery.Range",
+    "Vehicle.Powertrain.TractionBattery.StateOfHealth",
+    "Vehicle.Powertrain.TractionBattery.Temperature.Average",
+}
+"""No traction battery; software levels and part numbers are asked for by diagnosis, not broadcast."""
+
+
+@pytest.fixture(scope="module")
+def vehicle() -> Vehicle:
+    return load_vehicle(CONFIG / "vehicles" / "bench")
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> dict[str, Any]:
+    signals: dict[str, Any] = tomllib.loads((CONFIG / "catalogue" / "signals.toml").read_text(encoding="utf-8"))["signals"]
+    return {name: entry for name, entry in signals.items() if entry.get("source") != "agent" and name not in GNSS_SIGNALS}
+
+
+def test_it_loads_without_a_finding(vehicle: Vehicle) -> None:
+    """Every line of [signals] finds its message and signal in the DBC."""
+    assert vehicle.findings == []
+    assert set(vehicle.sources) == set(vehicle.file.signals)
+    assert len(vehicle.sources) > 45
+
+
+def test_it_has_every_signal_of_the_catalogue_that_such_a_car_can_have(vehicle: Vehicle, catalogue: dict[str, Any]) -> None:
+    """Nothing is missing but what is listed, so that a signal renamed on either side is noticed."""
+    assert set(catalogue) - set(vehicle.sources) <= NOT_ON_THIS_CAR
+
+
+def test_units_convert_to_the_catalogue_s(vehicle: Vehicle, catalogue: dict[str, Any]) -> None:
+    """A unit here and a unit there measure the same thing."""
+    pairs = {name: (source.unit or "", catalogue[name]["unit"]) for name, source in vehicle.sources.items() if name in catalogue}
+    assert {name: pair for name, pair in pairs.items() if conversion(*pair) is None} == {}
+
+
+def test_units_are_those_of_the_dbc(vehicle: Vehicle) -> None:
+    """Where a value is a number, the unit in vehicle.toml is the one that the DBC states."""
+    numbers = {name: source for name, source in vehicle.sources.items() if source.values is None}
+    assert {name: (s.unit, s.dbc.unit) for name, s in numbers.items() if s.unit != (s.dbc.unit or "")} == {}
+
+
+@pytest.mark.parametrize(
+    ("signal", "table"),
+    [
+        ("Vehicle.LowVoltageSystemState", {raw: name for name, raw in TERMINALS.items()}),
+        ("Vehicle.Powertrain.CombustionEngine.EngineOil.Level", {raw: name for name, raw in OIL_LEVELS.items()}),
+        ("Vehicle.Body.Windshield.Front.Wiping.Mode", {raw: name for name, raw in WIPER_MODES.items()}),
+        ("Vehicle.Powertrain.Transmission.SelectedGear", dict(zip(LEVERS.values(), (126, -1, 0, 127), strict=True))),
+        ("Vehicle.Cabin.Door.Row1.DriverSide.IsOpen", {0: False, 1: True}),
+    ],
+)
+def test_raw_values_mean_what_the_car_means(vehicle: Vehicle, signal: str, table: dict[int, Any]) -> None:
+    """The value table of vehicle.toml is the inverse of what the simulated car encodes."""
+    assert vehicle.sources[signal].values == table
+
+
+def test_sets_of_bits_are_spelled_out(vehicle: Vehicle) -> None:
+    """Every combination of trouble codes and of cluster messages has its list of texts."""
+    checks = {"WASHER_FLUID_LOW": CHECK_WASHER, "TYRE_PRESSURE_LOW": CHECK_TYRE, "SERVICE_DUE": CHECK_SERVICE}
+    for signal, bits in (("Vehicle.Diagnostics.DTCList", FAULT_BITS), ("Vehicle.Private.CheckControlMessages", checks)):
+        expected = {raw: tuple(name for name, bit in bits.items() if raw & bit) for raw in range(8)}
+        assert vehicle.sources[signal].values == expected
+
+
+def test_nobody_reads_the_noise(vehicle: Vehicle) -> None:
+    """Steering, wheels, inertia and the like are on the bus and mapped to no signal; every other message is read."""
+    read = {source.message.name for source in vehicle.sources.values()}
+    assert read == {message.name for message in load_database().messages} - NOISE
+
+
+@pytest.mark.parametrize("message", load_database().messages, ids=lambda message: message.name)
+def test_each_message_is_whole(message: Message) -> None:
+    """A cycle time of 10 ms to 1 s, a range for every signal, and no range that takes all ones of a byte or more for a value."""
+    assert 10 <= (message.cycle_time or 0) <= 1000
+    for signal in message.signals:
+        assert signal.minimum is not None
+        assert signal.maximum is not None
+        if signal.length >= 8 and not signal.is_signed and signal.name not in {"CRC", "ALIVE"}:
+            all_ones = ((1 << signal.length) - 1) * signal.scale + signal.offset
+            assert signal.maximum < all_ones, signal.name
+
+
+def test_the_dbc_has_one_of_every_kind() -> None:
+    """A multiplexed message, a CAN FD frame, a 29-bit identifier, both byte orders."""
+    messages = load_database().messages
+    assert [m.name for m in messages if m.is_multiplexed()] == ["TYRES"]
+    assert [(m.name, m.length) for m in messages if m.is_fd] == [("ENVIRONMENT", 16)]
+    assert [m.name for m in messages if m.is_extended_frame] == ["TROUBLE"]
+    assert {signal.byte_order for m in messages for signal in m.signals} == {"little_endian", "big_endian"}
+
+
+def test_the_crash_frame_is_described_by_its_own_signals(vehicle: Vehicle) -> None:
+    """Conditions, counter and CRC of [crash] name signals of that message; a second sign is on the same bus."""
+    (frame,) = vehicle.file.crash.frames
+    (sign,) = vehicle.file.crash.signs
+    message = next(m for m in load_database().messages if m.frame_id == frame.id)
+    named = {name for text in (frame.when, *frame.inhibit) for name in parse(text).signals}
+    assert message.name == "CRASH"
+    assert named | {str((frame.counter or {})["signal"]), str((frame.crc or {})["signal"])} <= {s.name for s in message.signals}
+    assert (frame.counter or {})["modulo"] == 1 << message.get_signal_by_name("CNT").length
+    assert (message.get_signal_by_name("CRC").start, message.length, (frame.crc or {})["covers"]) == (0, 8, [1, 7])
+    assert parse(sign.when).signals == {"BELT.TENSIONER"}
