@@ -22,5 +22,5 @@ def data() -> Path:
     """The external data set: recorded traffic, receivers' logs, vectors. MODICUM_DATA, else beside the project."""
     folder = Path(os.environ.get("MODICUM_DATA") or ROOT.parent / "shared" / "data")
     if not folder.is_dir():
-        pytest.skip("no data set: MODICUM_DATA names no folder")
+        pytest.skip("no data set: neither MODICUM_DATA nor ../shared/data is a folder")
     return folder

@@ -85,6 +85,10 @@ def reached(start: str, found: Mapping[str, Module]) -> dict[str, str]:
     return via
 
 
+def _made_by_a_tool(part: str) -> bool:
+    return part in {"__pycache__", "build", "dist"} or part.endswith(".egg-info") or (part[0] == "." and part not in {".ci", ".gitignore"})
+
+
 def project_files(root: Path = ROOT) -> list[Path]:
     """Every file that belongs to the project: what git tracks or would track; without git, what no tool has made."""
     listed = subprocess.run(
@@ -93,10 +97,5 @@ def project_files(root: Path = ROOT) -> list[Path]:
     if listed.returncode == 0:
         paths = [root / name for name in listed.stdout.split("\0") if name]
     else:
-        made = {".git", ".venv", ".evidence", "__pycache__", "build", "dist"}
-        paths = [
-            path
-            for path in root.rglob("*")
-            if not any(p in made or p.endswith(("_cache", ".egg-info")) for p in path.relative_to(root).parts)
-        ]
+        paths = [path for path in root.rglob("*") if not any(_made_by_a_tool(part) for part in path.relative_to(root).parts)]
     return sorted(path for path in paths if path.is_file())

@@ -55,12 +55,10 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a verb and returns its exit status; an error is one line on stderr, never a traceback."""
     try:
-        cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        ended = cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
     except ModicumError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_status
-    except click.exceptions.Exit as ended:
-        return ended.exit_code
     except click.exceptions.Abort:
         return 130
     except click.ClickException as error:
@@ -68,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except BrokenPipeError:
         return 0
-    return 0
+    return ended if isinstance(ended, int) else 0
 
 
 if __name__ == "__main__":

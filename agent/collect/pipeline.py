@@ -56,11 +56,15 @@ class Pipeline:
         by_stream: dict[str, list[Rule]] = {}
         for rule in plan.rules:
             by_stream.setdefault(rule.name, []).append(rule)
+        armed = {(stream.name, stream.every_ns): (stream.next_ns, stream.missed_ns) for stream in self.streams}
         self.streams = [Stream.of(rules, self.memory) for rules in by_stream.values()]
         self._by_signal = {}
         for stream in self.streams:
             stream.channels = [kept.get(channel.rule.id, channel) for channel in stream.channels]
-            stream.arm(t_ns)
+            if (stream.name, stream.every_ns) in armed:  # a stream that stays neither loses nor repeats a multiple
+                stream.next_ns, stream.missed_ns = armed[stream.name, stream.every_ns]
+            else:
+                stream.arm(t_ns)
             for channel in stream.channels:
                 self._by_signal.setdefault(channel.rule.signal, []).append((stream, channel))
         self.windows.drop({rule.id for rule in plan.rules})

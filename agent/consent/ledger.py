@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 import sqlite_utils
 
 from agent.clock import Clock
-from agent.storage.chain import DEVICE, SUBJECT_BYTES, Chain, ChainKeys, Draft, Entry
 from agent.consent.state import APPLY, GUEST, NOTHING, Facts, Grant, Kind, Profile, State, replay
 from agent.errors import UsageError
+from agent.storage.chain import DEVICE, SUBJECT_BYTES, Chain, ChainKeys, Draft, Entry
 
 PROFILES_MAX = 32
 """Each has a key in the key block, whose slots have a fixed size."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, TypeVar, get_args
 
-from agent.storage.chain import Entry
 from agent.errors import IntegrityError
+from agent.storage.chain import Entry
 
 State = Literal["NOT_SET", "NO", "IN_VEHICLE", "YES"]
 """W3C VISS: only YES lets data leave the vehicle; IN_VEHICLE lets it be used on board; cancelling returns to NOT_SET."""

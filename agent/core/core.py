@@ -8,7 +8,7 @@ carry; what the ledger or the plan no longer permits is unreadable when the call
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.audit import Audit
@@ -25,7 +25,8 @@ from agent.consent.state import GUEST, Facts, standing_refs
 from agent.core.deliver import Delivery
 from agent.core.recipients import Recipient
 from agent.core.zoned import SealedMemory, zone_secret
-from agent.model import Plan, Rule, Value
+from agent.errors import DeviceError
+from agent.model import Draft, Finding, Plan, Rule, Value
 from agent.plan.compile import compile_plan
 from agent.plan.inputs import PlanInputs, TripFacts
 from agent.plan.subscribe import subscriptions
@@ -38,6 +39,8 @@ from hw.ports import Fix, Frame, Silence, Subscription
 NS_PER_MS = 1_000_000
 TRIP_KEY = "trip"
 ZONES_PREFIX = "zones/"
+UNSAVED_MAX = 256
+"""Drafts that wait in RAM while the disk takes nothing (full, failing); the oldest go first."""
 STRUCTURAL = frozenset({"no_package", "switched_off", "policy"})
 """Refusals after which a stream's buffered rows go, whoever's grant they rest on."""
 
@@ -77,6 +80,8 @@ class Core:
     pipeline: Pipeline = field(init=False)
     decoder: Decoder = field(init=False)
     delivery: Delivery = field(init=False)
+    unsaved: list[Draft] = field(default_factory=list)
+    trouble: Finding | None = None
     _trip_saved: bytes = b""
     _decided_for: object = None
     _profile_id: str | None = None
@@ -144,6 +149,7 @@ class Core:
             units = {name: declared.unit for name, declared in self.parts.catalogue.signals.items()}
             self.decoder = Decoder(self.parts.vehicle, frozenset(plan.wanted), units, counters)
             self.pipeline.swap(plan, self.parts.clock.now_ns())
+            self._drop_unsaved(plan)
             self.resubscribe(self.wanted())
         self.plan = plan
         self._forget(facts)
@@ -193,13 +199,26 @@ class Core:
 
     def keep(self) -> None:
         """Makes the complete drafts durable."""
-        drafts = self.pipeline.take(trusted=self.parts.clock.trusted())
-        if drafts:
-            self.parts.buffer.append(drafts)
+        self.unsaved = [*self.unsaved, *self.pipeline.take(trusted=self.parts.clock.trusted())][-UNSAVED_MAX:]
+        if not self.unsaved:
+            return
+        try:
+            self.parts.buffer.append(self.unsaved)
+        except DeviceError as error:
+            self.trouble = Finding(code="buffer-not-written", severity="error", text=error.what, hint=error.hint)
+            return
+        self.unsaved, self.trouble = [], None
+        self.delivery.fresh = True
 
     def rules_of(self, stream: str) -> list[Rule]:
         """The live rules of `service.stream`."""
         return [rule for rule in self.plan.rules if rule.name == stream]
+
+    def _drop_unsaved(self, plan: Plan) -> None:
+        """Drafts that could not be written yet obey the new plan like everything else in RAM."""
+        live = {rule.id for rule in plan.rules}
+        kept = ((draft, tuple(sample for sample in draft.samples if sample.rule.id in live)) for draft in self.unsaved)
+        self.unsaved = [replace(draft, samples=samples) for draft, samples in kept if samples]
 
     def _state(self) -> tuple[str | None, bool | None]:
         return self.trip.id, self.trip.ignition

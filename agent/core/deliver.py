@@ -33,7 +33,8 @@ class Outgoing:
 
 @dataclass(slots=True)
 class Delivery:
-    """Offers of one core. `open`: offered and not yet answered, by record number; `hold`: not before this time."""
+    """Offers of one core. `open`: offered and not yet answered, by record number; `hold_ns`: not before this time;
+    `fresh`: whether anything happened since the buffer was last asked for what waits."""
 
     buffer: Buffer
     audit: Audit
@@ -47,6 +48,7 @@ class Delivery:
     taken: list[int] = field(default_factory=list)
     acked: int = 0
     last_sent_ms: dict[str, int] = field(default_factory=dict)
+    fresh: bool = True
     _senders: dict[str, Sender] = field(default_factory=dict)
 
     def lane_of(self, recipient: str, identity: str) -> str:
@@ -81,12 +83,17 @@ class Delivery:
 
     def next_offers(self, online: Collection[str], now_ns: int) -> list[Outgoing]:
         """What can be offered now: by priority, then age; a window of 20 a lane, and nothing to a lane that is offline."""
+        held = len(self.hold_ns)
         self.hold_ns = {n: until for n, until in self.hold_ns.items() if until > now_ns}
+        if not self.fresh and len(self.hold_ns) == held:
+            return []
+        self.fresh = False
         offers: list[Outgoing] = []
         for lane, (_, recipients, unlinkable) in self.lanes().items():
             room = WINDOW - sum(outgoing.lane == lane for outgoing in self.open.values())
             if lane in online and room > 0:
                 waiting = self.buffer.waiting(room, {*self.open, *self.hold_ns}, recipients=recipients, unlinkable=unlinkable)
+                self.fresh = self.fresh or len(waiting) == room
                 offers += [outgoing for stored in waiting if (outgoing := self.sealed(stored, lane)) is not None]
         self.open |= {outgoing.stored.n: outgoing for outgoing in offers}
         return offers
@@ -120,6 +127,7 @@ class Delivery:
             return
         self.audit.disclosed([self._disclosure(outgoing, now_ns) for outgoing in done])
         self.buffer.acked([outgoing.stored.n for outgoing in done])
+        self.fresh = True
         self.acked += len(done)
         for outgoing in done:
             self.last_sent_ms[outgoing.stored.stream] = now_ns // NS_PER_MS
@@ -132,6 +140,7 @@ class Delivery:
     def lane_lost(self, lane: str) -> None:
         """The connection ended: everything open on it is uncertain, so it is offered again."""
         self.open = {n: outgoing for n, outgoing in self.open.items() if outgoing.lane != lane}
+        self.fresh = True
 
     def forgotten(self, ns: Iterable[int]) -> None:
         """Rows are gone: those of them that had been offered must be taken back."""

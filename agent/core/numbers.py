@@ -33,8 +33,10 @@ class Numbers:
     def findings(self) -> list[Finding]:
         """What a person should know: from the start, from the buffer, from devices that do not answer."""
         found = [*self.assembled.findings, *self.assembled.parts.buffer.findings()]
+        if self.core is not None and self.core.trouble is not None:
+            found.append(self.core.trouble)
         for reader in self.readers:
-            if reader.problem:
+            if reader.problem and reader.gaps:
                 found.append(Finding(code="bus-lost", severity="error", text=f"bus {reader.name}: {reader.problem}", hint="check wiring and interface"))
         if not self.assembled.clock.trusted():
             found.append(Finding(code="clock-unsure", severity="warning", text="the time is not known for sure", hint="wait for a fix or for NTP"))

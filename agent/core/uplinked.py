@@ -92,6 +92,7 @@ class Uplinked:
         self.why[state.lane] = state.why
         if state.online:
             self.online.add(state.lane)
+            self.delivery.fresh = True
         else:
             self._offline(state.lane)
 

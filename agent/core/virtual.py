@@ -25,11 +25,12 @@ from agent.core.deliver import Outgoing
 from agent.core.recipients import Recipient
 from agent.envelope import open_envelope, received_lines
 from agent.errors import UsageError
+from agent.model import Value
 from agent.seal.keyring import Keyring
 from agent.storage.memory import DictMemory
 from agent.storage.sqlite import open_database
 from agent.vehicle import Vehicle
-from agent.vss import IGNITION
+from agent.vss import HEALTH, IGNITION
 from hw.can.gate import Gate
 from hw.ports import Fix, Frame
 
@@ -106,7 +107,7 @@ class VirtualRun:
             responder=Responder(memory, source),
             sole_driver=DRIVER,
         )
-        self.core = Core(parts, lambda wanted: self.gate.swap(wanted, self.clock.now_ns()))
+        self.core = Core(parts, lambda wanted: self.gate.swap(wanted, self.clock.now_ns()), self._agent_signals)
         if IGNITION not in scene.vehicle.sources:
             self.core.ignite(on=True, t_ns=scene.start_ns)
         self.core.pipeline.start(scene.start_ns)
@@ -157,10 +158,21 @@ class VirtualRun:
                 self._receive(outgoing)
             delivery.settle([outgoing.stored.n for outgoing in offers], self.clock.now_ns())
 
+    def _agent_signals(self) -> dict[str, Value]:
+        """The run's own `Modicum.Health.*`; core is asked for them while it is being made, too."""
+        return {
+            f"{HEALTH}FramesRead": self.gate.wanted + self.gate.unwanted,
+            f"{HEALTH}Samples": len(self.received.lines),
+            f"{HEALTH}RecordsWaiting": 0,
+            f"{HEALTH}Findings": 0,
+            f"{HEALTH}Starts": 1,
+        }
+
     def _receive(self, outgoing: Outgoing) -> None:
         opened = open_envelope(outgoing.payload, self.keys[outgoing.stored.recipient])
-        order = len(self.received.envelopes) + 1
-        self.received.envelopes.append((outgoing.stored.stream, outgoing.topic, outgoing.payload))
+        stream = outgoing.stored.stream
+        self.received.envelopes.append((stream, outgoing.topic, outgoing.payload))
+        order = sum(name == stream for name, _, _ in self.received.envelopes)
         self.received.lines.extend(received_lines(opened, order))
 
     def _moments(self, t_ns: int) -> Iterator[int]:

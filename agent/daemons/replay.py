@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import heapq
-import resource
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from agent.consent.choice import Choice
 from agent.catalogue.types import Catalogue
-from agent.core.outcome import plan_document, publish_bytes, sorted_lines, stream_totals
+from agent.consent.choice import Choice
+from agent.core.outcome import plan_document, sorted_lines
+from agent.core.tally import Counts, summary_of
 from agent.core.virtual import Scene, VirtualRun
 from agent.errors import UsageError
 from agent.plan.subscribe import subscriptions
@@ -86,7 +85,14 @@ def replay(request: ReplayRequest) -> Replayed:
     lines = [dict(line) for line in sorted_lines(run.received.lines)]
     wanted = subscriptions(run.core.plan.wanted, request.vehicle)
     plan = plan_document(run.core.plan, wanted)
-    return Replayed(run, _summary(run, traffic, lines, began), plan, lines)
+    counts = Counts(
+        log=traffic.log,
+        epochs=traffic.epochs,
+        unknown_id=traffic.unknown_id + traffic.log.other_channel,
+        duration_s=(traffic.last_ns - (traffic.first_ns or 0)) / 1e9,
+        cpu_s=time.process_time() - began,
+    )
+    return Replayed(run, summary_of(run, lines, counts), plan, lines)
 
 
 def read_fixes(path: Path, traffic: Traffic) -> list[Fix]:
@@ -168,34 +174,3 @@ def _merged(frames: Iterator[Frame], fixes: Sequence[Fix]) -> Iterator[Frame | F
             at += 1
         yield frame
     yield from fixes[at:]
-
-
-def _summary(run: VirtualRun, traffic: Traffic, lines: list[dict[str, object]], began: float) -> dict[str, object]:
-    core, log, epochs = run.core, traffic.log, traffic.epochs
-    envelopes = run.received.envelopes
-    counters = core.decoder.counters
-    return {
-        "frames_read": log.read,
-        "frames_wanted": run.gate.wanted,
-        "frames_delivered": run.gate.delivered,
-        "frames_short": counters.short,
-        "frames_unknown_id": traffic.unknown_id + log.other_channel,
-        "frames_error": log.error,
-        "frames_remote": log.remote,
-        "readings": counters.readings,
-        "readings_invalid": counters.invalid,
-        "samples": len(lines),
-        "refused": dict(Counter(no.reason for no in core.plan.refused)),
-        "records": len(envelopes),
-        "messages": len(envelopes),
-        "bytes_sealed": sum(len(payload) for _, _, payload in envelopes),
-        "bytes_wire": sum(publish_bytes(topic, payload) for _, topic, payload in envelopes),
-        "fixes_read": epochs.fixes if epochs else 0,
-        "fixes_void": epochs.void if epochs else 0,
-        "sentences_bad": epochs.bad_checksum + epochs.malformed if epochs else 0,
-        "duration_s": (traffic.last_ns - (traffic.first_ns or 0)) / 1e9,
-        "cpu_s": round(time.process_time() - began, 3),
-        "max_rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
-        "notes": run.notes,
-        "streams": stream_totals(lines, envelopes),
-    }

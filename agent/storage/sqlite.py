@@ -28,6 +28,8 @@ KEY_BYTES = 32
 CHECKPOINT_PAGES = 128
 """The WAL is written back after half a MiB, which bounds what a start has to replay."""
 SET_ASIDE_MAX = 3
+BUSY_S = 0.5
+"""Nobody else should hold the database at all; the agent's loop does not wait long to find out."""
 PRAGMAS = (
     "journal_mode = WAL",
     "synchronous = FULL",
@@ -164,7 +166,7 @@ def _connect(path: Path | None) -> sqlite3.Connection:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise DeviceError(f"the database cannot be opened: {error.strerror}", str(path), "check the state folder") from error
-    connection: sqlite3.Connection = sqlcipher3.connect(":memory:" if path is None else str(path))
+    connection: sqlite3.Connection = sqlcipher3.connect(":memory:" if path is None else str(path), timeout=BUSY_S)
     return connection
 
 

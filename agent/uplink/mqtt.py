@@ -16,6 +16,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,8 @@ KEEPALIVE_S = 240
 USER_TIMEOUT_MS = 30_000
 OPEN_S = 10.0
 """For the TCP connection and again for the TLS handshake."""
+CONNACK_TLS_S, CONNACK_PLAIN_S = 5.0, 1.0
+"""How long an answer to CONNECT may take; without TLS the broker is on this machine."""
 SESSION_EXPIRY_S = 7 * 24 * 3600
 """How long the broker keeps orders for a car that is away."""
 CLIENT_ID_BYTES = 11
@@ -94,7 +97,7 @@ Event = Online | Lost | PubAcked | Arrived
 Post = Callable[[Event], None]
 
 
-def access(
+def access(  # noqa: PLR0913  a section of agent.toml, key by key
     url: str,
     *,
     ca: Path | None = None,
@@ -216,6 +219,7 @@ class Connection:
         self._socket: socket.socket | None = None
         self._ended = False
         self._reached = False
+        self._accepted = False
         self._why = ""
         self._code: int | None = None
         self._kept = bool(client_id and topics)
@@ -279,8 +283,7 @@ class Connection:
         try:
             self._client.connect(self._to.host, self._to.port, KEEPALIVE_S, **self._connect_options())
             self._reached = True
-            while self._client.loop(LOOP_S) == MQTTErrorCode.MQTT_ERR_SUCCESS:
-                pass
+            self._serve()
         except (OSError, DeviceError) as error:
             self._why = self._why or (error.what if isinstance(error, DeviceError) else str(error))
         except Exception as error:  # noqa: BLE001  a fault of ours or of paho ends this connection, never the lane
@@ -289,6 +292,15 @@ class Connection:
             self._close_socket()
             self.outcome = Lost(self._generation, self._why or "the connection ended", self._code, self._reached)
             self._post(self.outcome)
+
+    def _serve(self) -> None:
+        """Until the connection ends, or its CONNACK does not come: some 3.1.1 brokers misread MQTT 5 and wait for ever."""
+        answer_s = CONNACK_TLS_S if self._to.tls else CONNACK_PLAIN_S
+        give_up_s = time.monotonic() + answer_s
+        while self._client.loop(LOOP_S if self._accepted else answer_s / 4) == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            if not self._accepted and time.monotonic() >= give_up_s:
+                self._why = "no answer to CONNECT"
+                return
 
     def _connect_options(self) -> dict[str, Any]:
         if self._protocol != V5:
@@ -322,6 +334,7 @@ class Connection:
             receive_max=getattr(properties, "ReceiveMaximum", 65_535),
             packet_bytes_max=getattr(properties, "MaximumPacketSize", None),
         )
+        self._accepted = True
         if self._topics:
             client.subscribe([(topic, 1) for topic in self._topics])
         self._post(Online(self._generation, terms))

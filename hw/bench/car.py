@@ -38,7 +38,9 @@ BUS = "pt"
 SLOT_NS = 5_000_000
 """Phases are multiples of this, so that a sender wakes 200 times a second and not once per frame."""
 BLOCK_NS = 50_000_000
+"""Frames are encoded for this long ahead ..."""
 PREPARE_NS = SLOT_NS
+"""... beginning this long before the first of them is due."""
 LATE_NS_MAX = NS
 """A frame later than this is skipped: after a suspended laptop nobody wants a minute of frames at once."""
 CLASSIC_BYTES_MAX = 8

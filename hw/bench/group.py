@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import socket
+import struct
 
 import can
 
@@ -33,9 +34,22 @@ def free_udp_port() -> int:
 def usable_group(port: int) -> str:
     """The first group that carries a frame from one socket to another. Raises NoMulticast."""
     for group in GROUPS:
-        if _echoes(group, port):
+        if _can_join(group) and _echoes(group, port):
             return group
     raise NoMulticast("no multicast on this computer", ", ".join(GROUPS), "ip route add 224.0.0.0/4 dev lo, or name a bus with --bus")
+
+
+def _can_join(group: str) -> bool:
+    """Asked first, because python-can complains aloud about a bus that it could not open."""
+    six = ":" in group
+    try:
+        with socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            address = socket.inet_pton(probe.family, group)
+            level, option = (socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP) if six else (socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP)
+            probe.setsockopt(level, option, address + struct.pack("@I", 0))
+    except OSError:
+        return False
+    return True
 
 
 def _echoes(group: str, port: int) -> bool:

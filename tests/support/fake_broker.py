@@ -27,7 +27,8 @@ class Heard:
 
 @dataclass(slots=True)
 class FakeBroker:
-    """`refuse_v5`: "code" answers CONNECT of MQTT 5 with 0x84, "old" as a 3.1.1 broker does, "close" without a word.
+    """`refuse_v5`: "code" answers CONNECT of MQTT 5 with 0x84, "old" as a 3.1.1 broker does, "close" and "wait" say
+    nothing.
 
     `properties`: of the CONNACK; `puback`: the reason code of each, None never answers; `disconnect`: said after CONNACK.
     """
@@ -83,9 +84,9 @@ class FakeBroker:
 
     def _welcome(self, sock: socket.socket, version: int) -> bool:
         if version == 5 and self.refuse_v5:
-            answers = {"code": b"\x20\x03\x00\x84\x00", "old": b"\x20\x02\x00\x01", "close": b""}
-            sock.sendall(answers[self.refuse_v5])
-            return False
+            answers = {"code": b"\x20\x03\x00\x84\x00", "old": b"\x20\x02\x00\x01"}
+            sock.sendall(answers.get(self.refuse_v5, b""))
+            return self.refuse_v5 == "wait"
         tail = bytes([len(self.properties)]) + self.properties if version == 5 else b""
         sock.sendall(bytes([0x20, 2 + len(tail), 0, 0]) + tail)
         if self.disconnect is not None:

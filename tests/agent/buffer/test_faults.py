@@ -7,12 +7,14 @@ import math
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import time
 import zlib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +38,28 @@ KILLS = 20
 FRAME_HEAD_BYTES, PAGE_BYTES, WAL_HEAD_BYTES = 24, 4096, 32
 
 
-def killed_run(folder: Path, seed: int, rng: random.Random) -> list[dict[str, object]]:
-    """What a writer said until it was killed at a random moment."""
-    command = [sys.executable, "-m", "tests.agent.buffer.writer", str(folder), str(seed)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        lines = [process.stdout.readline()]
-        time.sleep(rng.uniform(0.0, 0.15))
-        process.kill()
-        lines += process.stdout.readlines()
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+@pytest.fixture
+def nursery() -> Iterator[subprocess.Popen[str]]:
+    """Forks writers on demand (tests/agent/buffer/writer.py)."""
+    command = [sys.executable, "-m", "tests.agent.buffer.writer"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+
+
+def killed_run(nursery: subprocess.Popen[str], folder: Path, seed: int, rng: random.Random) -> list[dict[str, Any]]:
+    """What a writer said until it was killed at a random moment after its first record."""
+    assert nursery.stdin is not None
+    assert nursery.stdout is not None
+    nursery.stdin.write(json.dumps([str(folder), seed]) + "\n")
+    nursery.stdin.flush()
+    heard: list[dict[str, Any]] = []
+    while not {"pid", "appended"} <= {key for said in heard for key in said}:
+        heard.append(json.loads(nursery.stdout.readline()))
+    time.sleep(rng.uniform(0.0, 0.15))
+    (pid,) = (said["pid"] for said in heard if "pid" in said)
+    os.kill(pid, signal.SIGKILL)
+    lines = list(iter(nursery.stdout.readline, json.dumps({"ended": pid}) + "\n"))
+    return heard + [json.loads(line) for line in lines[:-1]] + [json.loads(line) for line in lines[-1:] if line.endswith("}\n")]
 
 
 def dies_ms(t_ms: int) -> int:
@@ -74,13 +88,13 @@ class Promises:
         return {n for n in self.texts if n not in self.acking and self.dies_ms[n] > self.now_ms}
 
 
-def test_kill_9_of_the_writer_loses_nothing_that_append_returned(tmp_path: Path) -> None:
+def test_kill_9_of_the_writer_loses_nothing_that_append_returned(tmp_path: Path, nursery: subprocess.Popen[str]) -> None:
     """20 kills of one store: every record that was said to be stored opens with its content, unless it was let go on purpose."""
     rng = random.Random(20)
     promises, checked = Promises(), 0
     for seed in range(1, KILLS + 1):
         before = len(promises.texts)
-        for said in killed_run(tmp_path, seed, rng):
+        for said in killed_run(nursery, tmp_path, seed, rng):
             promises.hear(said)
         assert len(promises.texts) > before
         ring, buffer = writer_opened(tmp_path)

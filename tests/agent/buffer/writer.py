@@ -1,15 +1,17 @@
-"""A process to be killed: it fills a buffer as fast as it can and says what is done, one JSON line at a time.
+"""Processes to be killed: each fills a buffer as fast as it can and says what is done, one JSON line at a time.
 
-    python -m tests.agent.buffer.writer FOLDER SEED
+    python -m tests.agent.buffer.writer
 
-`{"t_ms": ..., "appended": [[n, text], ...]}` after `append` returned; `{"acking": [n, ...]}` before `acked` is called. Every
-sample lies a little later than the one before, so that keys are made all the time, and every tenth round the oldest ones
-expire (`{"expiring": now_ms}` before).
+Reads `[folder, seed]` from stdin and forks a writer for it, which saves the start of an interpreter for every kill. Says
+`{"pid": ...}`, and `{"ended": pid}` on a line of its own when that writer is gone. The writer says `{"t_ms": ..., "appended":
+[[n, text], ...]}` after `append` returned, `{"acking": [n, ...]}` before `acked` is called. Every sample lies a little later than
+the one before, so that keys are made all the time, and every tenth round the oldest ones expire (`{"expiring": now_ms}` before).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
 from pathlib import Path
@@ -35,7 +37,7 @@ def say(**what: object) -> None:
     sys.stdout.flush()
 
 
-def main(folder: Path, seed: int) -> None:
+def write_for_ever(folder: Path, seed: int) -> None:
     """Runs until it is killed."""
     rng = random.Random(seed)
     _, buffer = opened(folder)
@@ -56,5 +58,18 @@ def main(folder: Path, seed: int) -> None:
             buffer.expire(now_ms)
 
 
+def main() -> None:
+    """One writer after the other, until stdin ends."""
+    for line in sys.stdin:
+        folder, seed = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            write_for_ever(Path(folder), seed)
+        say(pid=pid)
+        os.waitpid(pid, 0)
+        sys.stdout.write("\n")  # the writer may have been cut within a line
+        say(ended=pid)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main()

@@ -217,9 +217,9 @@ def running(broker: FakeBroker) -> Running:
     return Running(lambda _: plain(broker.port))
 
 
-@pytest.mark.parametrize("manner", ["code", "old", "close"])
+@pytest.mark.parametrize("manner", ["code", "old", "close", "wait"])
 def test_a_broker_without_mqtt_5_is_served_with_3_1_1(manner: str) -> None:
-    """Whether it answers as a v5 broker, as an old one, or hangs up, the message arrives over 3.1.1."""
+    """Whether it answers as a v5 broker, as an old one, hangs up or waits for ever, the message arrives over 3.1.1."""
     with FakeBroker(refuse_v5=manner) as broker, running(broker) as uplink:
         uplink.core.todo.append((1, b"payload"))
         uplink.core.open_lane()

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import can
@@ -55,6 +56,64 @@ def test_a_frame_gives_back_the_truth_within_half_a_step(drive: Drive, at: int) 
             step = message.get_signal_by_name(name).scale
             assert decoded[name] == pytest.approx(float(value), abs=step / 2 + 1e-9), f"{message.name}.{name}"
     assert seen == set(CONTENT) | set(CONTENT_IN_TURN)
+
+
+MEANS: dict[str, Callable[[CarState], float]] = {
+    "MOTION.SPEED": lambda car: car.speed_kmh,
+    "ODOMETER.TOTAL": lambda car: car.odometer_km,
+    "ENGINE.RPM": lambda car: car.engine_rpm,
+    "BATTERY.VOLTAGE": lambda car: car.battery_v,
+    "FUEL.LEVEL": lambda car: car.fuel_percent,
+    "FUEL.RANGE": lambda car: car.range_km,
+    "FLUIDS.COOLANT": lambda car: car.coolant_c,
+    "FLUIDS.OIL_TEMPERATURE": lambda car: car.oil_c,
+    "FLUIDS.ENGINE_HOURS": lambda car: car.engine_hours_h,
+    "GEARBOX.OIL_TEMPERATURE": lambda car: car.gearbox_c,
+    "SERVICE.DISTANCE": lambda car: car.service_km,
+    "SERVICE.DAYS": lambda car: car.service_left_days,
+    "BRAKE_WEAR.FL": lambda car: car.brake_wear_fl_percent,
+    "BRAKE_WEAR.FR": lambda car: car.brake_wear_fr_percent,
+    "BRAKE_WEAR.RL": lambda car: car.brake_wear_rl_percent,
+    "BRAKE_WEAR.RR": lambda car: car.brake_wear_rr_percent,
+    "TYRES.PRESSURE_FL": lambda car: car.tyres_kpa[0],
+    "TYRES.PRESSURE_FR": lambda car: car.tyres_kpa[1],
+    "TYRES.PRESSURE_RL": lambda car: car.tyres_kpa[2],
+    "TYRES.PRESSURE_RR": lambda car: car.tyres_kpa[3],
+    "WIPER.INTENSITY": lambda car: car.wiper_intensity,
+    "LIGHTS.FOG_FRONT": lambda car: car.fog_front,
+    "LIGHTS.FOG_REAR": lambda car: car.fog_rear,
+    "STABILITY.ABS_ACTIVE": lambda car: car.abs_active,
+    "STABILITY.ESC_ACTIVE": lambda car: car.esc_active,
+    "DOORS.OPEN_FL": lambda car: car.door_fl_open,
+    "DOORS.OPEN_RR": lambda car: car.door_rr_open,
+    "DOORS.WINDOW_RL": lambda car: car.window_rl_percent,
+    "DOORS.WINDOW_OPEN_RL": lambda car: car.window_rl_percent > 0,
+    "DOORS.LOCKED_FL": lambda car: car.locked,
+    "ENVIRONMENT.OUTSIDE": lambda car: car.outside_c,
+    "CRASH.DEPLOY": lambda car: {"none": 0, "deployed": 1, "invalid": 3}[car.deploy],
+    "IGN.KL": lambda car: ["OFF", "ACC", "ON", "START"].index(car.ignition),
+    "GEARBOX.LEVER": lambda car: "?PRND".index(car.gear),
+}
+"""Which number of the car a signal is, written down a second time."""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_each_signal_says_what_its_name_says(seed: int) -> None:
+    """Bus against physics, with every switch of the car thrown: no left for right, no km for miles."""
+    odd: dict[str, Any] = {"abs_active": True, "wiper_intensity": 5, "fog_front": True, "door_rr_open": True, "locked": False}
+    odd |= {"window_rl_percent": 35.0, "outside_c": -11.3, "deploy": "deployed", "gear": "N", "service_left_days": -4}
+    drive = Drive(scene([(0, 0), (20, 70)], **odd), seed)
+    car = Car(drive, START_NS)
+    checked = set()
+    for frame in car.frames(START_NS + 9 * NS, START_NS + 10 * NS):
+        state, message = drive.state((frame.t_ns - START_NS) / NS), BY_ID[frame.can_id]
+        for name, value in read(frame).items():
+            meaning = MEANS.get(f"{message.name}.{name}")
+            if meaning is not None:
+                step = message.get_signal_by_name(name).scale
+                assert value == pytest.approx(float(meaning(state)), abs=step / 2 + 1e-9), f"{message.name}.{name}"
+                checked.add(f"{message.name}.{name}")
+    assert checked == set(MEANS)
 
 
 def test_the_odometer_is_exact_at_thousands() -> None:

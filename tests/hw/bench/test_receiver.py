@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import serial
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hw.bench.pace import NS, Pace
@@ -38,6 +38,7 @@ def test_epochs_come_at_whole_steps_of_utc(rate_hz: int, first_ms: int) -> None:
 
 
 @settings(max_examples=30)
+@example(cuts=[0, 830, 1830])  # the very moments of writing
 @given(cuts=st.lists(st.integers(-2000, 9000), min_size=2, max_size=6))
 def test_windows_lie_side_by_side(cuts: list[int]) -> None:
     """Piece by piece gives what all at once gives."""

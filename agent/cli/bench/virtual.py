@@ -1,0 +1,58 @@
+"""The bench on the virtual clock: car, receiver, core and recipients in one process. The same seed gives the same lines."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import replace
+
+from agent.catalogue.types import Catalogue
+from agent.cli.bench.device import VIN
+from agent.clock import RELEASE_NS
+from agent.consent.choice import Choice
+from agent.core.virtual import Scene, VirtualRun
+from agent.vehicle import Vehicle
+from hw.bench.car import Car
+from hw.bench.receiver import Receiver
+from hw.bench.truth import Drive
+from hw.gnss.lines import LineAssembler
+from hw.gnss.nmea import Epochs
+from hw.ports import Fix, Frame
+
+START_NS = RELEASE_NS + 21 * 86_400 * 1_000_000_000
+"""Every virtual drive begins at this moment."""
+
+
+def play_virtual(
+    *, scenario: str, seed: int, seconds: float, package: str | None, choice: Choice, catalogue: Catalogue, vehicle: Vehicle
+) -> tuple[VirtualRun, Epochs, int]:
+    """Runs a whole drive. The run, the receiver's counters, and how many frames were on the bus."""
+    drive, epochs = Drive.load(scenario, seed), Epochs()
+    stop_ns = START_NS + int(seconds * 1e9)
+    scene = Scene(
+        catalogue=catalogue,
+        vehicle=vehicle,
+        package=package,
+        choice=choice,
+        vin=VIN,
+        seed=f"bench {seed}".encode(),
+        start_ns=START_NS,
+    )
+    run = VirtualRun(scene)
+    frames: Iterator[Frame | Fix] = iter(Car(drive, START_NS).frames(START_NS, stop_ns))
+    count = 0
+    sources: list[Iterator[Frame | Fix]] = [frames, _fixes(Receiver(drive, START_NS), stop_ns, epochs)]
+    for item in heapq.merge(*sources, key=lambda one: one.t_ns):
+        count += isinstance(item, Frame)
+        run.feed(item)
+    run.clock.set(stop_ns)
+    run.finish()
+    return run, epochs, count
+
+
+def _fixes(receiver: Receiver, stop_ns: int, epochs: Epochs) -> Iterator[Frame | Fix]:
+    """Every epoch on its own, at the moment at which its sentences arrive."""
+    assembler = LineAssembler()
+    for t_ns, data in receiver.sentences(START_NS, stop_ns):
+        fixes = [fix for line in assembler.feed(data) for fix in epochs.feed_line(line, t_ns)] + epochs.flush()
+        yield from (replace(fix, t_ns=t_ns) for fix in fixes)
