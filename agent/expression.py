@@ -20,7 +20,9 @@ from agent.model import Value
 
 LENGTH_MAX = 500
 DEPTH_MAX = 16
-TOKEN = re.compile(r'\s*(?:(?P<number>-?\d+(?:\.\d+)?)|(?P<text>"[^"]*")|(?P<op>>=|<=|==|!=|>|<)|(?P<paren>[()])|(?P<name>[A-Za-z_][\w.]*))')
+TOKEN = re.compile(
+    r'\s*(?:(?P<number>-?\d+(?:\.\d+)?)|(?P<text>"[^"]*")|(?P<op>>=|<=|==|!=|>|<)|(?P<paren>[()])|(?P<name>[A-Za-z_][\w.]*))'
+)
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
@@ -121,7 +123,9 @@ class _Parser:
         while text[at:].strip():
             match = TOKEN.match(text, at)
             if match is None or match.lastgroup is None:
-                raise ConfigError("a condition that cannot be read", f"{text!r}, character {at + 1}", "use names, numbers, comparisons, and, or, not")
+                raise ConfigError(
+                    "a condition that cannot be read", f"{text!r}, character {at + 1}", "use names, numbers, comparisons, and, or, not"
+                )
             found.append((match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
             at = match.end()
         return found
@@ -183,10 +187,10 @@ class _Parser:
 
     def literal(self) -> bool | float | int | str:
         """A number, a quoted text, true or false."""
-        token = self.peek()
-        if token in ("true", "false"):
+        word = self.peek()
+        if word in ("true", "false"):
             self.at += 1
-            return token == "true"
+            return word == "true"
         if self.at < len(self.tokens) and self.tokens[self.at][0] == "text":
             return self.take("text", "a text")[1:-1]
         number = self.take("number", "a number")

@@ -193,7 +193,10 @@ def makers_of_samples(found: Mapping[str, Module]) -> list[str]:
     ]
 
 
-MAY_SAY_CONSENT = tuple(f"agent.{part}" for part in ("catalogue", "consent", "plan", "policy", "control", "rights", "cli", "daemons"))
+MAY_SAY_CONSENT = tuple(
+    f"agent.{part}" for part in ("catalogue", "consent", "plan", "policy", "control", "core", "rights", "cli", "daemons")
+)
+"""`core` carries the ledger's facts to the plan compiler; it decides nothing of them."""
 
 
 def sayers_of_consent(found: Mapping[str, Module]) -> list[str]:

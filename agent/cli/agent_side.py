@@ -19,7 +19,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 def config_option(function: F) -> F:
     """`--config FILE`: the agent that is asked."""
     return click.option(
-        "--config", type=click.Path(path_type=Path), default=CONFIG_DEFAULT, envvar="MODICUM_CONFIG", show_default=True, help="agent.toml of the agent"
+        "--config",
+        type=click.Path(path_type=Path),
+        default=CONFIG_DEFAULT,
+        envvar="MODICUM_CONFIG",
+        show_default=True,
+        help="agent.toml of the agent",
     )(function)
 
 

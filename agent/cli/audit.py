@@ -15,10 +15,10 @@ def audit_group() -> None:
 
 
 @audit_group.command()
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="how many")
 @config_option
 @json_option
-def show(limit: int, config: Path, as_json: bool) -> None:  # noqa: FBT001  click hands flags over by name
+def show(limit: int, config: Path, as_json: bool) -> None:
     """The newest disclosures; streams without identity as daily counts."""
     result = asked(config, "audit.show", limit=limit)
     rows = [" ".join(f"{key}={value}" for key, value in entry.items() if value not in (None, "", [])) for entry in result]

@@ -19,7 +19,7 @@ def consent_group() -> None:
 @consent_group.command()
 @config_option
 @json_option
-def show(config: Path, as_json: bool) -> None:  # noqa: FBT001  click hands flags over by name
+def show(config: Path, as_json: bool) -> None:
     """Every item and what you have said to it."""
     result = asked(config, "consent.show")
     rows = [f"driver: {result['profile']}"]
@@ -35,7 +35,7 @@ def show(config: Path, as_json: bool) -> None:  # noqa: FBT001  click hands flag
 @click.option("--trip", is_flag=True, help="for this trip only")
 @config_option
 @json_option
-def grant(item: str, until: str | None, trip: bool, config: Path, as_json: bool) -> None:  # noqa: FBT001  as above
+def grant(item: str, until: str | None, trip: bool, config: Path, as_json: bool) -> None:
     """Allow ITEM until a date, or for this trip. There is no "always"."""
     if (until is None) == (not trip):
         raise UsageError("a grant needs an end", item, "say --until DATE or --trip")
@@ -47,7 +47,7 @@ def grant(item: str, until: str | None, trip: bool, config: Path, as_json: bool)
 @click.argument("item")
 @config_option
 @json_option
-def withdraw(item: str, config: Path, as_json: bool) -> None:  # noqa: FBT001  as above
+def withdraw(item: str, config: Path, as_json: bool) -> None:
     """Take ITEM back: when this returns, nothing more of it leaves and what was waiting is unreadable."""
     result = asked(config, "consent.withdraw", item=item)
     printed(result, as_json=as_json, text=f"withdrawn: {item} by {result['profile']}")
@@ -56,7 +56,7 @@ def withdraw(item: str, config: Path, as_json: bool) -> None:  # noqa: FBT001  a
 @consent_group.command()
 @config_option
 @json_option
-def history(config: Path, as_json: bool) -> None:  # noqa: FBT001  as above
+def history(config: Path, as_json: bool) -> None:
     """Every entry of the ledger, oldest first."""
     result = asked(config, "consent.history")
     rows = [" ".join(f"{key}={value}" for key, value in entry.items() if value not in (None, "")) for entry in result]

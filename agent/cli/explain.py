@@ -32,14 +32,14 @@ REASONS = {
 @click.option("--consent", help="all, none, unaccepted or a file with [grants]")
 @config_option
 @json_option
-def explain_command(  # noqa: PLR0913  the options are the interface
+def explain_command(
     subject: str,
     vehicle_dir: Path | None,
     catalogue: Path | None,
     package: str | None,
     consent: str | None,
     config: Path,
-    as_json: bool,  # noqa: FBT001  click hands flags over by name
+    as_json: bool,
 ) -> None:
     """Why SIGNAL (or service.stream) is or is not sent; with MESSAGE (service.stream/SEQ), why that message left."""
     if "/" in subject:
@@ -49,12 +49,17 @@ def explain_command(  # noqa: PLR0913  the options are the interface
     document = planned(vehicle_dir, catalogue, package, consent, config)
     result = {
         "subject": subject,
-        "sent": [rule for rule in document["rules"] if subject in (rule["signal"], f"{rule['service']}.{rule['stream']}")],
-        "withheld": [no for no in document["refused"] if subject in (no["signal"], f"{no['service']}.{no['stream']}")],
+        "sent": [rule for rule in document["rules"] if speaks_of(subject, rule)],
+        "withheld": [no for no in document["refused"] if speaks_of(subject, no)],
     }
     if not result["sent"] and not result["withheld"]:
         raise FindingsError(f"no stream carries {subject}", "explain", "modicum plan lists what there is; nothing else is collected")
     printed(result, as_json=as_json, text=told(result))
+
+
+def speaks_of(subject: str, candidate: dict[str, Any]) -> bool:
+    """Whether a rule or refusal is about this signal or stream."""
+    return subject in (candidate["signal"], f"{candidate['service']}.{candidate['stream']}")
 
 
 def told(result: dict[str, Any]) -> str:
@@ -63,11 +68,15 @@ def told(result: dict[str, Any]) -> str:
     for rule in result["sent"]:
         steps = ", ".join(f"{key} {value}" for step in rule["transforms"] for key, value in step.items()) or "as it is"
         rows.append(
-            f"{rule['signal']} is sent in {rule['service']}.{rule['stream']} to {rule['recipient']} (identity {rule['identity']}), {steps}, "
+            f"{rule['signal']} is sent in {rule['service']}.{rule['stream']} to {rule['recipient']}"
+            f" (identity {rule['identity']}), {steps}, "
             f"while {rule['while']}, triggers {', '.join(rule['triggers'])}: basis {rule['basis']}, because {rule['because']}; "
             f"kept at most {rule['keep_s']:g} s; rule {rule['id']}"
         )
-    rows += [f"{no['signal']} is withheld from {no['service']}.{no['stream']}: {no['reason']}: {REASONS[no['reason']]}" for no in result["withheld"]]
+    rows += [
+        f"{no['signal']} is withheld from {no['service']}.{no['stream']}: {no['reason']}: {REASONS[no['reason']]}"
+        for no in result["withheld"]
+    ]
     return "\n".join(rows)
 
 

@@ -25,7 +25,7 @@ def keys_group() -> None:
 @keys_group.command()
 @config_option
 @json_option
-def init(config: Path, as_json: bool) -> None:  # noqa: FBT001  click hands flags over by name
+def init(config: Path, as_json: bool) -> None:
     """Make the credential (unless systemd hands one in) and the key block. Refuses when there are keys already."""
     settings = load_settings(config)
     settings.state.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -38,14 +38,18 @@ def init(config: Path, as_json: bool) -> None:  # noqa: FBT001  click hands flag
             file.write(os.urandom(CREDENTIAL_BYTES))
     Keyring.create(settings.state.dir, read_credential(settings)).close()
     result = {"made": True, "at_rest": "weak" if settings.keys.provider == "file" else "credential"}
-    note = "\nat rest: weak, because the credential lies beside the data; a TPM-bound credential is stronger" if result["at_rest"] == "weak" else ""
+    note = (
+        "\nat rest: weak, because the credential lies beside the data; a TPM-bound credential is stronger"
+        if result["at_rest"] == "weak"
+        else ""
+    )
     printed(result, as_json=as_json, text=f"keys made{note}")
 
 
 @keys_group.command()
 @config_option
 @json_option
-def show(config: Path, as_json: bool) -> None:  # noqa: FBT001  as above
+def show(config: Path, as_json: bool) -> None:
     """The pairwise id and public signing key towards each recipient, for enrolment. No secret is shown."""
     settings = load_settings(config)
     keyring = open_keyring(settings)

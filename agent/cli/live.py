@@ -14,7 +14,7 @@ INDICATOR = {"off": "nothing is being collected", "on": "collecting", "position"
 @click.command(name="live")
 @config_option
 @json_option
-def live_command(config: Path, as_json: bool) -> None:  # noqa: FBT001  click hands flags over by name
+def live_command(config: Path, as_json: bool) -> None:
     """What is being collected right now, the indicator, and when each stream was last sent."""
     result = asked(config, "live")
     rows = [f"indicator: {INDICATOR[result['indicator']]}", f"driver: {result['profile']}"]

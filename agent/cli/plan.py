@@ -26,13 +26,13 @@ from agent.errors import UsageError
 @click.option("--consent", help="all, none, unaccepted or a file with [grants]")
 @config_option
 @json_option
-def plan_command(  # noqa: PLR0913  the options are the interface
+def plan_command(
     vehicle_dir: Path | None,
     catalogue: Path | None,
     package: str | None,
     consent: str | None,
     config: Path,
-    as_json: bool,  # noqa: FBT001  click hands flags over by name
+    as_json: bool,
 ) -> None:
     """The live rules, the refused candidates with their reasons, and the subscriptions.
 
@@ -46,7 +46,9 @@ def planned(vehicle_dir: Path | None, catalogue: Path | None, package: str | Non
     """The plan's document, from files or from the agent."""
     if package is None and consent is None:
         if vehicle_dir is not None or catalogue is not None:
-            raise UsageError("a plan from files needs both", "--package, --consent", "say for example --package navigation_plus --consent all")
+            raise UsageError(
+                "a plan from files needs both", "--package, --consent", "say for example --package navigation_plus --consent all"
+            )
         return asked(config, "plan")
     if package is None or consent is None:
         raise UsageError("a plan from files needs both", "--package, --consent", "say for example --package navigation_plus --consent all")
@@ -75,6 +77,9 @@ def told(document: Any) -> str:  # noqa: ANN401  JSON
         steps = ", ".join(f"{key} {value}" for step in rule["transforms"] for key, value in step.items())
         rows.append(f"    sent      {rule['signal']}{' as ' + steps if steps else ''}")
     counts = Counter((no["service"], no["stream"], no["reason"]) for no in document["refused"])
-    rows += [f"    withheld  {service}.{name}: {count} signal{'s' if count > 1 else ''}: {reason}" for (service, name, reason), count in counts.items()]
+    rows += [
+        f"    withheld  {service}.{name}: {count} signal{'s' if count > 1 else ''}: {reason}"
+        for (service, name, reason), count in counts.items()
+    ]
     rows += [f"  subscribed {one['bus']} {one['id']:X} mask {one['mask']}" for one in document["subscriptions"]]
     return "\n".join(rows)

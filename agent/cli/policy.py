@@ -16,10 +16,10 @@ def policy_group() -> None:
 
 @policy_group.command()
 @click.option("--version", help="an earlier version")
-@click.option("--language", type=click.Choice(["en", "zh"]), default="en", show_default=True)
+@click.option("--language", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="of the text")
 @config_option
 @json_option
-def show(version: str | None, language: str, config: Path, as_json: bool) -> None:  # noqa: FBT001  click hands flags over by name
+def show(version: str | None, language: str, config: Path, as_json: bool) -> None:
     """The text of a version, the newest unless told otherwise."""
     result = asked(config, "policy.show", version=version, language=language)
     printed(result, as_json=as_json, text=f"{result['text']}\nversion {result['version']}, acknowledged: {result['accepted'] or 'none'}")
@@ -30,7 +30,7 @@ def show(version: str | None, language: str, config: Path, as_json: bool) -> Non
 @click.option("--language", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="the text that was read")
 @config_option
 @json_option
-def accept(version: str | None, language: str, config: Path, as_json: bool) -> None:  # noqa: FBT001  as above
+def accept(version: str | None, language: str, config: Path, as_json: bool) -> None:
     """Acknowledge a version."""
     result = asked(config, "policy.accept", version=version, language=language)
     printed(result, as_json=as_json, text=f"acknowledged: {result['accepted']}")

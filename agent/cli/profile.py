@@ -17,7 +17,7 @@ def profile_group() -> None:
 @profile_group.command(name="list")
 @config_option
 @json_option
-def list_(config: Path, as_json: bool) -> None:  # noqa: FBT001  click hands flags over by name
+def list_(config: Path, as_json: bool) -> None:
     """The drivers, and who is driving."""
     result = asked(config, "profile.list")
     rows = [f"{'*' if row['name'] == result['current'] else ' '} {row['name']} ({row['kind']})" for row in result["profiles"]]
@@ -28,7 +28,7 @@ def list_(config: Path, as_json: bool) -> None:  # noqa: FBT001  click hands fla
 @click.argument("name")
 @config_option
 @json_option
-def use(name: str, config: Path, as_json: bool) -> None:  # noqa: FBT001  as above
+def use(name: str, config: Path, as_json: bool) -> None:
     """Confirm that NAME drives this trip (or guest)."""
     result = asked(config, "profile.use", name=name)
     printed(result, as_json=as_json, text=f"driving: {result['current']}")
@@ -39,7 +39,7 @@ def use(name: str, config: Path, as_json: bool) -> None:  # noqa: FBT001  as abo
 @click.option("--minor", is_flag=True, help="nothing sensitive without a guardian")
 @config_option
 @json_option
-def add(name: str, minor: bool, config: Path, as_json: bool) -> None:  # noqa: FBT001  as above
+def add(name: str, minor: bool, config: Path, as_json: bool) -> None:
     """Add a driver with grants of their own."""
     result = asked(config, "profile.add", name=name, minor=minor)
     printed(result, as_json=as_json, text=f"added: {result['name']}")

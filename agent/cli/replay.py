@@ -24,7 +24,7 @@ from agent.errors import UsageError
 @click.option("--consent", required=True, help="all, none, unaccepted or a file with [grants]")
 @click.option("--out", type=click.Path(path_type=Path), help="where received.jsonl, summary.json, plan.json and envelopes/ go")
 @click.option("--json", "as_json", is_flag=True, help="print the summary as JSON")
-def replay_command(  # noqa: PLR0913  the options are the interface
+def replay_command(
     logs: tuple[Path, ...],
     vehicle_dir: Path,
     nmea: Path | None,
@@ -33,7 +33,7 @@ def replay_command(  # noqa: PLR0913  the options are the interface
     package: str,
     consent: str,
     out: Path | None,
-    as_json: bool,  # noqa: FBT001  click hands flags over by name
+    as_json: bool,
 ) -> None:
     """Send recorded traffic through consent, minimisation, sealing and the recipients.
 
@@ -67,9 +67,9 @@ def _channel(text: str, buses: list[str]) -> tuple[str, str]:
 def told(done: Replayed) -> str:
     """The summary in words."""
     summary = done.summary
+    read = f"{summary['frames_read']} frames and {summary['fixes_read']} fixes over {summary['duration_s']:.1f} s"
     rows = [
-        f"{summary['frames_read']} frames and {summary['fixes_read']} fixes over {summary['duration_s']:.1f} s,"
-        f" {summary['frames_delivered']} frames delivered to the pipeline in {summary['cpu_s']} s of CPU",
+        f"{read}, {summary['frames_delivered']} frames delivered to the pipeline in {summary['cpu_s']} s of CPU",
         f"{summary['samples']} samples left in {summary['messages']} sealed messages ({summary['bytes_sealed']} bytes)",
     ]
     streams = summary["streams"]

@@ -12,14 +12,13 @@ from agent.cli.agent_side import asked, config_option, json_option, printed
 @click.command(name="status")
 @config_option
 @json_option
-def status_command(config: Path, as_json: bool) -> None:  # noqa: FBT001  click hands flags over by name
+def status_command(config: Path, as_json: bool) -> None:
     """Clock, buses, receiver, plan, buffer, connections and findings. Never a value or a place."""
     result = asked(config, "status")
     rows = [f"clock: {result['clock']['source']}"]
-    rows += [
-        f"bus {bus['name']}: {bus['read']} frames read, {bus['delivered']} delivered, {bus['lost']} lost{'; ' + bus['problem'] if bus['problem'] else ''}"
-        for bus in result["buses"]
-    ]
+    for bus in result["buses"]:
+        problem = f"; {bus['problem']}" if bus["problem"] else ""
+        rows.append(f"bus {bus['name']}: {bus['read']} frames read, {bus['delivered']} delivered, {bus['lost']} lost{problem}")
     rows += [
         f"fixes: {result['fixes']}",
         f"plan: {result['plan']['rules']} rules, {result['plan']['refused']} withheld",

@@ -15,18 +15,15 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
+from agent.collect.cells import EARTH_M_PER_DEG, cell_of
 from agent.model import Position, Rule, Value
 
 if TYPE_CHECKING:
     from agent.collect.respond import Responder
     from agent.collect.trip import Trip
 
-EARTH_M_PER_DEG = math.pi / 180 * 6_371_008.8
-"""Metres of one degree of latitude on the sphere of the WGS-84 mean radius."""
 GRID_DECIMALS = 7
 """Centres are rounded to about a centimetre, so that every device says the same number for the same cell."""
-COS_MIN = 1e-6
-"""Keeps the width of a cell finite at the poles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +97,6 @@ def grid_m(value: Value, argument: object, _: Context) -> Value | None:
     lat = (row + 0.5) * width_m / EARTH_M_PER_DEG
     lon = (column + 0.5) * width_m / per_deg
     return Position(round(min(max(lat, -90.0), 90.0), GRID_DECIMALS), round(min(max(lon, -180.0), 180.0), GRID_DECIMALS))
-
-
-def cell_of(place: Position, width_m: float, shift_m: tuple[float, float] = (0.0, 0.0)) -> tuple[int, int, float]:
-    """(row, column, metres per degree of longitude) of a cell; `shift_m` moves the whole grid north and east."""
-    row = math.floor((place.lat_deg * EARTH_M_PER_DEG + shift_m[0]) / width_m)
-    row_lat = ((row + 0.5) * width_m - shift_m[0]) / EARTH_M_PER_DEG
-    per_deg = EARTH_M_PER_DEG * max(math.cos(math.radians(min(abs(row_lat), 90.0))), COS_MIN)
-    return row, math.floor((place.lon_deg * per_deg + shift_m[1]) / width_m), per_deg
 
 
 def trim_trip_m(value: Value, argument: object, context: Context) -> Value | None:

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass, field
 
-from agent.collect.transforms import cell_of
+from agent.collect.cells import cell_of
 from agent.model import Position
 from agent.storage.memory import MemoryStore
 

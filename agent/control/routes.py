@@ -22,8 +22,10 @@ METHOD = "control socket"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`permission`: read | drive | own. `run` gives the answer; `settles`: the answer waits until nothing of what was
-    taken back can leave any more."""
+    """`permission`: read | drive | own. `run` gives the answer.
+
+    `settles`: the answer waits until nothing of what was taken back can leave any more.
+    """
 
     permission: str
     run: Callable[[Core, Args], object]

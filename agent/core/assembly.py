@@ -26,7 +26,7 @@ from agent.settings import Recipient as RecipientSettings
 from agent.settings import Settings
 from agent.storage.memory import Memory
 from agent.storage.sqlite import open_database, open_or_set_aside
-from agent.vehicle import Vehicle, load_vehicle
+from agent.vehicle import load_vehicle
 
 CLOCK_KEY = "clock/saved"
 STARTS_KEY = "health/starts"

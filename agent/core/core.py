@@ -69,8 +69,11 @@ class Parts:
 
 @dataclass(slots=True)
 class Core:
-    """The state of a running agent. `resubscribe` is called with the subscriptions of each new plan and returns only
-    when no frame of a withdrawn identifier can be delivered any more."""
+    """The state of a running agent.
+
+    `resubscribe` is called with the subscriptions of each new plan and returns only when no frame of a withdrawn
+    identifier can be delivered any more.
+    """
 
     parts: Parts
     resubscribe: Callable[[tuple[Subscription, ...]], None]
@@ -164,7 +167,9 @@ class Core:
 
     def silence(self, silence: Silence) -> None:
         """An identifier fell silent."""
-        signals = [name for name, source in self.parts.vehicle.sources.items() if (source.bus, source.can_id) == (silence.bus, silence.can_id)]
+        signals = [
+            name for name, source in self.parts.vehicle.sources.items() if (source.bus, source.can_id) == (silence.bus, silence.can_id)
+        ]
         timeout_ns = min((self.plan.wanted[name].timeout_ns for name in signals if name in self.plan.wanted), default=0)
         self.pipeline.silence(signals, silence.t_ns - timeout_ns, silence.t_ns)
 
@@ -293,4 +298,3 @@ class Core:
         if state != self._trip_saved:
             self.parts.memory.set(TRIP_KEY, state)
             self._trip_saved = state
-

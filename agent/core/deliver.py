@@ -33,8 +33,11 @@ class Outgoing:
 
 @dataclass(slots=True)
 class Delivery:
-    """Offers of one core. `open`: offered and not yet answered, by record number; `hold_ns`: not before this time;
-    `fresh`: whether anything happened since the buffer was last asked for what waits."""
+    """Offers of one core.
+
+    `open`: offered and not yet answered, by record number. `hold_ns`: not before this time. `fresh`: whether anything
+    happened since the buffer was last asked for what waits.
+    """
 
     buffer: Buffer
     audit: Audit

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from agent.clock import SystemClock
-from agent.control.routes import ROUTES
 from agent.core.core import Core
 from agent.core.uplinked import Uplinked
 from agent.errors import ModicumError, UsageError
@@ -42,6 +41,20 @@ class Asked:
     answer: Future[object]
 
 
+class Answering(Protocol):
+    """A route, as the loop sees it."""
+
+    @property
+    def run(self) -> Callable[[Core, Mapping[str, Any]], object]:
+        """Gives the answer."""
+        ...
+
+    @property
+    def settles(self) -> bool:
+        """Whether the answer waits for what was taken back."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Linked:
     """The uplink connected; None: it went away."""
@@ -58,6 +71,7 @@ class Loop:
 
     core: Core
     clock: SystemClock
+    routes: Mapping[str, Answering]
     save_clock: Callable[[int], None]
     uplinked: Uplinked = field(init=False)
     inbox: queue.Queue[Item] = field(default_factory=lambda: queue.Queue(INBOX_MAX))
@@ -145,7 +159,7 @@ class Loop:
         self._settle(now_s)
 
     def _answer(self, asked: Asked) -> None:
-        route = ROUTES[asked.route]
+        route = self.routes[asked.route]
         try:
             result = route.run(self.core, asked.args)
         except ModicumError as error:
@@ -172,5 +186,3 @@ class Loop:
                 asked.answer.set_result(result)
             else:
                 self._settling.append((asked, result, ns, deadline_s))
-
-

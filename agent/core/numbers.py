@@ -5,14 +5,17 @@ from __future__ import annotations
 import resource
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from agent.core.assembly import Assembled
 from agent.core.core import Core
 from agent.core.loop import Loop
 from agent.model import Finding, Value
 from agent.vss import HEALTH
-from hw.can.bus import BusReader
-from hw.gnss.receiver import Receiver
+
+if TYPE_CHECKING:
+    from hw.can.bus import BusReader
+    from hw.gnss.receiver import Receiver
 
 
 @dataclass(slots=True)
@@ -35,11 +38,15 @@ class Numbers:
         found = [*self.assembled.findings, *self.assembled.parts.buffer.findings()]
         if self.core is not None and self.core.trouble is not None:
             found.append(self.core.trouble)
-        for reader in self.readers:
-            if reader.problem and reader.gaps:
-                found.append(Finding(code="bus-lost", severity="error", text=f"bus {reader.name}: {reader.problem}", hint="check wiring and interface"))
+        found += [
+            Finding(code="bus-lost", severity="error", text=f"bus {reader.name}: {reader.problem}", hint="check wiring and interface")
+            for reader in self.readers
+            if reader.problem and reader.gaps
+        ]
         if not self.assembled.clock.trusted():
-            found.append(Finding(code="clock-unsure", severity="warning", text="the time is not known for sure", hint="wait for a fix or for NTP"))
+            found.append(
+                Finding(code="clock-unsure", severity="warning", text="the time is not known for sure", hint="wait for a fix or for NTP")
+            )
         return found
 
     def signals(self) -> dict[str, Value]:
@@ -85,7 +92,11 @@ class Numbers:
             "offered": len(core.delivery.open),
             "acknowledged": core.delivery.acked,
             "lanes": {
-                lane: {"online": lane in loop.uplinked.online, "protocol": loop.uplinked.protocols.get(lane, 0), "why": loop.uplinked.why.get(lane, "")}
+                lane: {
+                    "online": lane in loop.uplinked.online,
+                    "protocol": loop.uplinked.protocols.get(lane, 0),
+                    "why": loop.uplinked.why.get(lane, ""),
+                }
                 for lane in core.delivery.lanes()
             },
             "findings": [{"code": one.code, "severity": one.severity, "text": one.text, "hint": one.hint} for one in self.findings()],

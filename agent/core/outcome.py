@@ -85,8 +85,7 @@ def stream_totals(lines: Sequence[Mapping[str, object]], envelopes: Sequence[tup
     for stream, _, payload in envelopes:
         sealed[stream] += len(payload)
     return {
-        stream: {"samples": samples[stream], "messages": messages[stream], "bytes_sealed": sealed[stream]}
-        for stream in sorted(messages)
+        stream: {"samples": samples[stream], "messages": messages[stream], "bytes_sealed": sealed[stream]} for stream in sorted(messages)
     }
 
 

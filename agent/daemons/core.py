@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from agent.control.routes import ROUTES
 from agent.control.server import ControlServer
@@ -22,9 +23,12 @@ from agent.core.numbers import Numbers
 from agent.errors import ModicumError
 from agent.link import Link, LinkDown, Listener, listen
 from agent.settings import Settings, load_settings
-from hw.can.bus import BusReader
-from hw.gnss.receiver import Receiver
 from hw.ports import Subscription
+from hw.registry import driver
+
+if TYPE_CHECKING:
+    from hw.can.bus import BusReader
+    from hw.gnss.receiver import Receiver
 
 log = logging.getLogger("modicum.core")
 DEFAULT_CONFIG = Path("/etc/modicum/agent.toml")
@@ -54,7 +58,7 @@ def run(settings: Settings) -> None:
     readers: list[BusReader] = []
     numbers = Numbers(readers, assembled)
     core = Core(assembled.parts, _resubscribe(readers), numbers.signals)
-    loop = Loop(core, assembled.clock, lambda now_ns: assembled.parts.memory.set(CLOCK_KEY, str(now_ns).encode()))
+    loop = Loop(core, assembled.clock, ROUTES, lambda now_ns: assembled.parts.memory.set(CLOCK_KEY, str(now_ns).encode()))
     numbers.attach(core, loop)
     _open_buses(settings, assembled, loop, core, readers)
     numbers.receiver = receiver = _open_receiver(settings, assembled, loop)
@@ -91,7 +95,7 @@ def _open_buses(settings: Settings, assembled: Assembled, loop: Loop, core: Core
         return clock.now_ns() - max(time.time_ns() - int(wall_s * 1e9), 0)
 
     for bus in settings.bus:
-        reader = BusReader(
+        reader = cast("type[BusReader]", driver("can", "bus"))(
             bus.name,
             bus.interface,
             str(bus.channel),
@@ -107,7 +111,8 @@ def _open_buses(settings: Settings, assembled: Assembled, loop: Loop, core: Core
 def _open_receiver(settings: Settings, assembled: Assembled, loop: Loop) -> Receiver | None:
     if settings.gnss is None:
         return None
-    return Receiver(settings.gnss.port, deliver=loop.inbox.put_nowait, now_ns=assembled.clock.now_ns, baud=settings.gnss.baud)
+    receiver = cast("type[Receiver]", driver("gnss", "nmea"))
+    return receiver(settings.gnss.port, deliver=loop.inbox.put_nowait, now_ns=assembled.clock.now_ns, baud=settings.gnss.baud)
 
 
 def _serve_link(listener: Listener, loop: Loop) -> None:

@@ -66,7 +66,7 @@ def replay(request: ReplayRequest) -> Replayed:
     traffic, notes = Traffic(), []
     try:
         fixes = read_fixes(request.nmea, traffic) if request.nmea else []
-        span = _span(request, traffic) if fixes else None
+        span = _span(request) if fixes else None
         if span is not None and not _overlap(span, fixes):
             shift_ns = span[0] - fixes[0].t_ns
             fixes = [replace(fix, t_ns=fix.t_ns + shift_ns) for fix in fixes]
@@ -152,7 +152,7 @@ def channel_bus(request: ReplayRequest) -> Callable[[str], str | None]:
     return lambda channel: request.channels.get(channel, channel if channel in buses else None)
 
 
-def _span(request: ReplayRequest, traffic: Traffic) -> tuple[int, int] | None:
+def _span(request: ReplayRequest) -> tuple[int, int] | None:
     """First and last moment of the CAN logs, by a pass of its own."""
     first, last = None, 0
     for frame in _frames(request, Traffic()):

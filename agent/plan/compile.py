@@ -1,8 +1,9 @@
 """THE decision: which signal may leave, in which form, for whom, and why every other candidate may not.
 
-`compile_plan` is pure, total and deterministic; it is enumerated exhaustively by a test. Each candidate (a signal of
-a stream) becomes a Rule or a Refusal with exactly one reason, the first that applies in the order of CHECKS.
-Whatever cannot be decided is refused. The emergency call is not decided here: no rule ever comes from its service.
+`compile_plan` is pure, total and deterministic; `agent.plan.prove` enumerates it against the promise in words. Each candidate
+(a signal of a stream) becomes a Rule or a Refusal with exactly one reason, the first that applies in the order of CHECKS.
+Whatever cannot be decided is refused, also what `modicum check` would have refused before. The emergency call is not decided
+here: no rule ever comes from its service.
 """
 
 from __future__ import annotations
@@ -13,17 +14,21 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from agent.catalogue.types import ServiceFile, Stream, StreamSignal, duration_s
+from agent.catalogue.check_streams import EMERGENCY_SERVICE, MARKETING
+from agent.catalogue.types import DURATION, ServiceFile, Stream, StreamSignal, duration_s
 from agent.consent.state import Grant
+from agent.errors import ConfigError
 from agent.model import Demand, Plan, Refusal, Rule, Transform
 from agent.plan.inputs import PlanInputs
 from agent.plan.needs import EACH, demand_of, helpful, merged, required, trims
 from agent.policy.versions import stands_since
-from agent.vss import IGNITION, SPEED
+from agent.vss import IGNITION, LOCATION, SPEED
 
 POSITION_KEEP_MAX_S = 7 * 86400
 """House limit: a position lives at most this long on the device, whatever a catalogue says."""
+KEEP_RAM = "ram"
 REASONS = ("no_package", "switched_off", "policy", "no_consent", "expired", "profile", "not_on_vehicle", "no_recipient", "region")
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -47,9 +52,11 @@ def compile_plan(inputs: PlanInputs) -> Plan:
     """The plan that follows from `inputs`."""
     rules: list[Rule] = []
     refused: list[Refusal] = []
+    ends_ms: list[int] = []
     wanted: dict[str, Demand] = {IGNITION: EACH} if IGNITION in inputs.mapped else {}
     for candidate in candidates(inputs):
         verdict = next((found for check in CHECKS if (found := check(candidate, inputs))), None)
+        ends_ms += _ends_ms(candidate, inputs)
         if verdict is None:
             rules.append(rule_of(candidate, inputs))
             _want(wanted, candidate, inputs)
@@ -60,12 +67,14 @@ def compile_plan(inputs: PlanInputs) -> Plan:
             )
     body = msgspec.json.encode([rules, refused, sorted(wanted.items())], order="deterministic")
     plan_id = hashlib.sha256(b"modicum/plan/1" + body).digest()[:8]
-    return Plan(id=plan_id, rules=tuple(rules), refused=tuple(refused), wanted=wanted, valid_until_ms=_valid_until(inputs))
+    return Plan(id=plan_id, rules=tuple(rules), refused=tuple(refused), wanted=wanted, valid_until_ms=min(ends_ms, default=None))
 
 
 def candidates(inputs: PlanInputs) -> Iterator[Candidate]:
     """Every signal of every stream, in the order of service, stream and signal; never the emergency call's."""
-    for _, service in sorted(inputs.catalogue.services.items()):
+    for name, service in sorted(inputs.catalogue.services.items()):
+        if EMERGENCY_SERVICE in (name, service.service.id):
+            continue
         for stream in service.streams:
             if stream.basis != "vital":
                 for signal in stream.signals:
@@ -87,8 +96,13 @@ def switched_on(candidate: Candidate, inputs: PlanInputs) -> Verdict:
 
 
 def basis_stands(candidate: Candidate, inputs: PlanInputs) -> Verdict:
-    """Contract stands with the policy; consent needs this driver's own live grant; legal duty a valid order."""
+    """Contract stands with the policy; consent needs this driver's own live grant; legal duty a valid order.
+
+    What is sensitive leaves on no other basis than consent (R23).
+    """
     basis = candidate.stream.basis
+    if basis != "consent" and _sensitive(candidate, inputs):
+        return "no_consent", True
     if basis == "legal":
         return None if candidate.name in inputs.orders else ("no_consent", True)
     return _grant_stands(candidate, inputs) if basis == "consent" else None
@@ -106,16 +120,19 @@ def _grant_stands(candidate: Candidate, inputs: PlanInputs) -> Verdict:
     sensitive = declared.sensitive or _sensitive(candidate, inputs)
     if inputs.trip.kind == "guest" or (sensitive and inputs.trip.kind == "minor" and not inputs.trip.guardian):
         return "profile", False
-    if not stands_since(
-        inputs.catalogue.policies,
-        grant.policy,
-        inputs.acknowledged or "",
-        candidate.stream.purpose,
-        _category(candidate, inputs),
-        candidate.stream.recipient,
-    ):
+    if not _same_policy(candidate, inputs, grant):
         return "policy", True
     return _in_time(grant, inputs)
+
+
+def _same_policy(candidate: Candidate, inputs: PlanInputs, grant: Grant) -> bool:
+    """Nothing of what the grant was given for has changed majorly since; not so where the versions cannot be put in order."""
+    stream = candidate.stream
+    named = (stream.purpose, _category(candidate, inputs), stream.recipient)
+    try:
+        return stands_since(inputs.catalogue.policies, grant.policy, inputs.acknowledged or "", *named)
+    except ConfigError:
+        return False
 
 
 def _in_time(grant: Grant, inputs: PlanInputs) -> Verdict:
@@ -130,7 +147,13 @@ def _in_time(grant: Grant, inputs: PlanInputs) -> Verdict:
 
 
 def in_policy(candidate: Candidate, inputs: PlanInputs) -> Verdict:
-    """Purpose, category and recipient stand in the acknowledged policy; legal duty needs none."""
+    """Purpose, category and recipient stand in the acknowledged policy; legal duty needs none.
+
+    Nothing is covered for a purpose that the catalogue does not declare or that is marketing, nor a signal without a class (R01, R17).
+    """
+    purpose = inputs.catalogue.purposes.get(candidate.stream.purpose)
+    if purpose is None or purpose.dpv in MARKETING or candidate.signal.id not in inputs.catalogue.signals:
+        return "policy", True
     if candidate.stream.basis == "legal":
         return None
     if not inputs.catalogue.policies:
@@ -221,23 +244,25 @@ def _because(candidate: Candidate, inputs: PlanInputs, grant: Grant | None) -> t
 
 
 def _category(candidate: Candidate, inputs: PlanInputs) -> str:
+    """The signal's class; the receiver's position is one, whatever a catalogue calls it."""
     declared = inputs.catalogue.signals.get(candidate.signal.id)
-    return declared.category if declared is not None else ""
+    return "position" if candidate.signal.id == LOCATION else declared.category if declared is not None else ""
 
 
 def _sensitive(candidate: Candidate, inputs: PlanInputs) -> bool:
-    """Sensitive is the signal, or the item that the stream rests on."""
+    """Sensitive is the signal (a position always is), or the item that the stream rests on. Unknown counts as sensitive."""
     declared = inputs.catalogue.signals.get(candidate.signal.id)
     item = inputs.catalogue.items.get(candidate.stream.consent or "")
-    return (declared is None or declared.sensitive) or (item is not None and item.sensitive)
+    marked = declared is None or declared.sensitive or _category(candidate, inputs) == "position"
+    return marked or (item is not None and item.sensitive)
 
 
 def _keep_s(candidate: Candidate, inputs: PlanInputs) -> float:
-    keep_s = duration_s(candidate.stream.keep)
+    """The shortest of what stream, purpose and house allow; 0 for what lives in RAM only, or has no readable end."""
     purpose = inputs.catalogue.purposes.get(candidate.stream.purpose)
-    if purpose is not None:
-        keep_s = min(keep_s, duration_s(purpose.max_keep))
-    return min(keep_s, POSITION_KEEP_MAX_S) if _category(candidate, inputs) == "position" else keep_s
+    terms = [candidate.stream.keep, purpose.max_keep if purpose is not None else KEEP_RAM]
+    keep_s = min(0 if KEEP_RAM in terms or not DURATION.match(term) else duration_s(term) for term in terms)
+    return float(min(keep_s, POSITION_KEEP_MAX_S) if _category(candidate, inputs) == "position" else keep_s)
 
 
 def _want(wanted: dict[str, Demand], candidate: Candidate, inputs: PlanInputs) -> None:
@@ -252,11 +277,9 @@ def _want(wanted: dict[str, Demand], candidate: Candidate, inputs: PlanInputs) -
             wanted[signal] = merged(wanted.get(signal), demand)
 
 
-def _valid_until(inputs: PlanInputs) -> int | None:
-    """The next end of a grant of this trip's driver."""
-    ends = [
-        grant.until_ms
-        for (profile, _), grant in inputs.grants.items()
-        if profile == inputs.trip.profile and grant.state == "YES" and grant.until_ms is not None and grant.until_ms > inputs.now_ms
-    ]
-    return min(ends, default=None)
+def _ends_ms(candidate: Candidate, inputs: PlanInputs) -> list[int]:
+    """When the verdict on this candidate changes by itself: the end of the dated grant that nothing before it speaks against."""
+    if candidate.stream.basis != "consent" or any(check(candidate, inputs) for check in (entitled, switched_on, basis_stands)):
+        return []
+    grant = inputs.grants[inputs.trip.profile, candidate.stream.consent or ""]
+    return [grant.until_ms] if grant.trip is None and grant.until_ms is not None else []

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from agent.catalogue.types import Catalogue, Stream
 from agent.clock import NS
+from agent.errors import ConfigError
 from agent.expression import parse
 from agent.model import Demand
 from agent.vss import GEAR, ODOMETER, SPEED
@@ -15,6 +16,9 @@ STATE_THROTTLE_NS = NS // 5
 """Speed for `while`, trimming and "lately" need not come more often than this."""
 EACH = Demand(throttle_ns=0, timeout_ns=TIMEOUT_NS)
 STATE = Demand(throttle_ns=STATE_THROTTLE_NS, timeout_ns=TIMEOUT_NS)
+UNDECIDABLE = frozenset({""})
+TIMEOUT_MAX_S = 366 * 86_400
+"""Longer silences are not news; also the bound of a period that somebody wrote as `inf`."""
 AGGREGATES = frozenset({"mean_s", "min_s", "max_s", "count_s"})
 
 
@@ -30,13 +34,21 @@ def required(stream: Stream, catalogue: Catalogue) -> dict[str, Demand]:
         kind, _, name = trigger.partition(":")
         if kind == "distance":
             needs[ODOMETER] = EACH
-        elif kind == "event" and name in catalogue.events:
-            event = catalogue.events[name]
-            for signal in parse(event.when).signals:
+        elif kind == "event":
+            event = catalogue.events.get(name)
+            for signal in _names(event.when if event else None):
                 needs[signal] = EACH
-            for signal in parse(event.recent.when).signals if event.recent else ():
+            for signal in _names(event.recent.when) if event and event.recent else ():
                 needs.setdefault(signal, STATE)
     return needs
+
+
+def _names(condition: str | None) -> frozenset[str]:
+    """The signals of a condition; one that no vehicle has where there is no condition that could be read."""
+    try:
+        return parse(condition).signals if condition is not None else UNDECIDABLE
+    except ConfigError:
+        return UNDECIDABLE
 
 
 def helpful(stream: Stream) -> dict[str, Demand]:
@@ -50,7 +62,7 @@ def demand_of(stream: Stream, steps: Iterable[dict[str, object]]) -> Demand:
     """How the signal of a rule is wanted: throttled to a tenth of the period, unless an aggregate sees every change."""
     each = any(AGGREGATES & step.keys() for step in steps)
     throttle_ns = 0 if each else int(min(stream.every_s / 10, 1.0) * NS)
-    return Demand(throttle_ns=throttle_ns, timeout_ns=int(max(3 * stream.every_s, TIMEOUT_NS / NS) * NS))
+    return Demand(throttle_ns=throttle_ns, timeout_ns=int(min(max(3 * stream.every_s, TIMEOUT_NS / NS), TIMEOUT_MAX_S) * NS))
 
 
 def merged(one: Demand | None, other: Demand) -> Demand:

@@ -29,9 +29,11 @@ LINE_S = 5.0
 
 @click.command(name="bench")
 @click.option("--scenario", default="drive", show_default=True, help="a name in config/bench, or a TOML file")
-@click.option("--seconds", type=click.FloatRange(min=5, max=86_400), default=120.0, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--speed", type=click.Choice(["1", "max"]), default="1", show_default=True, help="real time, or one process on a virtual clock")
+@click.option("--seconds", type=click.FloatRange(min=5, max=86_400), default=120.0, show_default=True, help="how long the car drives")
+@click.option("--seed", type=int, default=0, show_default=True, help="what is random in the drive")
+@click.option(
+    "--speed", type=click.Choice(["1", "max"]), default="1", show_default=True, help="real time, or one process on a virtual clock"
+)
 @click.option("--package", default="navigation_plus", show_default=True, help="the owner's package, or none")
 @click.option("--consent", default="all", show_default=True, help="all, none, unaccepted or a file with [grants]")
 @click.option("--catalogue", type=click.Path(path_type=Path), help="another catalogue folder; it stands alone")
@@ -39,7 +41,7 @@ LINE_S = 5.0
 @click.option("--bus", metavar="IFACE:CHANNEL", help="for example socketcan:vcan0; default: vcan0 where there is one, else udp_multicast")
 @click.option("--out", type=click.Path(path_type=Path), help="where received.jsonl, summary.json, plan.json and envelopes/ go")
 @click.option("--json", "as_json", is_flag=True, help="print the summary as JSON")
-def bench_command(  # noqa: PLR0913  the options are the interface
+def bench_command(
     scenario: str,
     seconds: float,
     seed: int,
@@ -50,7 +52,7 @@ def bench_command(  # noqa: PLR0913  the options are the interface
     broker: str | None,
     bus: str | None,
     out: Path | None,
-    as_json: bool,  # noqa: FBT001  click hands flags over by name
+    as_json: bool,
 ) -> None:
     """Drive a simulated car past the real daemons, a real broker and the recipients; then say what left and what did not.
 
@@ -78,7 +80,12 @@ def bench_command(  # noqa: PLR0913  the options are the interface
         pulse=_quiet if as_json else _Teller(seconds),
     )
     if not as_json:
-        click.echo(opening(str(folder), [f"package {package}, consent {consent}, scenario {scenario}, {seconds:g} s", f"agent: --config {folder / 'agent.toml'}"]))
+        click.echo(
+            opening(
+                str(folder),
+                [f"package {package}, consent {consent}, scenario {scenario}, {seconds:g} s", f"agent: --config {folder / 'agent.toml'}"],
+            )
+        )
     try:
         stage = play(request)
         summary, lines = summary_of(stage)
@@ -91,7 +98,7 @@ def bench_command(  # noqa: PLR0913  the options are the interface
     click.echo(json.dumps(summary) if as_json else closing(lines, stage.plan, summary))
 
 
-def _virtually(  # noqa: PLR0913  the options are the interface
+def _virtually(
     scenario: str, seed: int, seconds: float, package: str, consent: str, catalogue: Path | None, out: Path | None
 ) -> tuple[dict[str, object], list[dict[str, object]], dict[str, object]]:
     """The run on the virtual clock, written to `out`."""

@@ -18,10 +18,9 @@ def pulse_line(elapsed_s: float, seconds: float, status: Mapping[str, Any], rece
     """One line of a run in progress."""
     bus = status["buses"][0] if status.get("buses") else {"read": 0, "delivered": 0}
     waiting = sum(row["rows"] for row in status.get("buffer", {}).values())
-    return (
-        f"{elapsed_s:5.0f}/{seconds:.0f} s  frames on the bus {bus['read']:>6}  delivered {bus['delivered']:>5}  samples {status.get('samples', 0):>4}"
-        f"  waiting {waiting:>3}  acknowledged {status.get('acknowledged', 0):>4}  opened by recipients {received:>4}"
-    )
+    bus_part = f"frames on the bus {bus['read']:>6}  delivered {bus['delivered']:>5}  samples {status.get('samples', 0):>4}"
+    sent_part = f"waiting {waiting:>3}  acknowledged {status.get('acknowledged', 0):>4}  opened by recipients {received:>4}"
+    return f"{elapsed_s:5.0f}/{seconds:.0f} s  {bus_part}  {sent_part}"
 
 
 def closing(lines: list[dict[str, Any]], plan: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
@@ -57,10 +56,8 @@ def _withheld(plan: Mapping[str, Any]) -> list[str]:
 
 
 def _numbers(summary: Mapping[str, Any]) -> list[str]:
-    streams = summary["streams"]
-    silent = "" if streams else " (no stream spoke)"
     return [
-        f"{summary['frames_read']} frames on the bus, {summary['frames_delivered']} reached the agent's pipeline, {summary['samples']} samples left"
-        f" in {summary['messages']} sealed messages, {summary['bytes_wire']} bytes on the wire{silent}",
+        f"{summary['frames_read']} frames on the bus, {summary['frames_delivered']} reached the agent's pipeline",
+        f"{summary['samples']} samples left in {summary['messages']} sealed messages, {summary['bytes_wire']} bytes on the wire",
         f"{summary.get('opened_by_others', 0)} envelopes could be opened by another recipient, {summary.get('not_opened', 0)} by nobody",
     ]

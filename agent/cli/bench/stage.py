@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
 import time
 from collections.abc import Callable
@@ -102,7 +101,15 @@ def _set(stage: Stage) -> None:
     if request.broker_url is None:
         assert device.server is not None
         port = programs.start(
-            "broker", "hw.bench.broker", "--cert", str(device.server.cert), "--key", str(device.server.key), "--ca", str(device.ca), ready=True
+            "broker",
+            "hw.bench.broker",
+            "--cert",
+            str(device.server.cert),
+            "--key",
+            str(device.server.key),
+            "--ca",
+            str(device.ca),
+            ready=True,
         )
         device.embedded = True
         device.broker_url = f"mqtts://127.0.0.1:{port.split()[-1]}"
@@ -209,7 +216,7 @@ def summary_of(stage: Stage) -> tuple[dict[str, object], list[dict[str, object]]
         "duration_s": stage.request.seconds,
         "cpu_s": round(used.ru_utime + used.ru_stime, 2),
         "max_rss_kib": stage.status["max_rss_kib"],
-        "notes": [*stage.device.notes, f"bus {os.path.basename(str(bus['name']))}, broker {stage.device.broker_url.split('://')[0]}"],
+        "notes": [*stage.device.notes, f"bus {bus['name']}, broker {stage.device.broker_url.split('://')[0]}"],
         "streams": stream_totals(lines, envelopes),
         "start_ns": stage.start_ns,
         "seed": stage.request.seed,

@@ -1,0 +1,225 @@
+"""The one time axis: whom it believes, and that it never runs backwards."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent import clock
+from agent.clock import NS, RELEASE_NS, SetClock, SystemClock, kernel_synchronised
+
+YEAR_NS = 365 * 86_400 * NS
+
+
+@dataclass
+class Kernel:
+    """What the kernel says: time since boot, the system's date, whether it is synchronised."""
+
+    boot_ns: int = 1000 * NS
+    wall_ns: int = RELEASE_NS + YEAR_NS
+    synchronised: bool = False
+
+    def passes(self, ns: int) -> None:
+        self.boot_ns += ns
+        self.wall_ns += ns
+
+    @property
+    def gnss(self) -> int:
+        """What a right receiver would say now: here, the system's date is right too."""
+        return self.wall_ns
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    made = Kernel()
+    monkeypatch.setattr(clock.SystemClock, "_mono_ns", staticmethod(lambda: made.boot_ns))
+    monkeypatch.setattr(time, "time_ns", lambda: made.wall_ns)
+    monkeypatch.setattr(clock, "kernel_synchronised", lambda: made.synchronised)
+    return made
+
+
+def test_a_fresh_device_begins_at_the_release_date(kernel: Kernel) -> None:
+    """Nobody vouches for a date: the axis begins where no time before it can be right, and is not trusted."""
+    made = SystemClock()
+    assert (made.now_ns(), made.trusted(), made.source) == (RELEASE_NS, False, "unsure")
+
+
+def test_an_unsure_clock_goes_on_from_the_saved_time(kernel: Kernel) -> None:
+    """After a restart without any source the axis continues at the last committed time and moves on with it."""
+    made = SystemClock(saved_ns=RELEASE_NS + 5 * NS)
+    kernel.passes(7 * NS)
+    assert made.now_ns() == RELEASE_NS + 12 * NS
+    assert not made.trusted()
+
+
+def test_a_saved_time_before_the_release_is_not_believed(kernel: Kernel) -> None:
+    """The later of both is the beginning."""
+    assert SystemClock(saved_ns=5 * NS).now_ns() == RELEASE_NS
+
+
+@pytest.mark.parametrize(
+    ("sources", "synchronised", "expected"),
+    [
+        ({"ntp", "gnss"}, False, "unsure"),
+        ({"ntp", "gnss"}, True, "ntp"),
+        ({"gnss"}, True, "unsure"),
+        ({"system"}, False, "system"),
+        ({"system", "ntp"}, True, "system"),
+        (set(), True, "unsure"),
+    ],
+)
+def test_only_a_source_that_was_chosen_is_believed(kernel: Kernel, sources: set[str], synchronised: bool, expected: str) -> None:
+    """The kernel's word counts where `ntp` was chosen, the host's clock where `system` was, else neither."""
+    kernel.synchronised = synchronised
+    made = SystemClock(frozenset(sources))
+    assert made.source == expected
+    assert made.trusted() is (expected != "unsure")
+    assert made.now_ns() == (kernel.wall_ns if made.trusted() else RELEASE_NS)
+
+
+def test_ntp_that_comes_later_is_a_step_forward(kernel: Kernel) -> None:
+    """Once the kernel is synchronised the axis is the system's date."""
+    made = SystemClock()
+    kernel.passes(60 * NS)
+    kernel.synchronised = True
+    made.poll()
+    assert (made.source, made.now_ns()) == ("ntp", kernel.wall_ns)
+
+
+def test_gnss_is_believed_after_three_fixes_that_agree(kernel: Kernel) -> None:
+    """Two are not enough; the third sets the axis."""
+    made = SystemClock()
+    for expected in (False, False, True):
+        kernel.passes(NS)
+        made.observe_gnss(kernel.gnss, satellites=5)
+        assert made.trusted() is expected
+    assert (made.source, made.now_ns()) == ("gnss", kernel.gnss)
+
+
+def test_gnss_fixes_that_disagree_are_not_believed(kernel: Kernel) -> None:
+    """A receiver whose time jumps about never sets the axis."""
+    made = SystemClock()
+    for jump in (0, 60, 0, 60, 0, 60):
+        kernel.passes(NS)
+        made.observe_gnss(kernel.gnss + jump * NS, satellites=9)
+    assert not made.trusted()
+
+
+@pytest.mark.parametrize(
+    ("satellites", "late_ns", "sources"), [(3, 0, {"gnss"}), (9, -2 * YEAR_NS, {"gnss"}), (9, 0, {"ntp"})], ids=["few", "before-release", "not-chosen"]
+)
+def test_gnss_that_is_not_believed(kernel: Kernel, satellites: int, late_ns: int, sources: set[str]) -> None:
+    """Fewer than four satellites, a date before the release (a rolled-over week), or a source that was not chosen."""
+    made = SystemClock(frozenset(sources))
+    for _ in range(6):
+        kernel.passes(NS)
+        made.observe_gnss(kernel.gnss + late_ns, satellites)
+    assert (made.source, made.now_ns()) == ("unsure", RELEASE_NS + 6 * NS)
+
+
+def test_gnss_does_not_overrule_ntp(kernel: Kernel) -> None:
+    """A spoofed receiver cannot move a clock that the network has set."""
+    kernel.synchronised = True
+    made = SystemClock()
+    for _ in range(5):
+        kernel.passes(NS)
+        made.observe_gnss(kernel.gnss + YEAR_NS, satellites=12)
+    assert (made.source, made.now_ns()) == ("ntp", kernel.wall_ns)
+
+
+def test_small_differences_do_not_move_the_axis(kernel: Kernel) -> None:
+    """Jitter of half a second and less is not followed, so that intervals stay intervals."""
+    kernel.synchronised = True
+    made = SystemClock()
+    before = made.now_ns()
+    kernel.wall_ns += NS // 2
+    made.poll()
+    assert made.now_ns() == before
+
+
+def test_a_larger_difference_is_one_step(kernel: Kernel) -> None:
+    """More than half a second is taken over at once."""
+    kernel.synchronised = True
+    made = SystemClock()
+    kernel.wall_ns += 3 * NS
+    made.poll()
+    assert made.now_ns() == kernel.wall_ns
+
+
+def test_a_trusted_clock_that_is_set_back_does_not_run_backwards(kernel: Kernel) -> None:
+    """The system's date goes an hour back: the axis goes on."""
+    kernel.synchronised = True
+    made = SystemClock()
+    before = made.now_ns()
+    kernel.wall_ns -= 3600 * NS
+    made.poll()
+    assert made.now_ns() >= before
+
+
+def test_a_first_source_earlier_than_the_unsure_axis_does_not_run_it_backwards(kernel: Kernel) -> None:
+    """The saved time was ahead of the truth: what was stamped already stays in the past."""
+    made = SystemClock(saved_ns=kernel.wall_ns + 3600 * NS)
+    before = made.now_ns()
+    for _ in range(4):
+        kernel.passes(NS)
+        made.observe_gnss(kernel.gnss, satellites=9)
+    assert made.trusted()
+    assert made.now_ns() >= before
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["pass", "wall", "sync", "unsync", "gnss", "poll"]),
+        st.integers(-YEAR_NS, YEAR_NS),
+    ),
+    max_size=25,
+)
+
+
+@given(STEPS, st.integers(0, 2 * RELEASE_NS), st.sets(st.sampled_from(["ntp", "gnss", "system"])))
+def test_never_backwards_whatever_happens(steps: list[tuple[str, int]], saved_ns: int, sources: set[str]) -> None:
+    """Clocks set forward and back, sources coming and going: the axis only moves on, and at least as fast as boot time."""
+    kernel, patch = Kernel(), pytest.MonkeyPatch()
+    with patch.context() as context:
+        context.setattr(clock.SystemClock, "_mono_ns", staticmethod(lambda: kernel.boot_ns))
+        context.setattr(time, "time_ns", lambda: kernel.wall_ns)
+        context.setattr(clock, "kernel_synchronised", lambda: kernel.synchronised)
+        made = SystemClock(frozenset(sources), saved_ns)
+        last = made.now_ns()
+        for kind, ns in steps:
+            match kind:
+                case "pass":
+                    kernel.passes(abs(ns))
+                case "wall":
+                    kernel.wall_ns += ns
+                case "sync" | "unsync":
+                    kernel.synchronised = kind == "sync"
+                case "gnss":
+                    for _ in range(3):
+                        made.observe_gnss(kernel.gnss + ns, satellites=8)
+                case _:
+                    made.poll()
+            assert made.now_ns() >= last
+            last = made.now_ns()
+
+
+def test_set_clock_ignores_an_earlier_time() -> None:
+    """The clock of replays and tests keeps the same promise."""
+    made = SetClock(10)
+    made.set(20)
+    made.set(15)
+    assert made.now_ns() == 20
+
+
+def test_the_real_clock_moves_on_with_boot_time() -> None:
+    """Against the real kernel: a boot id of 32 hex digits, and time that passes."""
+    made = SystemClock(frozenset({"system"}))
+    assert len(made.boot_id) == 32
+    assert int(made.boot_id, 16) > 0
+    assert 0 <= time.time_ns() - made.now_ns() < NS
+    assert made.now_ns() <= made.now_ns()
+    assert kernel_synchronised() in (True, False)
