@@ -80,10 +80,12 @@ class SystemClock:
     _offset_ns: int = 0
     _agreeing: int = 0
     _last_gnss_offset_ns: int = 0
+    _told: bool = False
 
     def __post_init__(self) -> None:
         self._offset_ns = max(self.saved_ns, RELEASE_NS) - self._mono_ns()
         self.poll()
+        self._told = True
 
     def now_ns(self) -> int:
         return self._mono_ns() + self._offset_ns
@@ -109,7 +111,8 @@ class SystemClock:
 
     def _believe(self, source: str, offset_ns: int) -> None:
         if source != self.source or abs(offset_ns - self._offset_ns) > STEP_NS:
-            self._offset_ns = max(offset_ns, self._offset_ns) if self.trusted() else offset_ns
+            # Once a time was told the axis only goes on, also where the first source says less than it began with.
+            self._offset_ns = max(offset_ns, self._offset_ns) if self._told else offset_ns
         self.source = source
 
     @staticmethod

@@ -46,8 +46,8 @@ class Comparison:
     def value(self, lookup: Lookup) -> bool | None:
         """True, False, or None when the signal has no value or its kind cannot be compared."""
         have = lookup(self.signal)
-        if have is None or (isinstance(have, str) != isinstance(self.literal, str)):
-            return None
+        if have is None or isinstance(have, tuple) or (isinstance(have, str) != isinstance(self.literal, str)):
+            return None  # a list or a place is neither equal nor unequal to a number
         try:
             return bool(OPERATORS[self.op](have, self.literal))
         except TypeError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent.clock import NS
-from agent.collect.transforms import TRANSFORMS, Context
+from agent.collect.transforms import Context, step_named
 from agent.model import Position, Reading, Rule, Sample, Transform, Value
 from agent.vss import LOCATION
 
@@ -19,7 +19,7 @@ def reduced(value: Value, steps: Sequence[Transform], context: Context) -> Value
     """The value after all steps in the order written, or None as soon as one of them gives nothing."""
     left: Value | None = value
     for step in steps:
-        apply = TRANSFORMS.get(step.name)
+        apply = step_named(step.name)
         if apply is None or left is None:
             return None
         left = apply(left, step.argument, context)

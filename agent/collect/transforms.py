@@ -13,6 +13,8 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from agent.collect.cells import EARTH_M_PER_DEG, cell_of
@@ -129,5 +131,25 @@ TRANSFORMS: dict[str, Step] = {
     "respond_k": respond_k,
 }
 DATUM_PREFIX = "datum:"
-"""A transform `datum:NAME` is looked up among the entry points of group `modicum.datum`: the hook for an approved
-conversion. None is shipped, and a name that nobody provides gives nothing."""
+DATUM_GROUP = "modicum.datum"
+"""Entry points of approved datum conversions: `NAME = module:function`, function(Position, argument) -> Position | None."""
+
+
+def step_named(name: str) -> Step | None:
+    """The step of the table, or the plug-in of `datum:NAME`; None where there is none, and then nothing may leave."""
+    return _datum(name.removeprefix(DATUM_PREFIX)) if name.startswith(DATUM_PREFIX) else TRANSFORMS.get(name)
+
+
+@cache
+def _datum(name: str) -> Step | None:
+    found = next(iter(entry_points(group=DATUM_GROUP, name=name)), None)
+    if found is None:
+        return None
+    convert = found.load()
+
+    def step(value: Value, argument: object, _: Context) -> Value | None:
+        """A plug-in's answer counts only if it is a position."""
+        moved = convert(value, argument) if isinstance(value, Position) else None
+        return moved if isinstance(moved, Position) else None
+
+    return step

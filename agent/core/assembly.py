@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
@@ -19,7 +21,7 @@ from agent.consent.choice import UNVERSIONED
 from agent.consent.ledger import Ledger
 from agent.core.core import Parts
 from agent.core.recipients import Recipient
-from agent.errors import ConfigError, UsageError
+from agent.errors import ConfigError, IntegrityError, UsageError
 from agent.model import Finding
 from agent.seal.keyring import Keyring
 from agent.settings import Recipient as RecipientSettings
@@ -36,12 +38,13 @@ CREDENTIAL_BYTES_MIN = 16
 
 @dataclass(slots=True)
 class Assembled:
-    """A core's parts, the clock as what it is, and what was found wrong on the way."""
+    """A core's parts, the clock as what it is, what was found wrong on the way, and the descriptor that holds the lock."""
 
     parts: Parts
     clock: SystemClock
     starts: int
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Finding]
+    lock: int
 
 
 def assemble(settings: Settings) -> Assembled:
@@ -49,6 +52,7 @@ def assemble(settings: Settings) -> Assembled:
     catalogue = load_catalogue(settings.catalogue.dir or shipped_catalogue())
     vehicle = load_vehicle(config_folder() / "vehicles" / settings.vehicle.platform)
     keyring = open_keyring(settings)
+    lock = lock_state(settings.state.dir)
     ledger_db = open_database(settings.state.dir / "ledger.db", keyring.database_key("ledger"), "ledger")
     memory = Memory(ledger_db)
     clock = SystemClock(frozenset(settings.clock.sources), int(memory.get(CLOCK_KEY) or 0))
@@ -81,8 +85,19 @@ def assemble(settings: Settings) -> Assembled:
         responder=Responder(memory),
         policies_folder=policies_folder(settings.catalogue.dir or shipped_catalogue()),
     )
-    found = [*vehicle.findings, *([finding] if finding else []), *_regions(settings)]
-    return Assembled(parts, clock, starts, found)
+    found = [*_chains(parts), *vehicle.findings, *([finding] if finding else []), *_regions(settings)]
+    return Assembled(parts, clock, starts, found, lock)
+
+
+def lock_state(folder: Path) -> int:
+    """Takes the state folder for this process as long as it lives: two agents would destroy each other's keys."""
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise UsageError("another agent uses this state folder", str(folder), "stop it first, or name another [state] dir") from error
+    return descriptor
 
 
 def open_keyring(settings: Settings) -> Keyring:
@@ -131,6 +146,18 @@ def _stricter(entry: RecipientSettings, settings: Settings) -> str:
     """A recipient counts as in its broker's region where that one is not allowed: both have to be."""
     broker = settings.brokers[entry.broker].region
     return entry.region if broker in settings.regions.allowed else broker
+
+
+def _chains(parts: Parts) -> list[Finding]:
+    """Whether ledger and audit log are what was written. A broken ledger stops the agent where it is read."""
+    found = []
+    for name, verify in (("ledger", parts.ledger.verify), ("audit", parts.audit.verify)):
+        try:
+            verify()
+        except IntegrityError as error:
+            text = f"the {name}'s chain is broken: {error.what} ({error.where})"
+            found.append(Finding(code=f"{name}-broken", severity="error", text=text, hint="keep the files; they are evidence"))
+    return found
 
 
 def _regions(settings: Settings) -> list[Finding]:

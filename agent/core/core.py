@@ -152,7 +152,7 @@ class Core:
             units = {name: declared.unit for name, declared in self.parts.catalogue.signals.items()}
             self.decoder = Decoder(self.parts.vehicle, frozenset(plan.wanted), units, counters)
             self.pipeline.swap(plan, self.parts.clock.now_ns())
-            self._drop_unsaved(plan)
+            self._keep_in_ram({rule.id for rule in plan.rules})
             self.resubscribe(self.wanted())
         self.plan = plan
         self._forget(facts)
@@ -219,9 +219,9 @@ class Core:
         """The live rules of `service.stream`."""
         return [rule for rule in self.plan.rules if rule.name == stream]
 
-    def _drop_unsaved(self, plan: Plan) -> None:
-        """Drafts that could not be written yet obey the new plan like everything else in RAM."""
-        live = {rule.id for rule in plan.rules}
+    def _keep_in_ram(self, live: set[str]) -> None:
+        """Samples in open windows, and drafts that could not be written yet, obey as what is stored does."""
+        self.pipeline.windows.drop(live)
         kept = ((draft, tuple(sample for sample in draft.samples if sample.rule.id in live)) for draft in self.unsaved)
         self.unsaved = [replace(draft, samples=samples) for draft, samples in kept if samples]
 
@@ -234,6 +234,8 @@ class Core:
             return
         if self.trip.ignition is False and before[1]:
             self.keep()
+            silent = self._position_streams()
+            self._keep_in_ram({rule.id for rule in self.plan.rules if rule.name not in silent})
         self.decide()
         self._save_trip()
 

@@ -26,6 +26,8 @@ TICK_S = 0.05
 SETTLE_NS = 200_000_000
 CLOCK_POLL_S = 1.0
 CLOCK_SAVE_S = 60.0
+AUDIT_S = 3600.0
+"""How often the audit log is asked whether a day is over or a month old."""
 DRAIN_S = 1.5
 """A clean stop takes at most 2 s; this much of it may go into sending what waits."""
 CONFIRM_S = 2.0
@@ -80,6 +82,7 @@ class Loop:
     fixes: int = 0
     _polled_s: float = 0.0
     _saved_s: float = 0.0
+    _audited_s: float = field(default_factory=time.monotonic)
     _settling: list[tuple[Asked, object, frozenset[int], float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -154,6 +157,10 @@ class Loop:
         if self.clock.trusted() and now_s - self._saved_s >= CLOCK_SAVE_S:
             self._saved_s = now_s
             self.save_clock(self.clock.now_ns())
+        if now_s - self._audited_s >= AUDIT_S:
+            self._audited_s = now_s
+            self.core.parts.audit.close_days()
+            self.core.parts.audit.compact()
         self.core.step(SETTLE_NS)
         self.uplinked.pump(self.clock.now_ns())
         self._settle(now_s)

@@ -26,7 +26,6 @@ from agent.vss import IGNITION, LOCATION, SPEED
 
 POSITION_KEEP_MAX_S = 7 * 86400
 """House limit: a position lives at most this long on the device, whatever a catalogue says."""
-KEEP_RAM = "ram"
 REASONS = ("no_package", "switched_off", "policy", "no_consent", "expired", "profile", "not_on_vehicle", "no_recipient", "region")
 
 
@@ -258,11 +257,11 @@ def _sensitive(candidate: Candidate, inputs: PlanInputs) -> bool:
 
 
 def _keep_s(candidate: Candidate, inputs: PlanInputs) -> float:
-    """The shortest of what stream, purpose and house allow; 0 for what lives in RAM only, or has no readable end."""
+    """The shortest of what stream, purpose and house allow. 0: lives in RAM only (`ram`, or no term that could be read)."""
     purpose = inputs.catalogue.purposes.get(candidate.stream.purpose)
-    terms = [candidate.stream.keep, purpose.max_keep if purpose is not None else KEEP_RAM]
-    keep_s = min(0 if KEEP_RAM in terms or not DURATION.match(term) else duration_s(term) for term in terms)
-    return float(min(keep_s, POSITION_KEEP_MAX_S) if _category(candidate, inputs) == "position" else keep_s)
+    terms = [candidate.stream.keep, purpose.max_keep if purpose is not None else ""]
+    keep_s = min(duration_s(term) if DURATION.match(term) else 0 for term in terms)
+    return min(keep_s, POSITION_KEEP_MAX_S) if _category(candidate, inputs) == "position" else keep_s
 
 
 def _want(wanted: dict[str, Demand], candidate: Candidate, inputs: PlanInputs) -> None:

@@ -25,7 +25,7 @@ def pulse_line(elapsed_s: float, seconds: float, status: Mapping[str, Any], rece
 
 def closing(lines: list[dict[str, Any]], plan: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     """The end report."""
-    return "\n".join([*_left(lines, plan), "", *_withheld(plan), "", *_numbers(summary)])
+    return "\n".join([*_left(lines, plan), "", *_unasked(lines, plan), "", *_withheld(plan), "", *_numbers(summary)])
 
 
 def _left(lines: list[dict[str, Any]], plan: Mapping[str, Any]) -> list[str]:
@@ -45,6 +45,14 @@ def _left(lines: list[dict[str, Any]], plan: Mapping[str, Any]) -> list[str]:
             count = sum(sample["signal"] == signal for sample in samples)
             rows.append(f"    {signal:<58} {count:>4} x   last {sample['value']} {sample['unit']}")
     return rows if streams else [*rows, "  nothing"]
+
+
+def _unasked(lines: list[dict[str, Any]], plan: Mapping[str, Any]) -> list[str]:
+    """Streams that are allowed and did not speak: nothing triggered them, or their position was too near to a start or an end."""
+    spoke = {f"{line['service']}.{line['stream']}" for line in lines}
+    silent = {f"{rule['service']}.{rule['stream']}": rule for rule in plan["rules"]}
+    rows = [f"  {name}: {', '.join(rule['triggers'])}, while {rule['while']}" for name, rule in silent.items() if name not in spoke]
+    return ["ALLOWED, AND NOTHING ASKED FOR IT", *(rows or ["  nothing"])]
 
 
 def _withheld(plan: Mapping[str, Any]) -> list[str]:
