@@ -126,16 +126,18 @@ def seal_envelope(  # noqa: PLR0913  what an envelope says, each by its name
     store_epoch: bytes = b"",
     seq: int = 0,
     vin: str | None = None,
+    message_key: bytes = b"",
     suite: str = SUITE,
 ) -> bytes:
     """The payload of a PUBLISH: `body` for the holder of the X25519 `recipient_key` alone.
 
-    With a `sender` the message is signed and named (id, store epoch, seq); without one it carries a fresh random key and
-    nothing else, and `store_epoch`, `seq`, `vin` must be absent. Raises ValueError where the caller breaks that promise
-    or the envelope would be larger than ENVELOPE_BYTES_MAX.
+    With a `sender` the message is signed and named (id, store epoch, seq); without one it carries a key that looks random and
+    nothing else, and `store_epoch`, `seq`, `vin` must be absent. `message_key`: that key, 16 bytes, the same whenever one
+    message is sealed again, so that its repetition is recognised; absent: a fresh one. Raises ValueError where the caller
+    breaks that promise or the envelope would be larger than ENVELOPE_BYTES_MAX.
     """
     header = to_cbor([VERSION, suite, kid_of(recipient_key), service, stream, policy])
-    meta = _meta(purpose, sender, store_epoch, seq, vin)
+    meta = _named(purpose, sender, store_epoch, seq, vin) if sender else _unnamed(purpose, store_epoch, seq, vin, message_key)
     signature = sender.signing.sign(_signed(header, meta, body)) if sender else b""
     content = to_cbor([meta, body, signature])
     public = X25519PublicKey.from_public_bytes(recipient_key)
@@ -191,11 +193,15 @@ def received_lines(opened: Opened, order: int) -> Iterator[dict[str, object]]:
         yield {**head, "signal": row.signal, "t": row.t_ms / 1000, "value": value, "unit": row.unit, "seq": seq}
 
 
-def _meta(purpose: str, sender: Sender | None, store_epoch: bytes, seq: int, vin: str | None) -> dict[str, Any]:
-    if sender is None:
-        if store_epoch or seq or vin is not None:
-            raise ValueError("a message without identity carries no epoch, no count and no VIN")
-        return {"purpose": purpose, "key": os.urandom(RANDOM_KEY_BYTES)}
+def _unnamed(purpose: str, store_epoch: bytes, seq: int, vin: str | None, message_key: bytes) -> dict[str, Any]:
+    if store_epoch or seq or vin is not None:
+        raise ValueError("a message without identity carries no epoch, no count and no VIN")
+    if len(message_key) not in (0, RANDOM_KEY_BYTES):
+        raise ValueError("a message key has 16 bytes")
+    return {"purpose": purpose, "key": message_key or os.urandom(RANDOM_KEY_BYTES)}
+
+
+def _named(purpose: str, sender: Sender, store_epoch: bytes, seq: int, vin: str | None) -> dict[str, Any]:
     if len(store_epoch) != STORE_EPOCH_BYTES:
         raise ValueError("an identified message needs the store epoch of 8 bytes")
     meta = {"purpose": purpose, "key": [store_epoch, seq], "id": sender.id, "pub": sender.public}

@@ -123,8 +123,9 @@ class _Parser:
         while text[at:].strip():
             match = TOKEN.match(text, at)
             if match is None or match.lastgroup is None:
+                character = len(text) - len(text[at:].lstrip()) + 1
                 raise ConfigError(
-                    "a condition that cannot be read", f"{text!r}, character {at + 1}", "use names, numbers, comparisons, and, or, not"
+                    "a condition that cannot be read", f"{text!r}, character {character}", "use names, numbers, comparisons, and, or, not"
                 )
             found.append((match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
             at = match.end()

@@ -6,6 +6,7 @@ read: a DBC that cantools refuses costs its own signals and becomes a finding; e
 
 from __future__ import annotations
 
+import math
 import pathlib
 import re
 import tomllib
@@ -138,11 +139,38 @@ def load_vehicle(folder: pathlib.Path) -> Vehicle:
         raise UsageError("no vehicle file", str(path), "name a folder with a vehicle.toml") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"not a vehicle file: {error}", str(path), "see docs/adding.md") from error
+    for name, entry in file.signals.items():
+        wrong = _senseless(entry)
+        if wrong is not None:
+            key, hint = wrong
+            raise ConfigError(f"not a vehicle file: signals.{name}.{key} makes no sense", str(path), hint)
     vehicle = Vehicle(file, path.parent)
     databases = {name: _load_bus(vehicle, name, bus) for name, bus in file.buses.items()}
     for name, entry in file.signals.items():
         _resolve(vehicle, databases, name, entry)
     return vehicle
+
+
+def _senseless(entry: SignalFile) -> tuple[str, str] | None:
+    """The key of a line whose form is right and which still cannot be meant, and what to write instead; else None."""
+    if entry.values is not None and not all(_is_raw(key) and _is_value(value) for key, value in entry.values.items()):
+        return "values", "write { RAW = VALUE }: a whole number, and a number, true, false, a text or a list of texts"
+    if entry.invalid is not None and not all(item == "all-ones" or type(item) is int for item in entry.invalid):
+        return "invalid", 'write raw whole numbers or "all-ones"'
+    key = next((key for key, number in (("scale", entry.scale), ("offset", entry.offset)) if not math.isfinite(number)), None)
+    return None if key is None else (key, "write a finite number")
+
+
+def _is_raw(key: str) -> bool:
+    try:
+        int(key, 0)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_value(value: object) -> bool:
+    return isinstance(value, bool | int | float | str) or (isinstance(value, list) and all(isinstance(item, str) for item in value))
 
 
 def _load_bus(vehicle: Vehicle, name: str, bus: BusFile) -> Database:
@@ -215,7 +243,7 @@ def _resolve(vehicle: Vehicle, databases: dict[str, Database], name: str, entry:
 
 
 def _value(value: Any) -> Value:  # noqa: ANN401  whatever TOML can say
-    return tuple(str(item) for item in value) if isinstance(value, list) else value
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _invalid(dbc: Signal, wanted: tuple[Any, ...] | None) -> frozenset[int]:

@@ -50,7 +50,8 @@ def grant(item: str, until: str | None, trip: bool, config: Path, as_json: bool)
 def withdraw(item: str, config: Path, as_json: bool) -> None:
     """Take ITEM back: when this returns, nothing more of it leaves and what was waiting is unreadable."""
     result = asked(config, "consent.withdraw", item=item)
-    printed(result, as_json=as_json, text=f"withdrawn: {item} by {result['profile']}")
+    said = "withdrawn" if result["ended"] else "nothing was granted"
+    printed(result, as_json=as_json, text=f"{said}: {item} by {result['profile']}")
 
 
 @consent_group.command()

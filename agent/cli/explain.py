@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from agent.cli.agent_side import asked, config_option, json_option, printed
-from agent.cli.plan import planned
+from agent.cli.plan import planned, source_options
 from agent.errors import FindingsError
 
 REASONS = {
@@ -26,10 +26,7 @@ REASONS = {
 
 @click.command(name="explain")
 @click.argument("subject", metavar="SIGNAL|STREAM|MESSAGE")
-@click.option("--vehicle", "vehicle_dir", type=click.Path(path_type=Path), help="folder of a vehicle; default: the bench car")
-@click.option("--catalogue", type=click.Path(path_type=Path), help="another catalogue folder")
-@click.option("--package", help="the owner's package, or none")
-@click.option("--consent", help="all, none, unaccepted or a file with [grants]")
+@source_options
 @config_option
 @json_option
 def explain_command(

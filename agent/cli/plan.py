@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from agent.catalogue.load import config_folder
-from agent.cli.agent_side import asked, config_option, json_option, printed
+from agent.cli.agent_side import F, asked, config_option, json_option, printed
 from agent.cli.common import load_checked_catalogue, load_named_vehicle, package_of
 from agent.consent.choice import read_choice
 from agent.core.outcome import plan_document
@@ -19,11 +19,20 @@ from agent.daemons.replay import REPLAY_VIN
 from agent.errors import UsageError
 
 
+def source_options(function: F) -> F:
+    """What a plan can be computed from instead of asking the agent."""
+    for option in (
+        click.option("--consent", help="all, none, unaccepted or a file with [grants]"),
+        click.option("--package", help="the owner's package, or none"),
+        click.option("--catalogue", type=click.Path(path_type=Path), help="another catalogue folder"),
+        click.option("--vehicle", "vehicle_dir", type=click.Path(path_type=Path), help="folder of a vehicle; default: the bench car"),
+    ):
+        function = option(function)
+    return function
+
+
 @click.command(name="plan")
-@click.option("--vehicle", "vehicle_dir", type=click.Path(path_type=Path), help="folder of a vehicle; default: the bench car")
-@click.option("--catalogue", type=click.Path(path_type=Path), help="another catalogue folder")
-@click.option("--package", help="the owner's package, or none")
-@click.option("--consent", help="all, none, unaccepted or a file with [grants]")
+@source_options
 @config_option
 @json_option
 def plan_command(

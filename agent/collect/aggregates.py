@@ -1,6 +1,7 @@
 """Aggregates over aligned windows: they see every change before the trigger does, and speak at the window's end.
 
-A value holds until the next reading, or until its frame falls silent; the mean is weighted by that time. The result
+`count_s` counts how often the value became known or changed, not how often a frame came: that would tell of the other
+signals in the frame. A value holds until the next reading, or until its frame falls silent; the mean is weighted by that time. The result
 is a Reading of the same signal at the window's end; a window without any known time gives nothing.
 """
 
@@ -58,8 +59,8 @@ class Aggregate:
         self._pass(reading.t_ns)
         if self.end_ns is None:
             self.end_ns = (reading.t_ns // self.window_ns + 1) * self.window_ns
+        self.tally.count += value != self.held
         self.held, self.since_ns = value, reading.t_ns
-        self.tally.count += 1
         self._bounds(value)
 
     def silent(self, t_ns: int) -> None:
@@ -78,8 +79,6 @@ class Aggregate:
                 done.append(Reading(self.signal, value, end))
             self.tally = Tally()
             self.since_ns = end
-            if self.held is not None:
-                self._bounds(self.held)
             self.end_ns = end + self.window_ns if self.held is not None else None
         return done
 
@@ -87,6 +86,7 @@ class Aggregate:
         if self.held is not None and t_ns > self.since_ns:
             self.tally.weight_ns += t_ns - self.since_ns
             self.tally.area += self.held * (t_ns - self.since_ns)
+            self._bounds(self.held)
             self.since_ns = t_ns
 
     def _bounds(self, value: float) -> None:

@@ -12,6 +12,11 @@ COS_MIN = 1e-6
 """Keeps the width of a cell finite at the poles."""
 
 
+def on_earth(place: Position) -> bool:
+    """Whether the numbers can be a place: finite (no comparison holds for NaN) and within their ranges."""
+    return abs(place.lat_deg) <= 90 and abs(place.lon_deg) <= 180
+
+
 def cell_of(place: Position, width_m: float, shift_m: tuple[float, float] = (0.0, 0.0)) -> tuple[int, int, float]:
     """(row, column, metres per degree of longitude) of a cell; `shift_m` moves the whole grid north and east.
 

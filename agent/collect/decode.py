@@ -111,6 +111,7 @@ def _converted(one: _Wanted, raw: object) -> Value | None:
     if source.values is not None:
         return source.values.get(int(raw))
     if isinstance(raw, float):
-        return (raw * one.a + one.b) / one.d
+        value = (raw * one.a + one.b) / one.d
+        return value if math.isfinite(value) else None
     exact = raw * one.a + one.b
     return exact if one.d == 1 else exact / one.d

@@ -1,7 +1,7 @@
 """Events: named conditions over readings, fired on their rising edge, seldom enough.
 
-The last decided state of each event is remembered over a restart, so that a condition that became true while the
-agent was off fires once, and one that stayed true does not fire again.
+The last decided state of each event and when it fired are remembered over a restart, so that a condition that became
+true while the agent was off fires once, one that stayed true does not fire again, and a restart shortens no gap.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Watch:
         recent = parse(event.recent.when) if event.recent else None
         within_ns = int(event.recent.within_s * NS) if event.recent else 0
         watch = cls(name, parse(event.when), recent, within_ns, int(event.min_gap_s * NS), memory)
-        watch.held = memory.get(watch.key) == b"\x01"
+        stored = memory.get(watch.key) or b""
+        watch.held, watch.fired_ns = stored[:1] == b"\x01", int.from_bytes(stored[1:], "big") or None
         return watch
 
     @property
@@ -56,16 +57,18 @@ class Watch:
         if now is None or now == self.held:
             return False
         self.held = now
-        self.memory.set(self.key, b"\x01" if now else b"\x00")
-        if not now or not self._lately(t_ns) or (self.fired_ns is not None and t_ns - self.fired_ns < self.min_gap_ns):
-            return False
-        self.fired_ns = t_ns
-        return True
+        fires = now and self._lately(t_ns) and not self._just_fired(t_ns)
+        self.fired_ns = t_ns if fires else self.fired_ns
+        self.memory.set(self.key, bytes([now]) + (self.fired_ns or 0).to_bytes(8, "big"))
+        return fires
 
     def pass_by(self, latest: Latest, t_ns: int) -> None:
         """Keeps "lately" true up to the moment before a signal changes."""
         if self.recent is not None and self.recent.value(latest.value):
             self.recent_ns = t_ns
+
+    def _just_fired(self, t_ns: int) -> bool:
+        return self.fired_ns is not None and 0 <= t_ns - self.fired_ns < self.min_gap_ns
 
     def _lately(self, t_ns: int) -> bool:
         return self.recent is None or (self.recent_ns is not None and t_ns - self.recent_ns <= self.within_ns)

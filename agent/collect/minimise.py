@@ -28,7 +28,7 @@ def reduced(value: Value, steps: Sequence[Transform], context: Context) -> Value
 
 def minimise(reading: Reading, rule: Rule, steps: Sequence[Transform], context: Context) -> Sample | None:
     """The sample that `rule` lets remain of `reading` at the moment `context.t_ns`, or None."""
-    if (reading.signal.startswith(LOCATION) or isinstance(reading.value, Position)) and not context.trip.ignition:
+    if _tells_place(reading, rule) and not context.trip.ignition:
         return None
     value = reduced(reading.value, steps, context)
     if value is None:
@@ -36,3 +36,7 @@ def minimise(reading: Reading, rule: Rule, steps: Sequence[Transform], context: 
     floor_ns = int(rule.time_floor_s * NS)
     t_ns = context.t_ns - context.t_ns % floor_ns if floor_ns else context.t_ns
     return Sample(rule, value, t_ns)
+
+
+def _tells_place(reading: Reading, rule: Rule) -> bool:
+    return rule.category == "position" or reading.signal.startswith(LOCATION) or isinstance(reading.value, Position)

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 from agent.catalogue.types import Event
 from agent.clock import NS
+from agent.collect.cells import on_earth
 from agent.collect.channel import Channel
 from agent.collect.events import Watch
-from agent.collect.latest import Latest
+from agent.collect.latest import FIX_AGE_MAX_NS, Latest
 from agent.collect.respond import Responder
 from agent.collect.stream import Stream
 from agent.collect.transforms import Context, number
@@ -48,11 +49,13 @@ class Pipeline:
     _wanted: set[str] = field(default_factory=set)
     _by_signal: dict[str, list[tuple[Stream, Channel]]] = field(default_factory=dict)
     _tick_ns: int = 0
+    _gnss_speed_ns: int | None = None
     _started: bool = False
 
     def swap(self, plan: Plan, t_ns: int) -> None:
         """Goes on under `plan`. A rule that stays keeps its state; all that is gone is forgotten at once."""
         kept = {channel.rule.id: channel for stream in self.streams for channel in stream.channels}
+        before = {stream.name: stream for stream in self.streams}
         by_stream: dict[str, list[Rule]] = {}
         for rule in plan.rules:
             by_stream.setdefault(rule.name, []).append(rule)
@@ -64,7 +67,7 @@ class Pipeline:
             if (stream.name, stream.every_ns) in armed:  # a stream that stays neither loses nor repeats a multiple
                 stream.next_ns, stream.missed_ns = armed[stream.name, stream.every_ns]
             else:
-                stream.arm(t_ns)
+                stream.arm(t_ns, before.get(stream.name))
             for channel in stream.channels:
                 self._by_signal.setdefault(channel.rule.signal, []).append((stream, channel))
         self.windows.drop({rule.id for rule in plan.rules})
@@ -73,6 +76,7 @@ class Pipeline:
         self.latest.forget(self._wanted)
         self.trip.zones.enabled = any(step.name == "trim_trip_m" for rule in plan.rules for step in rule.transforms)
         self._watch({name.removeprefix("event:") for rule in plan.rules for name in rule.triggers if name.startswith("event:")})
+        self._look_at([(s, c) for s in self.streams for c in s.channels if c.rule.id not in kept], t_ns)
         self._reschedule(t_ns)
 
     def start(self, t_ns: int) -> None:
@@ -85,18 +89,22 @@ class Pipeline:
                     self._speak(stream, t_ns, t_ns)
 
     def read(self, readings: Iterable[Reading]) -> None:
-        """Readings of one frame, in order of time with everything else."""
+        """Readings of one frame, in order of time with everything else.
+
+        What is due at the very moment of a reading waits for it: a sample at a multiple is the latest reading up to then.
+        """
         for reading in readings:
-            self.advance(reading.t_ns)
+            self.advance(reading.t_ns - 1)
             self._read(reading)
 
     def fix(self, fix: Fix) -> None:
         """One epoch of the receiver; without a position it only ends the last one's validity by time."""
-        self.advance(fix.t_ns)
-        if fix.mode < 2 or fix.lat_deg is None or fix.lon_deg is None:
+        self.advance(fix.t_ns - 1)
+        place = Position(fix.lat_deg, fix.lon_deg) if fix.lat_deg is not None and fix.lon_deg is not None else None
+        if fix.mode < 2 or place is None or not on_earth(place):
             return
-        place = Position(fix.lat_deg, fix.lon_deg)
         if self.speed_from_gnss and fix.speed_mps is not None:
+            self._gnss_speed_ns = fix.t_ns
             self._read(Reading(SPEED, fix.speed_mps * 3.6, fix.t_ns))
         self.trip.locate(place)
         self._read(Reading(LOCATION, place, fix.t_ns))
@@ -115,6 +123,8 @@ class Pipeline:
                     channel.aggregate.silent(last_frame_ns)
             if signal == SPEED:
                 self.trip.drive(None, t_ns)
+            elif signal == IGNITION:
+                self.trip.lose_ignition(last_frame_ns)
 
     def advance(self, t_ns: int) -> None:
         """Time passes up to `t_ns`: everything that is due by then happens, in order."""
@@ -146,6 +156,7 @@ class Pipeline:
             return
         self.latest.put(reading)
         for stream, channel in self._by_signal.get(signal, ()):
+            self._close(stream, channel, t_ns)
             ready = channel.feed(reading, self._context(channel.rule, t_ns))
             if ready is not None and stream.has("on_change"):
                 self._on_change(stream, channel, ready, t_ns)
@@ -184,20 +195,25 @@ class Pipeline:
 
     def _look_again(self, t_ns: int) -> None:
         """Driving or parking began: what is known already counts as a change for the streams that waited for it."""
-        for stream in self.streams:
-            if stream.has("on_change") and stream.head.while_ != "any":
-                for channel in stream.channels:
-                    current = channel.current(self.latest, t_ns)
-                    if current is not None:
-                        self._on_change(stream, channel, current, t_ns)
+        self._look_at([(s, c) for s in self.streams for c in s.channels if s.head.while_ != "any"], t_ns)
+
+    def _look_at(self, waiting: list[tuple[Stream, Channel]], t_ns: int) -> None:
+        """The first sample of `on_change` where the value came before anybody might collect it."""
+        for stream, channel in waiting:
+            current = channel.current(self.latest, t_ns) if stream.has("on_change") else None
+            if current is not None:
+                self._on_change(stream, channel, current, t_ns)
+
+    def _close(self, stream: Stream, channel: Channel, moment: int) -> None:
+        """The windows of an aggregate that end by `moment`; a reading of that very moment is in the next."""
+        for result in channel.aggregate.close(moment) if channel.aggregate is not None else ():
+            channel.own = result
+            if stream.has("on_change"):
+                self._on_change(stream, channel, result, result.t_ns)
 
     def _due(self, stream: Stream, moment: int) -> None:
         for channel in stream.channels:
-            if channel.aggregate is not None:
-                for result in channel.aggregate.close(moment):
-                    channel.own = result
-                    if stream.has("on_change"):
-                        self._on_change(stream, channel, result, result.t_ns)
+            self._close(stream, channel, moment)
             if channel.due_ns is not None and channel.due_ns <= moment:
                 current = channel.current(self.latest, moment)
                 channel.due_ns = None
@@ -214,12 +230,12 @@ class Pipeline:
             self._collect([sample] if sample is not None else [], t_ns)
 
     def _speak(self, stream: Stream, t_ns: int, now_ns: int) -> bool:
-        """A trigger of the whole stream: the current value of each rule. Whether anything was collected."""
-        if not self._may_speak(stream, t_ns):
+        """A trigger of the whole stream: the value that each rule has now, as of `t_ns`. Whether anything was collected."""
+        if not self._may_speak(stream, now_ns):
             return False
         samples = []
         for channel in stream.channels:
-            current = channel.current(self.latest, t_ns)
+            current = channel.current(self.latest, now_ns)
             sample = channel.sample(current, self._context(channel.rule, t_ns)) if current is not None else None
             if sample is not None:
                 samples.append(sample)
@@ -242,6 +258,9 @@ class Pipeline:
     def _tick(self, moment: int) -> None:
         self._tick_ns = moment + TICK_NS
         self.trip.tick(moment)
+        if self._gnss_speed_ns is not None and moment - self._gnss_speed_ns > FIX_AGE_MAX_NS:
+            self.silence([SPEED], self._gnss_speed_ns, self._gnss_speed_ns)  # no frame that the gate could miss
+            self._gnss_speed_ns = None
         self._poll_agent_signals(moment)
         for stream in self.streams:
             if stream.missed_ns is not None and self._speak(stream, stream.missed_ns, moment):

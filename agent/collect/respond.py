@@ -2,7 +2,8 @@
 
 k-ary randomised response gives the true bucket with probability e^eps / (e^eps + k - 1), else another one at random.
 Answering the same question anew would average the noise away, so the answer is kept (as RAPPOR's permanent response)
-and repeated. A period may spend at most EPSILON_MAX on one question and EPSILON_MONTH_MAX over 30 days.
+and repeated. A period may spend at most EPSILON_MAX on one question and EPSILON_MONTH_MAX over any 30 days: a weekly
+question at the full epsilon goes without an answer about every fifth week.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Responder:
     def _spend(self, rule: Rule, period: int, epsilon: float) -> bool:
         """Whether this period's epsilon still fits into the month; forgets answers older than that."""
         prefix = f"respond/{rule.name}/{rule.signal}/"
-        oldest = period - int(MONTH_S // rule.every_s)
+        oldest = period - math.ceil(MONTH_S / rule.every_s)
         live = []
         for key in self.memory.keys(prefix):
             if int(key.removeprefix(prefix)) <= oldest:

@@ -14,7 +14,7 @@ DAY_S = 86400
 
 @dataclass(slots=True)
 class Stream:
-    """The channels of one stream. `multiple`: the last multiple of `every_s` (or of a distance) that was answered."""
+    """The channels of one stream. `next_ns`: the multiple of `every_s` to be answered next; `missed_ns`: one to be made up."""
 
     name: str
     channels: list[Channel]
@@ -40,6 +40,11 @@ class Stream:
         return int(self.head.every_s * NS)
 
     @property
+    def basis(self) -> bytes:
+        """The ledger entry or the like that the stream rests on."""
+        return self.head.basis_ref.encode()
+
+    @property
     def trim_m(self) -> float | None:
         """How far the trip has to be from its start; None where the stream is not trimmed."""
         steps = [step for channel in self.channels for step in channel.rule.transforms if step.name == "trim_trip_m"]
@@ -49,9 +54,15 @@ class Stream:
         """Whether the stream has this trigger."""
         return trigger in self.head.triggers
 
-    def arm(self, t_ns: int) -> None:
-        """Sets the next multiple; one of a day or more that was missed while off is to be made up once."""
+    def arm(self, t_ns: int, before: Stream | None) -> None:
+        """Sets the next multiple; one of a day or more that was missed while off is to be made up once.
+
+        `before`: the same stream under the plan until now; its multiples go on, so that none is answered twice or left out.
+        """
         if not self.has("periodic") or self.every_ns <= 0:
+            return
+        if before is not None and before.next_ns is not None and (before.every_ns, before.basis) == (self.every_ns, self.basis):
+            self.next_ns, self.missed_ns = before.next_ns, before.missed_ns
             return
         index = t_ns // self.every_ns
         self.next_ns = (index + 1) * self.every_ns
@@ -59,9 +70,9 @@ class Stream:
             if t_ns % self.every_ns == 0:
                 self.next_ns = t_ns
             return
-        answered = self.memory.get(self._period_key)
-        if answered is None:
-            self.memory.set(self._period_key, str(index).encode())
+        answered, _, basis = (self.memory.get(self._period_key) or b"").partition(b" ")
+        if not answered or basis != self.basis:  # a multiple from before this grant is not owed
+            self._answered(index)
         elif int(answered) < index:
             self.missed_ns = index * self.every_ns
 
@@ -69,12 +80,12 @@ class Stream:
         """The multiple was answered."""
         self.next_ns = multiple_ns + self.every_ns
         if self.head.every_s >= DAY_S:
-            self.memory.set(self._period_key, str(multiple_ns // self.every_ns).encode())
+            self._answered(multiple_ns // self.every_ns)
 
     def made_up(self) -> None:
         """The missed multiple was answered late."""
         if self.missed_ns is not None:
-            self.memory.set(self._period_key, str(self.missed_ns // self.every_ns).encode())
+            self._answered(self.missed_ns // self.every_ns)
             self.missed_ns = None
 
     def travelled(self, odometer_km: float) -> bool:
@@ -101,3 +112,6 @@ class Stream:
     @property
     def _period_key(self) -> str:
         return f"periodic/{self.name}"
+
+    def _answered(self, index: int) -> None:
+        self.memory.set(self._period_key, b"%d %s" % (index, self.basis))

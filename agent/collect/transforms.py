@@ -13,17 +13,20 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from decimal import Context as DecimalContext
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from agent.collect.cells import EARTH_M_PER_DEG, cell_of
+from agent.collect.cells import EARTH_M_PER_DEG, cell_of, on_earth
 from agent.model import Position, Rule, Value
 
 if TYPE_CHECKING:
     from agent.collect.respond import Responder
     from agent.collect.trip import Trip
 
+EXACT = DecimalContext(prec=800, rounding=ROUND_HALF_UP)
+"""Wide enough for the largest double over the smallest, so that nothing is rounded twice and nothing overflows."""
 GRID_DECIMALS = 7
 """Centres are rounded to about a centimetre, so that every device says the same number for the same cell."""
 
@@ -54,8 +57,9 @@ def round_to(value: Value, argument: object, _: Context) -> Value | None:
     if have is None or not step:
         return None
     exact = Decimal(repr(step))
-    multiple = (Decimal(repr(have)) / exact).quantize(Decimal(1), rounding=ROUND_HALF_UP) * exact
-    return int(multiple) if multiple == multiple.to_integral_value() and isinstance(step, int) else float(multiple)
+    times = EXACT.divide(Decimal(repr(have)), exact).quantize(Decimal(1), context=EXACT)
+    multiple = EXACT.multiply(times, exact)
+    return int(multiple) if isinstance(step, int) else number(float(multiple) + 0.0)  # + 0.0: a negative zero tells the sign
 
 
 def clamp(value: Value, argument: object, _: Context) -> Value | None:
@@ -75,7 +79,7 @@ def sector_deg(value: Value, argument: object, _: Context) -> Value | None:
         return None
     turned = have % 360
     start = math.floor((0 if turned == 360 else turned) / width) * width
-    return int(start) if isinstance(width, int) else start
+    return int(start) if isinstance(width, int) else start % 360
 
 
 def bucket(value: Value, argument: object, _: Context) -> Value | None:
@@ -93,7 +97,7 @@ def grid_m(value: Value, argument: object, _: Context) -> Value | None:
     the mean of 250 answers is 5 m off, docs/attack-model.md).
     """
     width_m = number(argument)
-    if not isinstance(value, Position) or not width_m:
+    if not isinstance(value, Position) or not width_m or not on_earth(value):
         return None
     row, column, per_deg = cell_of(value, width_m)
     lat = (row + 0.5) * width_m / EARTH_M_PER_DEG
@@ -103,7 +107,7 @@ def grid_m(value: Value, argument: object, _: Context) -> Value | None:
 
 def trim_trip_m(value: Value, argument: object, context: Context) -> Value | None:
     """The position, once the trip is far enough from its start and outside every place where trips ended."""
-    if not isinstance(value, Position):
+    if not isinstance(value, Position) or not on_earth(value):
         return None
     return value if context.trip.may_speak(value, float(number(argument) or 0)) else None
 

@@ -2,7 +2,8 @@
 
 A trip runs from ignition on to ignition off longer than TRIP_GAP_S; a shorter stop continues it, also over a restart.
 Ignition is known (mapped signal, GPIO, or a replay without one, which counts as on) or unknown; unknown means that
-nothing sensitive is collected. What survives a restart (`state` / `resume`) holds no place and no value.
+nothing sensitive is collected. What survives a restart (`state` / `resume`) holds no place and no value; a stop whose
+length cannot be told has ended the trip.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from agent.collect.zones import Zones
 from agent.model import Position, Value
 
 TRIP_GAP_S = 180
+ALIVE_NS = 60 * NS
+"""How finely a running trip notes that it is alive: a restart after a power cut counts the stop from there."""
 MOVED_KMH = 1.0
 """A speed above this is moving: wheel-speed signals idle at a few hundredths."""
 PARK_GEAR = 126
@@ -28,7 +31,10 @@ IGNITION_OFF = ("OFF", "LOCK", "ACC")
 
 @dataclass(slots=True)
 class Trip:
-    """State of the current trip. `ignition` None: unknown. `new_id` draws trip ids (seeded in a replay)."""
+    """State of the current trip. `ignition` None: unknown. `new_id` draws trip ids (seeded in a replay).
+
+    `left_m`: the way at which the start cell was left; None before. `cleared_m`: the longest trim that this trip is past.
+    """
 
     zones: Zones
     new_id: Callable[[], str]
@@ -37,11 +43,13 @@ class Trip:
     off_since_ns: int | None = None
     moved: bool = False
     distance_m: float = 0.0
-    cleared: bool = False
+    left_m: float | None = None
+    cleared_m: float = 0.0
     speed_kmh: float | None = None
     gear: int | None = None
     start_cell: bytes | None = None
     last_cell: bytes | None = None
+    resumed: bool = False
     _since_ns: int = 0
 
     @property
@@ -70,6 +78,15 @@ class Trip:
             self._remember_end()
         self.ignition = on
 
+    def lose_ignition(self, last_ns: int) -> None:
+        """The frame that says ignition on has not come since `last_ns`: it is unknown, and the trip stands from there on.
+
+        A car that falls asleep says no OFF. One that said OFF before stays off.
+        """
+        if self.ignition:
+            self.ignite(False, last_ns)
+            self.ignition = None
+
     def tick(self, t_ns: int) -> None:
         """Ends a trip whose stop has become too long, and adds the way of the last speed."""
         if self.ignition and self.speed_kmh is not None and t_ns > self._since_ns:
@@ -88,37 +105,56 @@ class Trip:
     def locate(self, place: Position) -> None:
         """A valid fix; becomes a cell of the secret grid and is not kept."""
         self.last_cell = self.zones.cell(place)
-        if self.ignition and self.start_cell is None:
+        if not self.ignition:
+            return
+        if self.start_cell is None:
             self.start_cell = self.last_cell
-            self.zones.remember(self.start_cell)
+            if not self.resumed:  # a restart in the middle of a trip is no start
+                self.zones.remember(self.start_cell)
+        if self.left_m is None and self.last_cell != self.start_cell:
+            self.left_m = self.distance_m
 
     def may_speak(self, place: Position, trim_m: float) -> bool:
-        """Whether a trimmed position may leave: far from the start, outside the zones, not standing in park."""
+        """Whether a trimmed position may leave: clear of the start, outside the zones, not standing in park.
+
+        The way counts from where the start cell was left: counted from the start itself, first reports would lie on a
+        circle around it (docs/attack-model.md).
+        """
         if not self.ignition or not self.moved or self.start_cell is None or self.gear == PARK_GEAR:
             return False
-        cell = self.zones.cell(place)
-        self.cleared = self.cleared or (self.distance_m >= trim_m and cell != self.start_cell)
-        return self.cleared and not self.zones.holds(cell)
+        if self.left_m is not None and self.distance_m - self.left_m >= trim_m:
+            self.cleared_m = max(self.cleared_m, trim_m)
+        return self.cleared_m >= trim_m and not self.zones.holds(self.zones.cell(place))
+
+    def take_over(self, zones: Zones) -> None:
+        """Another driver's zones count from here on. One who takes over on the way has started where that was."""
+        self.zones = zones
+        if self.last_cell is not None:
+            self.start_cell, self.last_cell, self.left_m, self.cleared_m, self.resumed = None, None, None, 0.0, False
 
     def state(self) -> bytes:
-        """What a restart needs: id, when the ignition went off, whether it moved and was clear of its start."""
-        return cbor2.dumps([self.id, self.off_since_ns, self.moved, self.cleared])
+        """What a restart needs: id, when the ignition went off or the trip was last alive, how far it was past its start."""
+        running = self.id is not None and self.off_since_ns is None
+        last_ns = self._since_ns - self._since_ns % ALIVE_NS if running else self.off_since_ns
+        return cbor2.dumps([self.id, running, last_ns, self.moved, self.cleared_m])
 
-    def resume(self, state: bytes | None, t_ns: int) -> None:
-        """Goes on with a stored trip, unless its stop has meanwhile become too long."""
+    def resume(self, state: bytes | None, t_ns: int, *, trusted: bool = True) -> None:
+        """Goes on with a stored trip if its stop was short for sure: not where `trusted` is false, t_ns being a guess then."""
         if state is None:
             return
-        self.id, self.off_since_ns, self.moved, self.cleared = cbor2.loads(state)
-        self._since_ns = t_ns
-        self.tick(t_ns)
+        trip_id, running, last_ns, moved, cleared_m = cbor2.loads(state)
+        if trip_id is None or not trusted or not 0 <= t_ns - last_ns <= TRIP_GAP_S * NS:
+            return
+        self.id, self.moved, self.cleared_m, self.resumed, self._since_ns = trip_id, moved, cleared_m, True, t_ns
+        self.off_since_ns = None if running else last_ns
 
     def _begin(self, t_ns: int) -> None:
         self._end()
         self.id, self._since_ns = self.new_id(), t_ns
 
     def _end(self) -> None:
-        self.id, self.moved, self.cleared, self.distance_m = None, False, False, 0.0
-        self.start_cell, self.off_since_ns = None, None
+        self.id, self.moved, self.resumed, self.distance_m, self.cleared_m = None, False, False, 0.0, 0.0
+        self.start_cell, self.off_since_ns, self.left_m = None, None, None
 
     def _remember_end(self) -> None:
         if self.last_cell is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.catalogue.types import duration_s
 from agent.core.outcome import plan_document
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Args = Mapping[str, Any]
 METHOD = "control socket"
+LANGUAGES = ("en", "zh")
+AUDIT_LINES_MAX = 10_000
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ def consent_grant(core: Core, args: Args) -> object:
     """Grants an item for this trip's driver."""
     item, profile = _item(core, args), core.profile
     declared = core.parts.catalogue.items[item]
+    until_ms, for_trip = _arg(args, "until_ms", int), _arg(args, "trip", bool)
     policy = core.parts.ledger.facts().policy
     if policy is None:
         raise UsageError("the policy has not been acknowledged", item, "read it and accept it: modicum policy show, modicum policy accept")
@@ -64,8 +68,8 @@ def consent_grant(core: Core, args: Args) -> object:
         policy=policy,
         method=METHOD,
         max_term_s=duration_s(declared.max_term),
-        until_ms=args.get("until_ms"),
-        trip=_trip(core) if args.get("trip") else None,
+        until_ms=until_ms,
+        trip=_trip(core) if for_trip else None,
         sensitive=declared.sensitive,
     )
     core.decide()
@@ -73,8 +77,13 @@ def consent_grant(core: Core, args: Args) -> object:
 
 
 def consent_withdraw(core: Core, args: Args) -> object:
-    """Withdraws an item; when the answer comes, no further byte of it leaves and what was buffered is unreadable."""
-    item, profile = _item(core, args), core.profile
+    """Withdraws an item; when the answer comes, no further byte of it leaves and what was buffered is unreadable.
+
+    After a trip it is the word of who drove it: withdrawing must not have to wait for the next one.
+    """
+    item, profile, confirmed = _item(core, args), core.profile, core.parts.ledger.facts().confirmed
+    if core.trip.id is None and confirmed is not None:
+        profile = confirmed[0]
     refs = core.parts.ledger.withdraw(profile, item)
     core.decide()
     return {"item": item, "profile": profile, "ended": refs}
@@ -93,13 +102,14 @@ def profile_list(core: Core, _: Args) -> object:
 
 def profile_add(core: Core, args: Args) -> object:
     """Adds a driver."""
-    core.parts.ledger.add_profile(str(args["name"]), "minor" if args.get("minor") else "adult")
-    return {"name": args["name"]}
+    name = _name(args)
+    core.parts.ledger.add_profile(name, "minor" if _arg(args, "minor", bool) else "adult")
+    return {"name": name}
 
 
 def profile_use(core: Core, args: Args) -> object:
     """Confirms who drives this trip."""
-    core.parts.ledger.use_profile(str(args["name"]), _trip(core))
+    core.parts.ledger.use_profile(_name(args), _trip(core))
     core.decide()
     return {"current": core.profile}
 
@@ -109,10 +119,10 @@ def policy_show(core: Core, args: Args) -> object:
     policies, accepted = core.parts.catalogue.policies, core.parts.ledger.facts().policy
     if not policies:
         return {"version": None, "accepted": accepted, "text": "", "versions": []}
-    version = args.get("version") or ordered(policies)[-1]
+    version = _arg(args, "version", str) or ordered(policies)[-1]
     if version not in policies:
         raise UsageError(f"no policy {version}", "policy show", f"there are {', '.join(ordered(policies))}")
-    text = text_of(policies[version], core.parts.policies_folder, args.get("language") or "en")
+    text = text_of(policies[version], core.parts.policies_folder, _language(args))
     return {"version": version, "accepted": accepted, "text": text, "versions": ordered(policies)}
 
 
@@ -122,7 +132,7 @@ def policy_accept(core: Core, args: Args) -> object:
     assert isinstance(shown, dict)
     if shown["version"] is None:
         raise UsageError("this catalogue has no policy", "policy accept", "nothing needs to be accepted")
-    core.parts.ledger.accept_policy(shown["version"], METHOD, notice=notice_hash(shown["text"]), language=args.get("language") or "en")
+    core.parts.ledger.accept_policy(shown["version"], METHOD, notice=notice_hash(shown["text"]), language=_language(args))
     core.decide()
     return {"accepted": shown["version"]}
 
@@ -157,7 +167,7 @@ def plan(core: Core, _: Args) -> object:
 
 def audit_show(core: Core, args: Args) -> object:
     """What left, to whom, why."""
-    return core.parts.audit.show(int(args.get("limit") or 100))
+    return core.parts.audit.show(min(max(_arg(args, "limit", int) or 100, 1), AUDIT_LINES_MAX))
 
 
 def ping(_: Core, __: Args) -> object:
@@ -183,8 +193,30 @@ ROUTES: dict[str, Route] = {
 }
 
 
+def _arg(args: Args, name: str, kind: type[T]) -> T | None:
+    """An argument of that very kind, or None where it is absent: what a peer sends is not believed to be in order."""
+    value = args.get(name)
+    if value is None or type(value) is kind:
+        return value
+    raise UsageError(f"{name} is no {kind.__name__}", METHOD, "is the command line of this release?")
+
+
+def _name(args: Args) -> str:
+    name = _arg(args, "name", str)
+    if not name:
+        raise UsageError("no name", "profile", "say whose profile it is")
+    return name
+
+
+def _language(args: Args) -> str:
+    language = _arg(args, "language", str) or LANGUAGES[0]
+    if language not in LANGUAGES:
+        raise UsageError(f"no language {language}", "policy", f"there are {', '.join(LANGUAGES)}")
+    return language
+
+
 def _item(core: Core, args: Args) -> str:
-    item = str(args.get("item", ""))
+    item = _arg(args, "item", str) or ""
     if item not in core.parts.catalogue.items:
         raise UsageError(f"no consent item {item}", "consent", f"there are {', '.join(sorted(core.parts.catalogue.items))}")
     return item

@@ -21,9 +21,10 @@ from agent.collect.respond import Responder
 from agent.collect.trip import Trip
 from agent.collect.zones import Zones
 from agent.consent.ledger import Ledger
-from agent.consent.state import GUEST, Facts, standing_refs
+from agent.consent.state import GUEST, Facts, Grant
 from agent.core.deliver import Delivery
 from agent.core.recipients import Recipient
+from agent.core.standing import carries, next_end, standing, zone_owners
 from agent.core.zoned import SealedMemory, zone_secret
 from agent.errors import DeviceError
 from agent.model import Draft, Finding, Plan, Rule, Value
@@ -87,12 +88,13 @@ class Core:
     trouble: Finding | None = None
     _trip_saved: bytes = b""
     _decided_for: object = None
+    _ends_ms: int | None = None
     _profile_id: str | None = None
 
     def __post_init__(self) -> None:
         parts = self.parts
         trip = Trip(Zones(b"\x00" * 32, parts.memory, f"{ZONES_PREFIX}{GUEST}"), parts.new_id)
-        trip.resume(parts.memory.get(TRIP_KEY), parts.clock.now_ns())
+        trip.resume(parts.memory.get(TRIP_KEY), parts.clock.now_ns(), trusted=parts.clock.trusted())
         self.pipeline = Pipeline(trip, parts.memory, parts.responder, parts.catalogue.events, self.agent_signals)
         self.pipeline.speed_from_gnss = SPEED not in parts.vehicle.sources
         self.pipeline.windows.boot = bytes.fromhex(parts.clock.boot_id)
@@ -143,8 +145,10 @@ class Core:
 
     def decide(self) -> None:
         """Compiles the plan of this moment, swaps it in, forgets what may not stay."""
-        facts = self.parts.ledger.facts()
-        self._zones_of(facts)
+        facts, now_ms = self.parts.ledger.facts(), self.parts.clock.now_ns() // NS_PER_MS
+        live = standing(facts, now_ms, self.parts.clock.trusted(), self.trip.id)
+        self._ends_ms = next_end(facts, now_ms)
+        self._zones_of(facts, live)
         plan = compile_plan(self.inputs())
         if plan.id != self.plan.id:
             self.plan = plan
@@ -155,7 +159,7 @@ class Core:
             self._keep_in_ram({rule.id for rule in plan.rules})
             self.resubscribe(self.wanted())
         self.plan = plan
-        self._forget(facts)
+        self._forget(facts, live)
 
     def frame(self, frame: Frame) -> None:
         """A frame that the gate delivered."""
@@ -171,11 +175,15 @@ class Core:
             name for name, source in self.parts.vehicle.sources.items() if (source.bus, source.can_id) == (silence.bus, silence.can_id)
         ]
         timeout_ns = min((self.plan.wanted[name].timeout_ns for name in signals if name in self.plan.wanted), default=0)
+        before = self._state()
         self.pipeline.silence(signals, silence.t_ns - timeout_ns, silence.t_ns)
+        self._after(before)
 
     def fix(self, fix: Fix) -> None:
         """An epoch of the receiver."""
+        before = self._state()
         self.pipeline.fix(fix)
+        self._after(before)
 
     def ignite(self, on: bool, t_ns: int) -> None:
         """Ignition known from elsewhere than a mapped signal (GPIO; a replay without one)."""
@@ -204,13 +212,14 @@ class Core:
 
     def keep(self) -> None:
         """Makes the complete drafts durable."""
-        self.unsaved = [*self.unsaved, *self.pipeline.take(trusted=self.parts.clock.trusted())][-UNSAVED_MAX:]
+        self.unsaved = [*self.unsaved, *self.pipeline.take(trusted=self.parts.clock.trusted())]
         if not self.unsaved:
             return
         try:
             self.parts.buffer.append(self.unsaved)
         except DeviceError as error:
             self.trouble = Finding(code="buffer-not-written", severity="error", text=error.what, hint=error.hint)
+            self.unsaved = self.unsaved[-UNSAVED_MAX:]
             return
         self.unsaved, self.trouble = [], None
         self.delivery.fresh = True
@@ -232,7 +241,7 @@ class Core:
         """A trip began or ended, or the ignition changed: decide anew at once, before the next frame."""
         if before == self._state():
             return
-        if self.trip.ignition is False and before[1]:
+        if before[1] and not self.trip.ignition:
             self.keep()
             silent = self._position_streams()
             self._keep_in_ram({rule.id for rule in self.plan.rules if rule.name not in silent})
@@ -242,19 +251,19 @@ class Core:
     def _due(self, now_ns: int) -> bool:
         facts = (self.parts.clock.trusted(), self.parts.ledger.facts().head)
         changed, self._decided_for = facts != self._decided_for, facts
-        until_ms = self.plan.valid_until_ms
-        return changed or (until_ms is not None and now_ns // NS_PER_MS >= until_ms)
+        return changed or (self._ends_ms is not None and now_ns // NS_PER_MS >= self._ends_ms)
 
-    def _forget(self, facts: Facts) -> None:
-        now_ms, trusted = self.parts.clock.now_ns() // NS_PER_MS, self.parts.clock.trusted()
-        standing = standing_refs(facts, now_ms, trusted, self.trip.id)
+    def _forget(self, facts: Facts, live: Mapping[str, Grant]) -> None:
         gone = {f"{no.service}.{no.stream}" for no in self.plan.refused if no.reason in STRUCTURAL}
         gone -= {rule.name for rule in self.plan.rules}
-        if self.trip.ignition is False:
+        if self.trip.ignition is False or self.trip.off_since_ns is not None:
             gone |= self._position_streams()
 
         def dead(stream: str, basis_ref: str) -> bool:
-            return stream in gone or (basis_ref.startswith("ledger:") and basis_ref not in standing)
+            if stream in gone or not basis_ref.startswith("ledger:"):
+                return stream in gone
+            grant = live.get(basis_ref)
+            return grant is None or not carries(grant, stream, self.parts.catalogue, facts.policy)
 
         self.delivery.forgotten(self.parts.buffer.forget(dead))
 
@@ -269,14 +278,14 @@ class Core:
             and not any(trigger.startswith("request:") for trigger in stream.triggers)
         }
 
-    def _zones_of(self, facts: Facts) -> None:
-        """The zones of this trip's driver; those of a driver without a live grant for a trimmed stream are forgotten."""
-        items = self._trimmed_items()
-        for profile in facts.profiles.values():
-            granted = any(name == profile.name and item in items and grant.state == "YES" for (name, item), grant in facts.grants.items())
-            if not granted and self.parts.memory.get(ZONES_PREFIX + profile.id) is not None:
-                self.parts.memory.delete(ZONES_PREFIX + profile.id)
-                self._profile_id = None
+    def _zones_of(self, facts: Facts, live: dict[str, Grant]) -> None:
+        """The zones of this trip's driver; those of a profile without a live grant for a trimmed stream are forgotten."""
+        kept = {ZONES_PREFIX + profile_id for profile_id in zone_owners(self.parts.catalogue, facts, live)}
+        for name in self.parts.memory.keys(ZONES_PREFIX):
+            if name not in kept:
+                self.parts.memory.delete(name)
+        if self.trip.zones.key not in kept:
+            self.trip.zones.clear()
         current = facts.profiles.get(self.profile)
         if current is None or current.id == self._profile_id:
             return
@@ -284,16 +293,7 @@ class Core:
         if key is not None:
             self._profile_id = current.id
             memory = SealedMemory(self.parts.memory, key)
-            self.trip.zones = Zones(zone_secret(key), memory, ZONES_PREFIX + current.id, self.trip.zones.enabled)
-            self.trip.start_cell = self.trip.last_cell = None
-
-    def _trimmed_items(self) -> set[str]:
-        return {
-            stream.consent
-            for file in self.parts.catalogue.services.values()
-            for stream in file.streams
-            if stream.consent and any("trim_trip_m" in step for signal in stream.signals for step in signal.transforms)
-        }
+            self.trip.take_over(Zones(zone_secret(key), memory, ZONES_PREFIX + current.id, self.trip.zones.enabled))
 
     def _save_trip(self) -> None:
         state = self.trip.state()

@@ -6,6 +6,7 @@ deleted after it (a crash in between repeats both, harmlessly). What was taken b
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from agent.audit import Audit, Disclosure
 from agent.buffer.store import Buffer, Stored
 from agent.consent.ledger import Ledger
 from agent.core.recipients import Recipient
-from agent.envelope import Sender, seal_envelope, sender_for
+from agent.envelope import RANDOM_KEY_BYTES, Sender, seal_envelope, sender_for
 from agent.errors import IntegrityError
 from agent.link import WINDOW
 from agent.seal.keyring import Keyring
@@ -36,7 +37,7 @@ class Delivery:
     """Offers of one core.
 
     `open`: offered and not yet answered, by record number. `hold_ns`: not before this time. `fresh`: whether anything
-    happened since the buffer was last asked for what waits.
+    happened since the buffer was last asked for what waits. `recalled`: taken back while it was open, by record number.
     """
 
     buffer: Buffer
@@ -49,6 +50,7 @@ class Delivery:
     open: dict[int, Outgoing] = field(default_factory=dict)
     hold_ns: dict[int, int] = field(default_factory=dict)
     taken: list[int] = field(default_factory=list)
+    recalled: dict[int, Outgoing] = field(default_factory=dict)
     acked: int = 0
     last_sent_ms: dict[str, int] = field(default_factory=dict)
     fresh: bool = True
@@ -120,25 +122,28 @@ class Delivery:
             store_epoch=self.buffer.store_epoch if sender else b"",
             seq=stored.seq if sender else 0,
             vin=self.vin if stored.identity == "vin" else None,
+            message_key=b"" if sender else self._message_key(stored),
         )
         return Outgoing(stored, lane, self.topic_of(stored), payload)
 
     def settle(self, ns: Sequence[int], now_ns: int) -> None:
-        """The broker acknowledged these."""
+        """The broker acknowledged these. Of what was taken back in the meantime: it left before, and the record says so."""
         done = [self.open.pop(n) for n in ns if n in self.open]
-        if not done:
+        late = [self.recalled.pop(n) for n in ns if n in self.recalled]
+        if not done and not late:
             return
-        self.audit.disclosed([self._disclosure(outgoing, now_ns) for outgoing in done])
+        self.audit.disclosed([self._disclosure(outgoing, now_ns) for outgoing in [*done, *late]])
         self.buffer.acked([outgoing.stored.n for outgoing in done])
         self.fresh = True
         self.acked += len(done)
-        for outgoing in done:
+        for outgoing in [*done, *late]:
             self.last_sent_ms[outgoing.stored.stream] = now_ns // NS_PER_MS
 
     def refused(self, n: int, until_ns: int) -> None:
         """Not sent for sure, or unknown: offered again, not before `until_ns`."""
         if self.open.pop(n, None) is not None:
             self.hold_ns[n] = until_ns
+            self.fresh = True
 
     def lane_lost(self, lane: str) -> None:
         """The connection ended: everything open on it is uncertain, so it is offered again."""
@@ -147,12 +152,30 @@ class Delivery:
 
     def forgotten(self, ns: Iterable[int]) -> None:
         """Rows are gone: those of them that had been offered must be taken back."""
-        self.taken.extend(n for n in ns if self.open.pop(n, None) is not None)
+        for n in ns:
+            outgoing = self.open.pop(n, None)
+            if outgoing is not None:
+                self.recalled[n] = outgoing
+                self.taken.append(n)
+                self.fresh = True
+
+    def unsent(self, ns: Iterable[int]) -> None:
+        """No byte of these had left when they were taken back."""
+        for n in ns:
+            self.recalled.pop(n, None)
 
     def take_backs(self) -> list[int]:
         """The offers to take back now; asked once."""
         taken, self.taken = self.taken, []
         return taken
+
+    def _message_key(self, stored: Stored) -> bytes:
+        """By which a message without identity is known when it comes twice.
+
+        The same over restarts, and random to whoever does not hold the device secret (HMAC as a PRF).
+        """
+        named = self.buffer.store_epoch + stored.seq.to_bytes(8, "big") + stored.stream.encode()
+        return hmac.digest(self.keyring.derive(b"modicum/message/1"), named, "sha256")[:RANDOM_KEY_BYTES]
 
     def _disclosure(self, outgoing: Outgoing, now_ns: int) -> Disclosure:
         stored = outgoing.stored

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from agent.clock import SystemClock
 from agent.core.core import Core
 from agent.core.uplinked import Uplinked
-from agent.errors import ModicumError, UsageError
+from agent.errors import DeviceError, ModicumError, UsageError
 from agent.link import Link, Message
 from hw.ports import Fix, Frame, Silence
 
@@ -30,8 +30,8 @@ AUDIT_S = 3600.0
 """How often the audit log is asked whether a day is over or a month old."""
 DRAIN_S = 1.5
 """A clean stop takes at most 2 s; this much of it may go into sending what waits."""
-CONFIRM_S = 2.0
-"""A withdrawal is answered within this: confirmed by the uplink, or by closing the link to it."""
+CONFIRM_S = 1.8
+"""A withdrawal is answered within 2 s: confirmed by the uplink by then, or else by closing the link to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,10 @@ class Answering(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """The uplink connected; None: it went away."""
+    """The uplink connected; None: the one of `ended` went away, which matters only while no newer one has come."""
 
     link: Link | None
+    ended: Link | None = None
 
 
 Item = Frame | Fix | Silence | Asked | Linked | Message
@@ -89,9 +90,12 @@ class Loop:
         self.uplinked = Uplinked(self.core.delivery)
 
     def submit(self, route: str, args: dict[str, Any]) -> Future[object]:
-        """From any thread: asks a route; the answer comes in the future."""
+        """From any thread: asks a route; the answer comes in the future. Raises DeviceError where the inbox is full."""
         answer: Future[object] = Future()
-        self.inbox.put(Asked(route, args, answer), timeout=1.0)
+        try:
+            self.inbox.put(Asked(route, args, answer), timeout=1.0)
+        except queue.Full as error:
+            raise DeviceError("the agent is busy", route, "try again") from error
         return answer
 
     def run(self) -> None:
@@ -137,6 +141,8 @@ class Loop:
                 self.core.silence(item)
             case Asked():
                 self._answer(item)
+            case Linked(link=None) if item.ended is not self.uplinked.link:
+                pass
             case Linked():
                 self.uplinked.attach(item.link)
             case _:

@@ -75,7 +75,7 @@ class Numbers:
                     "name": reader.name,
                     "read": reader.counters.read,
                     "wanted": reader.gate.wanted,
-                    "unwanted": reader.gate.unwanted,
+                    "unknown": reader.counters.unknown,
                     "delivered": reader.gate.delivered,
                     "error_frames": reader.counters.error,
                     "lost": reader.counters.lost,

@@ -36,6 +36,7 @@ class Uplinked:
         for lane in {outgoing.lane for outgoing in self.delivery.open.values()}:
             self.delivery.lane_lost(lane)
         self.pending.clear()
+        self.acks += self.delivery.recalled  # it had them and can no longer say: bytes that may have left count as sent
         if link is None:
             return
         for lane, (broker, _, unlinkable) in self.delivery.lanes().items():
@@ -52,6 +53,8 @@ class Uplinked:
                 self.delivery.refused(message.n, now_ns + again_ns)
             case TakenBack():
                 self.pending -= set(message.ns)
+                self.acks += message.maybe_sent
+                self.delivery.unsent(set(message.ns) - set(message.maybe_sent) - set(self.acks))
             case State():
                 self._state(message)
             case Inbound():

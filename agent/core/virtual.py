@@ -17,6 +17,7 @@ from agent.audit import Audit
 from agent.buffer.store import Buffer
 from agent.catalogue.types import Catalogue
 from agent.clock import NS, SetClock
+from agent.collect.decode import DecodeCounters
 from agent.collect.respond import Responder
 from agent.consent.choice import DRIVER, Choice, apply_choice
 from agent.consent.ledger import Ledger
@@ -78,7 +79,8 @@ class VirtualRun:
         self.clock = SetClock(scene.start_ns)
         self.gate = Gate()
         self.keys = {name: self._secret(f"recipient/{name}") for name in sorted(scene.catalogue.recipients())}
-        keyring = Keyring.create(None, self._secret("credential"), device_secret=self._secret("device"))
+        profiles = random.Random(self._secret("profiles"))  # noqa: S311  as below
+        keyring = Keyring.create(None, self._secret("credential"), device_secret=self._secret("device"), draw=profiles.randbytes)
         database = open_database(None, keyring.database_key("ledger"), "ledger")
         source = random.Random(self._secret("random"))  # noqa: S311  a run must repeat exactly; no real device uses it
         ledger = Ledger(database, keyring, self.clock, source.randbytes)
@@ -160,8 +162,12 @@ class VirtualRun:
 
     def _agent_signals(self) -> dict[str, Value]:
         """The run's own `Modicum.Health.*`; core is asked for them while it is being made, too."""
+        core: Core | None = getattr(self, "core", None)
+        counters = core.decoder.counters if core else DecodeCounters()
         return {
             f"{HEALTH}FramesRead": self.gate.wanted + self.gate.unwanted,
+            f"{HEALTH}FramesShort": counters.short,
+            f"{HEALTH}ReadingsInvalid": counters.invalid,
             f"{HEALTH}Samples": len(self.received.lines),
             f"{HEALTH}RecordsWaiting": 0,
             f"{HEALTH}Findings": 0,

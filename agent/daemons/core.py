@@ -103,6 +103,7 @@ def _open_buses(settings: Settings, assembled: Assembled, loop: Loop, core: Core
             to_axis=to_axis,
             now_ns=clock.now_ns,
             extra=bus.options,
+            known=assembled.parts.vehicle.known_ids.get(bus.name),
         )
         readers.append(reader)
     core.resubscribe(core.wanted())
@@ -132,7 +133,7 @@ def _hear(link: Link, loop: Loop) -> None:
             if message is not None:
                 loop.inbox.put(message)
     except LinkDown:
-        loop.inbox.put(Linked(None))
+        loop.inbox.put(Linked(None, ended=link))
 
 
 def _stop_on_signal(loop: Loop) -> None:

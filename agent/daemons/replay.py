@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.catalogue.types import Catalogue
+from agent.clock import RELEASE_NS
 from agent.consent.choice import Choice
 from agent.core.outcome import plan_document, sorted_lines
 from agent.core.tally import Counts, summary_of
@@ -66,17 +68,17 @@ def replay(request: ReplayRequest) -> Replayed:
     traffic, notes = Traffic(), []
     try:
         fixes = read_fixes(request.nmea, traffic) if request.nmea else []
-        span = _span(request) if fixes else None
-        if span is not None and not _overlap(span, fixes):
-            shift_ns = span[0] - fixes[0].t_ns
+        shift_ns = _shift_ns(request, fixes) if fixes else None
+        if shift_ns is not None:
             fixes = [replace(fix, t_ns=fix.t_ns + shift_ns) for fix in fixes]
             notes.append(f"CAN and GNSS do not overlap in time: GNSS was shifted by {shift_ns / 1e9:.3f} s to begin with the CAN log")
         items = _merged(_frames(request, traffic), fixes)
         first = next(items, None)
-        if first is None:
-            raise UsageError("nothing to replay", "", "name a log with frames, or a receiver's file with --nmea")
-        run = VirtualRun(_scene(request, first.t_ns))
-        _drive(run, first, items, request, traffic)
+        if first is None and not traffic.log.read:
+            raise UsageError("nothing to replay", "", "name a log with frames, or a receiver's file with dated sentences")
+        run = VirtualRun(_scene(request, first.t_ns if first is not None else RELEASE_NS))
+        if first is not None:
+            _drive(run, first, items, request, traffic)
     except HwError as error:
         raise UsageError(error.what, error.where, error.hint) from error
     run.notes += notes
@@ -109,18 +111,15 @@ def read_fixes(path: Path, traffic: Traffic) -> list[Fix]:
 
 def _drive(run: VirtualRun, first: Frame | Fix, items: Iterator[Frame | Fix], request: ReplayRequest, traffic: Traffic) -> None:
     known = request.vehicle.known_ids
-    item: Frame | Fix | None = first
     last_ns = first.t_ns
-    feed = run.feed
-    while item is not None:
+    for item in itertools.chain([first], items):
         if item.t_ns < last_ns:
-            item = replace(item, t_ns=last_ns)
+            item = replace(item, t_ns=last_ns)  # noqa: PLW2901  a log that jumps back stands still meanwhile
         last_ns = item.t_ns
         if isinstance(item, Frame) and item.can_id not in known[item.bus]:
             traffic.unknown_id += 1
         else:
-            feed(item)
-        item = next(items, None)
+            run.feed(item)
     traffic.first_ns, traffic.last_ns = first.t_ns, last_ns
     run.clock.set(last_ns)
     run.finish()
@@ -152,17 +151,19 @@ def channel_bus(request: ReplayRequest) -> Callable[[str], str | None]:
     return lambda channel: request.channels.get(channel, channel if channel in buses else None)
 
 
-def _span(request: ReplayRequest) -> tuple[int, int] | None:
-    """First and last moment of the CAN logs, by a pass of its own."""
-    first, last = None, 0
+def _shift_ns(request: ReplayRequest, fixes: Sequence[Fix]) -> int | None:
+    """How much later the fixes must be to begin with the CAN logs; None where both overlap in time, or there is no log.
+
+    By a pass of its own, which reads no further than it takes to know: logs may be long.
+    """
+    first_ns = None
     for frame in _frames(request, Traffic()):
-        first = frame.t_ns if first is None else first
-        last = max(last, frame.t_ns)
-    return None if first is None else (first, last)
-
-
-def _overlap(span: tuple[int, int], fixes: Sequence[Fix]) -> bool:
-    return span[0] <= fixes[-1].t_ns and fixes[0].t_ns <= span[1]
+        first_ns = frame.t_ns if first_ns is None else first_ns
+        if first_ns > fixes[-1].t_ns:
+            break
+        if frame.t_ns >= fixes[0].t_ns:
+            return None
+    return None if first_ns is None else first_ns - fixes[0].t_ns
 
 
 def _merged(frames: Iterator[Frame], fixes: Sequence[Fix]) -> Iterator[Frame | Fix]:

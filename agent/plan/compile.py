@@ -109,15 +109,14 @@ def basis_stands(candidate: Candidate, inputs: PlanInputs) -> Verdict:
 
 def _grant_stands(candidate: Candidate, inputs: PlanInputs) -> Verdict:
     item = candidate.stream.consent
-    declared = inputs.catalogue.items.get(item) if item is not None else None
-    if item is None or declared is None:
+    if item is None or item not in inputs.catalogue.items:
         return "no_consent", True
     grant = inputs.grants.get((inputs.trip.profile, item))
     if grant is None or grant.state != "YES":
         elsewhere = any(other.state == "YES" and name != inputs.trip.profile for (name, it), other in inputs.grants.items() if it == item)
         return ("profile", False) if elsewhere else ("no_consent", True)
-    sensitive = declared.sensitive or _sensitive(candidate, inputs)
-    if inputs.trip.kind == "guest" or (sensitive and inputs.trip.kind == "minor" and not inputs.trip.guardian):
+    alone = inputs.trip.kind == "minor" and not inputs.trip.guardian
+    if inputs.trip.kind == "guest" or (alone and _sensitive(candidate, inputs)):
         return "profile", False
     if not _same_policy(candidate, inputs, grant):
         return "policy", True
@@ -278,7 +277,8 @@ def _want(wanted: dict[str, Demand], candidate: Candidate, inputs: PlanInputs) -
 
 def _ends_ms(candidate: Candidate, inputs: PlanInputs) -> list[int]:
     """When the verdict on this candidate changes by itself: the end of the dated grant that nothing before it speaks against."""
-    if candidate.stream.basis != "consent" or any(check(candidate, inputs) for check in (entitled, switched_on, basis_stands)):
+    grant = inputs.grants.get((inputs.trip.profile, candidate.stream.consent or ""))
+    if candidate.stream.basis != "consent" or grant is None or grant.trip is not None or grant.until_ms is None:
         return []
-    grant = inputs.grants[inputs.trip.profile, candidate.stream.consent or ""]
-    return [grant.until_ms] if grant.trip is None and grant.until_ms is not None else []
+    spoken_against = any(check(candidate, inputs) for check in (entitled, switched_on, basis_stands))
+    return [] if spoken_against else [grant.until_ms]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 
 from agent.catalogue.types import Catalogue, Stream
@@ -17,6 +18,8 @@ STATE_THROTTLE_NS = NS // 5
 EACH = Demand(throttle_ns=0, timeout_ns=TIMEOUT_NS)
 STATE = Demand(throttle_ns=STATE_THROTTLE_NS, timeout_ns=TIMEOUT_NS)
 UNDECIDABLE = frozenset({""})
+CONDITIONS_MAX = 256
+"""Parsed conditions that are remembered: a plan asks for the same few again and again."""
 TIMEOUT_MAX_S = 366 * 86_400
 """Longer silences are not news; also the bound of a period that somebody wrote as `inf`."""
 AGGREGATES = frozenset({"mean_s", "min_s", "max_s", "count_s"})
@@ -43,6 +46,7 @@ def required(stream: Stream, catalogue: Catalogue) -> dict[str, Demand]:
     return needs
 
 
+@functools.lru_cache(maxsize=CONDITIONS_MAX)
 def _names(condition: str | None) -> frozenset[str]:
     """The signals of a condition; one that no vehicle has where there is no condition that could be read."""
     try:

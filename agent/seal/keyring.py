@@ -33,20 +33,28 @@ def epoch_length_s(keep_s: float) -> int:
 class Keyring:
     """All keys of one device. Belongs to one process and one thread."""
 
-    def __init__(self, block: KeyBlock) -> None:
-        self._block = block
+    def __init__(self, block: KeyBlock, draw: Callable[[int], bytes] = os.urandom) -> None:
+        self._block, self._draw = block, draw
         self._keys = block.keys
 
     @classmethod
-    def create(cls, folder: Path | None, credential: bytes, *, device_secret: bytes | None = None) -> Keyring:
+    def create(
+        cls,
+        folder: Path | None,
+        credential: bytes,
+        *,
+        device_secret: bytes | None = None,
+        draw: Callable[[int], bytes] = os.urandom,
+    ) -> Keyring:
         """A new keyring in `folder`, durable on return; without a folder it lives in RAM only.
 
+        `draw`: where the keys of profiles come from; a replay has its own source, so that its trim zones lie where they lay.
         Raises UsageError where there is one already, ConfigError for a short credential or device secret.
         """
         secret = os.urandom(KEY_BYTES) if device_secret is None else device_secret
         if len(secret) != KEY_BYTES:
             raise ValueError(f"a device secret has {KEY_BYTES} bytes")
-        return cls(KeyBlock.create(folder, credential, Keys(secret, os.urandom(KEY_BYTES), os.urandom(KEY_BYTES))))
+        return cls(KeyBlock.create(folder, credential, Keys(secret, os.urandom(KEY_BYTES), os.urandom(KEY_BYTES))), draw)
 
     @classmethod
     def open(cls, folder: Path, credential: bytes) -> Keyring:
@@ -121,7 +129,7 @@ class Keyring:
         """The key of a driver profile, made and durable on return where `create`; None where there is none."""
         known = self._keys.profiles.get(profile_id)
         if known is None and create:
-            known = os.urandom(KEY_BYTES)
+            known = self._draw(KEY_BYTES)
             self._add(replace(self._keys, profiles={**self._keys.profiles, profile_id: known}))
         return known
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 
 import can
@@ -29,12 +29,16 @@ NO_IDENTIFIER = 0x1FFF_FFFF
 
 @dataclass(slots=True)
 class BusCounters:
-    """`lost`: items that the inbox had no room for. Gaps are counted by the supervision (`BusReader.gaps`)."""
+    """`lost`: items that the inbox had no room for. `unknown`: frames of an identifier that no DBC of the bus has.
+
+    Gaps are counted by the supervision (`BusReader.gaps`). On a kernel-filtered interface unknown frames never get here.
+    """
 
     read: int = 0
     error: int = 0
     remote: int = 0
     lost: int = 0
+    unknown: int = 0
 
 
 class BusReader:
@@ -55,6 +59,7 @@ class BusReader:
         to_axis: Callable[[float], int],
         now_ns: Callable[[], int],
         extra: Mapping[str, object] | None = None,
+        known: Container[int] | None = None,
         open_bus: Callable[..., can.BusABC] = can.Bus,
     ) -> None:
         self.name = name
@@ -62,6 +67,7 @@ class BusReader:
         self.gate = Gate()
         self._where = f"{interface}:{channel}"
         self._settings = {"interface": interface, "channel": channel, **(extra or {})}
+        self._known = known
         self._kernel_filtered = interface in KERNEL_FILTERED
         self._open_bus, self._deliver, self._to_axis, self._now_ns = open_bus, deliver, to_axis, now_ns
         self._lock = threading.Lock()
@@ -151,6 +157,8 @@ class BusReader:
             counters.remote += 1
             return
         can_id = message.arbitration_id | EXTENDED_ID if message.is_extended_id else message.arbitration_id
+        if self._known is not None and can_id not in self._known:
+            counters.unknown += 1
         frame = Frame(self.name, can_id, bytes(message.data), self._to_axis(message.timestamp))
         with self._lock:
             self._give(self.gate.due(frame.t_ns))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -205,46 +206,34 @@ def test_overlaps_need_strict_false(tmp_path: Path) -> None:
     assert allowed.known_ids["pt"] == {1}
 
 
-LOOSE = ("bmw_e9x_e8x", "vw_pq", "hongqi_hs5", "hyundai_i30_2014")
-"""Real files that only overlap: refused when strict, read when not (the data set's README)."""
-REFUSED = {"gm_global_a_lowspeed": 1, "mazda_2017": 1, "tesla_can": 1}
-"""Real files that cantools refuses whatever is allowed, with at least so many lines named."""
-
-
 def real(tmp_path: Path, dbc: Path, *, strict: bool) -> Vehicle:
     text = f'{HEAD}[buses.pt]\ndbc = ["{dbc}"]\nstrict = {str(strict).lower()}\n'
     (tmp_path / "vehicle.toml").write_text(text)
     return load_vehicle(tmp_path)
 
 
-@pytest.mark.parametrize("name", LOOSE)
-def test_real_dbc_files_that_overlap(data: Path, tmp_path: Path, name: str) -> None:
-    """The finding names file and line and says what to do; with strict = false the file is read."""
+def test_every_real_dbc_is_read_or_named_with_its_line(data: Path, tmp_path: Path) -> None:
+    """What cantools can read is read; what it refuses becomes one finding with file, line and what to do; nothing raises."""
+    expected = json.loads((data / "expected_dev.json").read_text())["dbc"]
+    assert {entry["loads"] for entry in expected.values()} == {"strict", "only strict=False", "no"}
+    for name, entry in expected.items():
+        dbc = data / name
+        for strict in (True, False):
+            made = real(tmp_path, dbc, strict=strict)
+            if entry["loads"] == "strict" or (entry["loads"] == "only strict=False" and not strict):
+                assert made.findings == [], name
+                continue
+            [finding] = made.findings
+            assert re.match(rf"{re.escape(str(dbc))}:\d+: \S", finding.text), name
+            assert len(finding.text.splitlines()) == 1
+            assert made.known_ids["pt"] == frozenset()
+            assert "strict = false" in finding.hint
+
+
+@pytest.mark.parametrize(("name", "stands_there"), [("vw_pq", "BO_ "), ("gm_global_a_lowspeed", "BO_ "), ("mazda_2017", "BO_ 1275 "), ("tesla_can", "VAL_ 568 UI_mapSpeedLimit")])
+def test_the_line_of_a_finding_is_the_one_to_correct(data: Path, tmp_path: Path, name: str, stands_there: str) -> None:
+    """On the line that is named stands the message or the value table that cantools complains about."""
     dbc = data / "dbc" / "opendbc" / f"{name}.dbc"
     [finding] = real(tmp_path, dbc, strict=True).findings
     line = int(finding.text.removeprefix(f"{dbc}:").split(":")[0])
-    assert dbc.read_text(encoding="cp1252").splitlines()[line - 1].startswith("BO_ ")
-    assert "strict = false" in finding.hint
-    loose = real(tmp_path, dbc, strict=False)
-    assert loose.findings == []
-    assert len(loose.known_ids["pt"]) > 10
-
-
-@pytest.mark.parametrize("name", sorted(REFUSED))
-def test_real_dbc_files_that_cantools_refuses(data: Path, tmp_path: Path, name: str) -> None:
-    """Whatever is allowed: one finding with file and line, no signal, and no exception."""
-    dbc = data / "dbc" / "opendbc" / f"{name}.dbc"
-    made = real(tmp_path, dbc, strict=False)
-    [finding] = made.findings
-    assert re.match(rf"{re.escape(str(dbc))}:\d+: \S", finding.text)
-    assert len(finding.text.splitlines()) == 1
-    assert made.known_ids["pt"] == frozenset()
-
-
-def test_every_real_dbc_is_read_or_named(data: Path, tmp_path: Path) -> None:
-    """No file of the data set raises: identifiers or a finding, never neither."""
-    files = sorted((data / "dbc").rglob("*.dbc"))
-    assert len(files) > 20
-    for dbc in files:
-        made = real(tmp_path, dbc, strict=False)
-        assert bool(made.known_ids["pt"]) != bool(made.findings), dbc.name
+    assert dbc.read_text(encoding="cp1252").splitlines()[line - 1].startswith(stands_there)

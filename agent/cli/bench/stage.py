@@ -201,7 +201,7 @@ def summary_of(stage: Stage) -> tuple[dict[str, object], list[dict[str, object]]
         "frames_wanted": bus["wanted"],
         "frames_delivered": bus["delivered"],
         "frames_short": stage.status["frames_short"],
-        "frames_unknown_id": bus["unwanted"],
+        "frames_unknown_id": bus["unknown"],
         "readings": stage.status["readings"],
         "readings_invalid": stage.status["readings_invalid"],
         "samples": len(lines),

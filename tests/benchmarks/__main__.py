@@ -1,0 +1,32 @@
+"""`python -m tests.benchmarks [NAME ...]`: the benchmarks, one after the other; none asserts a speed.
+
+Every figure stands beside a peer that was measured in the same run: machines differ and this one changes its mind, ratios less so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import platform
+
+NAMES = ("replay", "density", "stages", "live")
+
+
+def main() -> None:
+    """Runs the named ones, or all."""
+    parser = argparse.ArgumentParser(prog="tests.benchmarks", description="What modicum costs, next to the plainest way of doing it.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default all")
+    parser.add_argument("--seconds", type=float, default=600.0, help="length of the log of `replay`")
+    options = parser.parse_args()
+    unknown = set(options.names) - set(NAMES)
+    if unknown:
+        parser.error(f"no benchmark {min(unknown)}")
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(f"CPython {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores, load {load} before the run")
+    for name in options.names or NAMES:
+        importlib.import_module(f"tests.benchmarks.{name}").main(options.seconds)
+
+
+if __name__ == "__main__":
+    main()

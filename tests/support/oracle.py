@@ -1,0 +1,414 @@
+"""The oracle: what each recipient must get of a run, no more and no less, from the truth and the catalogue's files alone.
+
+No code of the agent is used. Where the interfaces leave room it is stated here: a value may be as old as the gate's
+throttle (min(every_s / 10, 1 s)), the sender's cycle and, in real time, `slack_ns`; a position is that of the last epoch that
+had arrived (one more in real time) and stands for at most 5 s; an event has the time of a frame within one cycle of its cause. Undecided
+are the moments within WAY_M of the way that trimming asks for, and those while a withdrawal is being carried out.
+
+Trimming as the project decided it: a stream with `trim_trip_m` is silent as a whole until the car has left the secret cell in which the
+trip began and has gone that far from there; and inside the cells in which trips began or ended. The cells come from the device's secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tests.support.rules import AGGREGATES, GNSS_SPEED, HEADING, LOCATION, SHIPPED, Book, Candidate, Place, after, condition, same
+from tests.support.truth import NS, STEP_NS, Heard, Truth
+
+ODOMETER = "Vehicle.TraveledDistance"
+SPEED = "Vehicle.Speed"
+GEAR = "Vehicle.Powertrain.Transmission.SelectedGear"
+PARK = 126
+FIX_AGE_NS = 5 * NS
+TRIP_GAP_NS = 180 * NS
+STATE_NS = 500_000_000
+"""How long speed and gear may take to be known: throttle and cycle."""
+WAY_M = 20.0
+DAY_S = 86_400
+TAIL_NS = 15 * NS
+ANY = object()
+"""A counter of the agent itself: any number will do."""
+
+Answer = bool | None
+"""None: it cannot be told from outside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """The facts of a run. `granted` None: every item. `withdrawn`: item -> (command begun, returned). `started`: first and last
+    moment at which the agent may have started. `slack_ns`: what real time needs, 0 on a virtual clock.
+    """
+
+    truth: Truth
+    seconds: float
+    package: str | None
+    cell: Callable[[Place], Hashable]
+    started: tuple[int, int]
+    catalogue: Path = SHIPPED
+    granted: frozenset[str] | None = None
+    accepted: bool = True
+    withdrawn: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    slack_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A trigger between two times. `kind`: the event's name."""
+
+    lo_ns: int
+    hi_ns: int
+    kind: str = ""
+    certain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A sample: it may have any of `values`, or what lies `between` them; without `certain` it may also be missing."""
+
+    stream: str
+    signal: str
+    lo_ns: int
+    hi_ns: int
+    values: list[Any] = field(repr=False)
+    between: bool
+    certain: bool
+
+
+@dataclass(slots=True)
+class Item:
+    """A received sample; latitude and longitude are one. `t_ns`: as received, in whole milliseconds."""
+
+    stream: str
+    signal: str
+    t_ns: int
+    value: Any = field(repr=False)
+    met: bool = False
+
+
+class Oracle:
+    """Knows what a run has to give."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.truth, self.book = run, run.truth, Book(run.catalogue)
+        self.begin_ns = run.truth.start_ns
+        self.end_ns = self.begin_ns + int(run.seconds * NS)
+        mapped = frozenset(run.truth.sources)
+        asked = {"package": run.package, "accepted": run.accepted, "granted": run.granted, "mapped": mapped}
+        everything = list(self.book.candidates())
+        self.live = [one for one in everything if self.book.lives(one, **asked)]
+        self.refused = {(one.name, one.signal["id"]) for one in everything} - self.rules
+        self._fired: dict[str, list[Moment]] = {}
+        self._on = list(_intervals(lambda t_ns: self.truth.state(t_ns).ignition in ("ON", "START"), self.begin_ns, self.end_ns))
+
+    @property
+    def rules(self) -> set[tuple[str, str]]:
+        """The live (stream, signal)."""
+        return {(one.name, one.signal["id"]) for one in self.live}
+
+    @cached_property
+    def expected(self) -> list[Expected]:
+        """Everything but `on_change`, in the order of time."""
+        found = []
+        for one in self.live:
+            for moment in self._moments(one):
+                speaks = self._speaks(one, moment)
+                heard = self._heard(one, moment) if speaks is not False else Heard()
+                values = [value for raw in heard.values if (value := raw if raw is ANY else after(_plain(one), raw)) is not None]
+                if values:
+                    certain = bool(moment.certain and speaks and heard.certain)
+                    found.append(Expected(one.name, one.signal["id"], moment.lo_ns, moment.hi_ns, values, not one.steps, certain))
+        return sorted(found, key=lambda sample: (sample.lo_ns, not sample.certain))
+
+    def faults(self, lines: Iterable[Mapping[str, Any]]) -> list[str]:
+        """What is wrong with what was received; empty when it is exactly what it has to be. Names no value of a position."""
+        lines = list(lines)
+        items, found = items_of(lines), [*self._misattributed(lines)]
+        for sample in self.expected:
+            floor_ns = int(self._stream(sample.stream).get("time_floor_s", 0) * NS) or 1_000_000
+            lo_ns, hi_ns = (t_ns - t_ns % floor_ns for t_ns in (sample.lo_ns, sample.hi_ns))
+            fits = [item for item in items if (item.stream, item.signal) == (sample.stream, sample.signal) and lo_ns <= item.t_ns <= hi_ns and not item.met]
+            if fits:
+                fits[0].met = True
+                if not _given(fits[0].value, sample.values, sample.between):
+                    found.append(f"{_where(sample, self.begin_ns)}: a value that the truth does not give{_shown(fits[0], sample.values)}")
+            elif sample.certain:
+                found.append(f"{_where(sample, self.begin_ns)}: missing")
+        for one in self.live:
+            if "on_change" in one.stream["triggers"]:
+                found += self._changes(one, [item for item in items if (item.stream, item.signal) == (one.name, one.signal["id"])])
+        return found + [f"{_where(item, self.begin_ns)}: unexpected" for item in items if not item.met]
+
+    def _misattributed(self, lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+        """Purpose, identity and unit are the catalogue's."""
+        for line in lines:
+            name, signal = f"{line['service']}.{line['stream']}", str(line["signal"]).removesuffix(".Latitude").removesuffix(".Longitude")
+            stream = self._stream(name)
+            said = (line["purpose"], line["identity"], line["unit"])
+            if said != (stream["purpose"], stream["identity"], self.book.signals[signal]["unit"]):
+                yield f"{name} {signal}: purpose, identity or unit is {said}"
+
+    def _stream(self, name: str) -> dict[str, Any]:
+        return next(one.stream for one in self.book.candidates() if one.name == name)
+
+    # -- when a stream may speak ---------------------------------------------------------------------------------------
+
+    def _moments(self, one: Candidate) -> list[Moment]:
+        found: list[Moment] = []
+        for trigger in one.stream["triggers"]:
+            kind, _, argument = trigger.partition(":")
+            if kind == "periodic":
+                found += self._multiples(one.stream["every_s"])
+            elif kind == "start":
+                found.append(Moment(*self.run.started))
+            elif kind == "event":
+                if argument not in self._fired:
+                    self._fired[argument] = list(self._events(argument))
+                found += self._fired[argument]
+            elif kind == "distance":
+                found += self._distances(float(argument))
+        return [moment for each in found if (moment := self._unless_withdrawn(one, each))]
+
+    def _unless_withdrawn(self, one: Candidate, moment: Moment) -> Moment | None:
+        begun_ns, returned_ns = self.run.withdrawn.get(one.stream.get("consent", ""), (None, None))
+        if begun_ns is None or returned_ns is None:
+            return moment
+        under_way_ns = int(one.stream.get("window_s", 0) * NS) + 3 * NS
+        if moment.lo_ns >= returned_ns:
+            return None
+        return moment if moment.hi_ns < begun_ns - under_way_ns else Moment(moment.lo_ns, moment.hi_ns, moment.kind, certain=False)
+
+    def _multiples(self, every_s: float) -> Iterator[Moment]:
+        every_ns = int(every_s * NS)
+        first = self.begin_ns // every_ns + 1 if every_s >= DAY_S else -(-self.begin_ns // every_ns)
+        tail_ns = TAIL_NS if self.run.slack_ns else 0
+        for t_ns in range(first * every_ns, self.end_ns + tail_ns + 1, every_ns):
+            yield Moment(t_ns, t_ns, certain=t_ns <= self.end_ns - self.run.slack_ns)
+
+    def _distances(self, every_km: float) -> Iterator[Moment]:
+        """The first frame whose odometer, as it is carried, has reached a multiple."""
+        source = self.truth.sources[ODOMETER]
+        start_km = self.truth.state(self.begin_ns).odometer_km
+        mark_km = source.carried(start_km) // every_km * every_km
+        while True:
+            mark_km += every_km
+            t_s = self.truth.drive.time_of_distance_s((mark_km - float(source.factor) / 2 - start_km) * 1000)
+            if t_s >= self.run.seconds:
+                return
+            t_ns = self.begin_ns + int(t_s * NS)
+            yield Moment(t_ns, t_ns + source.cycle_ns + self.run.slack_ns)
+
+    def _events(self, name: str) -> Iterator[Moment]:
+        """Rising edges that hold `recent` and keep `min_gap_s`."""
+        event = self.book.events[name]
+        holds, signals = condition(event["when"])
+        if not all(signal in self.truth.sources for signal in signals):
+            return
+        recent, _ = condition(event["recent"]["when"]) if "recent" in event else (None, [])
+        within_ns = int(event["recent"]["within_s"] * NS) if recent else 0
+        late_ns = max(self.truth.sources[signal].cycle_ns for signal in signals) + self.run.slack_ns
+        was, fired_ns, recent_ns = False, None, None
+        for t_ns in range(self.begin_ns, self.end_ns, STEP_NS):
+            recent_ns = t_ns if recent and recent(lambda signal, t_ns=t_ns: self.truth.at(signal, t_ns)) else recent_ns
+            now = holds(lambda signal, t_ns=t_ns: self.truth.at(signal, t_ns))
+            rises, was = now and not was, now
+            lately = recent is None or (recent_ns is not None and t_ns - recent_ns <= within_ns)
+            if rises and lately and (fired_ns is None or t_ns - fired_ns >= event["min_gap_s"] * NS):
+                fired_ns = t_ns
+                yield Moment(max(t_ns - STEP_NS, self.begin_ns), t_ns + late_ns, name, t_ns + late_ns <= self.end_ns)
+
+    def _speaks(self, one: Candidate, moment: Moment) -> Answer:
+        lo_ns, hi_ns = moment.lo_ns - self.run.slack_ns, moment.hi_ns
+        asks = {"any": lambda: True, "driving": lambda: self._driving(lo_ns, hi_ns), "parked": lambda: self._parked(lo_ns, hi_ns)}
+        speaks = [asks[one.stream.get("while", "any")](), self._kept(one, moment)]
+        if one.signal["id"].startswith(LOCATION):
+            speaks.append(self._ignition(lo_ns, hi_ns))
+        trims = [dict(other.steps)["trim_trip_m"] for other in self.live if other.name == one.name and "trim_trip_m" in dict(other.steps)]
+        return _all([*speaks, *(self._clear(metres, lo_ns, hi_ns) for metres in trims)])
+
+    def _kept(self, one: Candidate, moment: Moment) -> Answer:
+        """With the ignition off no position is kept: a record that is still being collected then is never sent."""
+        window_ns = int(one.stream.get("window_s", 0) * NS)
+        carries = any(other.name == one.name and other.signal["id"] == LOCATION for other in self.live)
+        off_ns = next((off_ns for on_ns, off_ns in self._on if on_ns <= moment.lo_ns < off_ns), None)
+        if not (window_ns and carries and off_ns):
+            return True
+        end_ns = -(-moment.hi_ns // window_ns) * window_ns  # one taken at the very end may stand in either record
+        if end_ns == moment.hi_ns and off_ns < end_ns + window_ns + STATE_NS:
+            return None
+        return None if abs(off_ns - end_ns) < STATE_NS + self.run.slack_ns else off_ns > end_ns
+
+    def _ignition(self, lo_ns: int, hi_ns: int) -> Answer:
+        return self._over(lambda t_ns: self.truth.state(t_ns).ignition in ("ON", "START"), lo_ns, hi_ns)
+
+    def _parked(self, lo_ns: int, hi_ns: int) -> Answer:
+        return self._over(lambda t_ns: self.truth.state(t_ns).ignition not in ("ON", "START"), lo_ns, hi_ns)
+
+    def _driving(self, lo_ns: int, hi_ns: int) -> Answer:
+        trip = self._trip(hi_ns)
+        moved = _all([trip is not None, self._over(lambda t_ns: trip is not None and self._moved(trip[0], t_ns), lo_ns, hi_ns)])
+        geared = self._over(lambda t_ns: self.truth.state(t_ns).gear != "P", lo_ns, hi_ns)
+        return _all([self._ignition(lo_ns, hi_ns), moved, geared])
+
+    def _moved(self, since_ns: int, t_ns: int) -> bool:
+        return self.truth.distance_m(t_ns) > self.truth.distance_m(since_ns) + 0.5
+
+    def _over(self, holds: Callable[[int], bool], lo_ns: int, hi_ns: int) -> Answer:
+        """Over the time that it may have taken to become known."""
+        seen = {holds(t_ns) for t_ns in [*range(lo_ns - STATE_NS, hi_ns, STEP_NS), hi_ns]}
+        return seen.pop() if len(seen) == 1 else None
+
+    def _trip(self, t_ns: int) -> tuple[int, list[int]] | None:
+        """The trip at a moment: when it began, and every end of the ignition so far in this and earlier trips."""
+        began_ns, ends = None, []
+        for on_ns, off_ns in self._on:
+            if on_ns > t_ns:
+                break
+            if began_ns is None or on_ns - ends[-1] > TRIP_GAP_NS:
+                began_ns = on_ns
+            ends.append(off_ns)
+        return None if began_ns is None else (began_ns, ends)
+
+    def _clear(self, metres: float, lo_ns: int, hi_ns: int) -> Answer:
+        """Trimming: left the start cell, gone `metres` from there, outside every cell in which a trip began or ended."""
+        trip = self._trip(hi_ns)
+        if trip is None:
+            return False
+        home = self._cell_at(trip[0])
+        left_ns = next((t_ns for t_ns in range(trip[0], hi_ns, NS) if self._cell_at(t_ns) != home), None)
+        if left_ns is None:
+            return False
+        gone_m = self.truth.distance_m(hi_ns) - self.truth.distance_m(left_ns)
+        room_m = WAY_M + (NS + self.run.slack_ns) / NS * 70
+        far: Answer = gone_m >= metres if abs(gone_m - metres) > room_m else None
+        zones = {self._cell_at(on_ns) for on_ns, _ in self._on if on_ns <= hi_ns} | {self._cell_at(off_ns) for off_ns in trip[1] if off_ns <= hi_ns}
+        places = self._places(lo_ns, hi_ns)
+        outside = {self.run.cell(place) not in zones for place in places.values}
+        return _all([far, outside.pop() if len(outside) == 1 and places.certain else None])
+
+    def _cell_at(self, t_ns: int) -> Hashable:
+        state = self.truth.state(t_ns)
+        return self.run.cell((state.lat_deg, state.lon_deg))
+
+    # -- what it may say -----------------------------------------------------------------------------------------------
+
+    def _heard(self, one: Candidate, moment: Moment) -> Heard:
+        name, lo_ns, hi_ns = one.signal["id"], min(moment.lo_ns, self.end_ns), min(moment.hi_ns, self.end_ns)
+        if name == LOCATION:
+            return self._places(lo_ns, hi_ns)
+        if name in (HEADING, GNSS_SPEED):
+            return self._fixes(lo_ns, hi_ns, lambda fix: fix.course_deg if name == HEADING else fix.speed_mps * 3.6)
+        if name == "Modicum.Event.Kind":
+            return Heard([moment.kind])
+        if name.startswith("Modicum."):
+            return Heard([ANY])
+        for step, argument in one.steps:
+            if step in AGGREGATES:
+                return self._aggregate(name, step, int(argument * NS), hi_ns)
+        return self._last(one, name, lo_ns, hi_ns)
+
+    def _last(self, one: Candidate, name: str, lo_ns: int, hi_ns: int) -> Heard:
+        every_s = one.stream.get("every_s", 0)
+        age_ns = int(min(every_s / 10, 1.0) * NS) + self.truth.sources[name].cycle_ns + self.run.slack_ns
+        return self.truth.said(name, lo_ns - age_ns, hi_ns, int(max(3 * every_s, 5) * NS))
+
+    def _places(self, lo_ns: int, hi_ns: int) -> Heard:
+        return self._fixes(lo_ns, hi_ns, lambda fix: (fix.lat_deg, fix.lon_deg))
+
+    def _fixes(self, lo_ns: int, hi_ns: int, part: Callable[[Any], Any]) -> Heard:
+        fixes = self.truth.fixes(lo_ns - NS - self.run.slack_ns, hi_ns)
+        values = [part(fix) for fix in fixes if fix.lat_deg is not None and part(fix) is not None]
+        if values:
+            return Heard(values, len(values) == len(fixes))
+        older = self.truth.fixes(lo_ns - FIX_AGE_NS - NS, hi_ns)
+        return Heard([part(fix) for fix in older if fix.lat_deg is not None and part(fix) is not None], certain=False)
+
+    def _aggregate(self, name: str, kind: str, window_ns: int, t_ns: int) -> Heard:
+        """Over an aligned window, seen up to a cycle late: nine values from the least possible to the greatest."""
+        end_ns, late_ns = t_ns - t_ns % window_ns, self.truth.sources[name].cycle_ns + self.run.slack_ns
+        fold: dict[str, Callable[[list[float]], float]] = {"mean_s": lambda v: sum(v) / len(v), "min_s": min, "max_s": max}
+        results = []
+        for shift_ns in (0, late_ns):
+            seen = [self.truth.at(name, t - shift_ns) for t in range(end_ns - window_ns, end_ns, STEP_NS)]
+            if None in seen:
+                return Heard([ANY], certain=False)
+            results.append(fold[kind](seen))
+        room = 2 * float(self.truth.sources[name].factor)
+        low, high = min(results) - room, max(results) + room
+        return Heard([low + (high - low) * part / 8 for part in range(9)], end_ns - window_ns - late_ns >= self.begin_ns)
+
+    def _changes(self, one: Candidate, items: list[Item]) -> Iterator[str]:
+        """`on_change`: true, different from the one before, no sooner than `every_s`; and never behind by more than that."""
+        every_ns, name = int(one.stream.get("every_s", 0) * NS), one.signal["id"]
+        for index, item in enumerate(items):
+            item.met = True
+            allowed = [after(_plain(one), raw) for raw in self._last(one, name, item.t_ns, item.t_ns + 1_000_000).values]
+            if not _given(item.value, allowed, not one.steps):
+                yield f"{_where(item, self.begin_ns)}: a change that the truth does not give{_shown(item, allowed)}"
+            if index and (same(item.value, items[index - 1].value) or item.t_ns - items[index - 1].t_ns < every_ns - 1_000_000):
+                yield f"{_where(item, self.begin_ns)}: repeated or too soon"
+        for t_ns in range(self.begin_ns + every_ns + 3 * NS, self.end_ns - self.run.slack_ns, NS // 4):
+            if self._speaks(one, Moment(t_ns - every_ns - 2 * NS, t_ns)) is not True:
+                continue
+            sent = [item.value for item in items if item.t_ns <= t_ns][-1:]
+            allowed = [after(_plain(one), raw) for raw in self._last(one, name, t_ns - every_ns, t_ns).values]
+            if allowed and not any(same(value, other) for value in sent for other in allowed):
+                yield f"{one.name} {name} at {(t_ns - self.begin_ns) / NS:.2f} s: what was last sent is no longer true"
+                return
+
+
+def items_of(lines: Iterable[Mapping[str, Any]]) -> list[Item]:
+    """Received lines in the order of time, each position one item."""
+    found, halves = [], {}
+    for line in sorted(lines, key=lambda line: (line["t"], str(line["signal"]))):
+        name, signal, t_ns = f"{line['service']}.{line['stream']}", str(line["signal"]), round(line["t"] * 1000) * 1_000_000
+        place, _, part = signal.rpartition(".")
+        if part == "Latitude":
+            halves[name, t_ns, line["seq"]] = line["value"]
+        elif part == "Longitude":
+            found.append(Item(name, place, t_ns, (halves.pop((name, t_ns, line["seq"]), None), line["value"])))
+        else:
+            found.append(Item(name, signal, t_ns, line["value"]))
+    return found + [Item(name, f"{LOCATION}.Latitude alone", t_ns, None) for name, t_ns, _ in halves]
+
+
+def _given(value: Any, values: list[Any], between: bool) -> bool:
+    """Frames come oftener than the truth is looked at here: a value that no step coarsened may lie between two of them."""
+    if any(other is ANY or same(value, other) for other in values):
+        return True
+    return between and all(type(one) in (int, float) for one in (value, *values)) and min(values) <= value <= max(values)
+
+
+def _plain(one: Candidate) -> list[tuple[str, Any]]:
+    return [step for step in one.steps if step[0] not in AGGREGATES]
+
+
+def _all(answers: Iterable[Answer]) -> Answer:
+    answers = list(answers)
+    return False if False in answers else None if None in answers else True
+
+
+def _intervals(holds: Callable[[int], bool], begin_ns: int, end_ns: int) -> Iterator[tuple[int, int]]:
+    """(first moment, first moment after) of every stretch in which it holds."""
+    since_ns = None
+    for t_ns in range(begin_ns, end_ns, STEP_NS):
+        if holds(t_ns) and since_ns is None:
+            since_ns = t_ns
+        elif since_ns is not None and not holds(t_ns):
+            yield since_ns, t_ns
+            since_ns = None
+    if since_ns is not None:
+        yield since_ns, end_ns + 2 * TAIL_NS
+
+
+def _where(one: Expected | Item, begin_ns: int) -> str:
+    t_ns = one.t_ns if isinstance(one, Item) else one.lo_ns
+    return f"{one.stream} {one.signal} at {(t_ns - begin_ns) / NS:.2f} s"
+
+
+def _shown(item: Item, values: list[Any]) -> str:
+    return "" if item.signal.startswith(LOCATION) else f": {item.value!r}, not of {values[:4]!r}"
