@@ -164,6 +164,11 @@ class Buffer:
         """Destroys what has outlived its keep at `now_ms`: the numbers. Ask only while the clock is believed."""
         return self._sweep() if self._keyring.expire(now_ms) else []
 
+    def routes(self) -> set[tuple[str, bool]]:
+        """(recipient, whether without identity) of everything that waits."""
+        found = rows(self._db, "SELECT DISTINCT recipient, identity FROM records")
+        return {(recipient, identity == "none") for recipient, identity in found}
+
     def statistics(self) -> dict[str, dict[str, int]]:
         """By stream: rows, bytes (sealed), oldest_ms (time of the oldest sample)."""
         found = rows(self._db, "SELECT stream, count(*), sum(length(sealed)), min(oldest_ms) FROM records GROUP BY stream ORDER BY stream")

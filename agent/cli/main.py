@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from agent.errors import ModicumError
+from agent.errors import ModicumError, UsageError
 
 VERBS: dict[str, tuple[str, str]] = {
     "replay": ("agent.cli.replay", "replay_command"),
@@ -55,18 +55,31 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a verb and returns its exit status; an error is one line on stderr, never a traceback."""
     try:
-        ended = cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        ended = cli.main(args=list(arguments) if arguments is not None else None, prog_name="modicum", standalone_mode=False)
+        status = ended if isinstance(ended, int) else 0
     except ModicumError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_status
+        status = _said(error)
     except click.exceptions.Abort:
-        return 130
+        status = 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        status = 2
     except click.ClickException as error:
-        sys.stderr.write(f"modicum: {' '.join(error.format_message().split())}: see modicum --help\n")
-        return 2
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        where = context.command_path if context is not None else "modicum"
+        status = _said(UsageError(error.format_message().rstrip("."), where, f"see {where} --help"))
     except BrokenPipeError:
-        return 0
-    return ended if isinstance(ended, int) else 0
+        status = 0
+    except OSError as error:
+        what, where = error.strerror or str(error), str(error.filename or "files")
+        status = _said(UsageError(what, where, "check the path and who may use it"))
+    return status
+
+
+def _said(error: ModicumError) -> int:
+    """Tells the error; its exit status."""
+    sys.stderr.write(f"{error}\n")
+    return error.exit_status
 
 
 if __name__ == "__main__":

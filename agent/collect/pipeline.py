@@ -115,7 +115,7 @@ class Pipeline:
 
     def silence(self, signals: Iterable[str], last_frame_ns: int, t_ns: int) -> None:
         """The frame of these signals has not come since `last_frame_ns`."""
-        self.advance(t_ns)
+        self.advance(t_ns - 1)
         for signal in signals:
             self.latest.silent(signal, last_frame_ns)
             for _, channel in self._by_signal.get(signal, ()):

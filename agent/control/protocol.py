@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,14 +37,18 @@ def peer_of(connection: socket.socket) -> Peer:
 
 
 def line_of(document: object) -> bytes:
-    """A document as one line."""
-    return json.dumps(document, ensure_ascii=False).encode() + b"\n"
+    """A document as one line, in ASCII: whatever a text of a peer's contains can be sent back."""
+    return json.dumps(document).encode() + b"\n"
 
 
-def read_line(connection: socket.socket, limit: int = 1 << 24) -> bytes:
-    """One line without its end; empty when the peer closed. ValueError when it is longer than `limit`."""
-    data = b""
+def read_line(connection: socket.socket, limit: int = 1 << 24, within_s: float = ANSWER_S_MAX) -> bytes:
+    """One line without its end; empty when the peer closed.
+
+    Raises ValueError when it is longer than `limit`, TimeoutError when it is not complete in time, however it drips.
+    """
+    data, give_up_s = b"", time.monotonic() + within_s
     while not data.endswith(b"\n"):
+        connection.settimeout(max(give_up_s - time.monotonic(), 0.001))
         chunk = connection.recv(65536)
         if not chunk:
             return b""

@@ -68,11 +68,11 @@ class ControlServer:
     def _serve(self, connection: socket.socket) -> None:
         try:
             with connection, contextlib.suppress(OSError):
-                connection.settimeout(REQUEST_S)
                 try:
                     answer = {"ok": self._answer(connection)}
                 except ModicumError as error:
                     answer = error_document(error)
+                connection.settimeout(REQUEST_S)
                 connection.sendall(line_of(answer))
         finally:
             self._slots.release()
@@ -80,9 +80,9 @@ class ControlServer:
     def _answer(self, connection: socket.socket) -> object:
         peer = peer_of(connection)
         try:
-            request = json.loads(read_line(connection, REQUEST_BYTES_MAX))
+            request = json.loads(read_line(connection, REQUEST_BYTES_MAX, REQUEST_S))
             route, args = request["route"], request.get("args", {})
-        except (ValueError, KeyError, TypeError, TimeoutError) as error:
+        except (ValueError, KeyError, TypeError, TimeoutError, RecursionError) as error:
             raise UsageError("not a request", "control socket", "one JSON object a line with route and args") from error
         if not isinstance(route, str) or route not in self._permissions or not isinstance(args, dict):
             raise UsageError(f"no route {route!r}", "control socket", "this agent is of another release")

@@ -159,6 +159,7 @@ class Core:
             self._keep_in_ram({rule.id for rule in plan.rules})
             self.resubscribe(self.wanted())
         self.plan = plan
+        self.delivery.serve(plan.rules)
         self._forget(facts, live)
 
     def frame(self, frame: Frame) -> None:

@@ -17,6 +17,7 @@ from agent.core.recipients import Recipient
 from agent.envelope import RANDOM_KEY_BYTES, Sender, seal_envelope, sender_for
 from agent.errors import IntegrityError
 from agent.link import WINDOW
+from agent.model import Rule
 from agent.seal.keyring import Keyring
 
 NS_PER_MS = 1_000_000
@@ -38,6 +39,7 @@ class Delivery:
 
     `open`: offered and not yet answered, by record number. `hold_ns`: not before this time. `fresh`: whether anything
     happened since the buffer was last asked for what waits. `recalled`: taken back while it was open, by record number.
+    `ruled`: (recipient, without identity) of the live rules.
     """
 
     buffer: Buffer
@@ -50,6 +52,7 @@ class Delivery:
     open: dict[int, Outgoing] = field(default_factory=dict)
     hold_ns: dict[int, int] = field(default_factory=dict)
     taken: list[int] = field(default_factory=list)
+    ruled: set[tuple[str, bool]] = field(default_factory=set)
     recalled: dict[int, Outgoing] = field(default_factory=dict)
     acked: int = 0
     last_sent_ms: dict[str, int] = field(default_factory=dict)
@@ -76,14 +79,23 @@ class Delivery:
         who = "open" if stored.identity == "none" else self.sender(stored.recipient).id.hex()
         return f"{self.prefix}/v1/{who}/{stored.stream.replace('.', '/')}"
 
+    def serve(self, rules: Iterable[Rule]) -> None:
+        """From now on these rules need a way out."""
+        ruled = {(rule.recipient, rule.identity == "none") for rule in rules}
+        self.fresh = self.fresh or ruled != self.ruled
+        self.ruled = ruled
+
     def lanes(self) -> dict[str, tuple[str, frozenset[str], bool]]:
-        """Every lane that can be needed: its broker, the recipients it serves, and whether it is without identity."""
+        """Every lane that a live rule or a waiting record needs: its broker, its recipients, whether it is without identity.
+
+        No rule, no connection.
+        """
         lanes: dict[str, tuple[str, frozenset[str], bool]] = {}
-        for name, recipient in sorted(self.recipients.items()):
-            lanes[self.lane_of(name, "none")] = (recipient.broker, frozenset({name}), True)
-            lane = self.lane_of(name, "pairwise")
-            others = lanes[lane][1] if lane in lanes else frozenset()
-            lanes[lane] = (recipient.broker, others | {name}, False)
+        for name, unlinkable in sorted(self.ruled | self.buffer.routes()):
+            if name in self.recipients:
+                lane = self.lane_of(name, "none" if unlinkable else "pairwise")
+                others = lanes[lane][1] if lane in lanes else frozenset()
+                lanes[lane] = (self.recipients[name].broker, others | {name}, unlinkable)
         return lanes
 
     def next_offers(self, online: Collection[str], now_ns: int) -> list[Outgoing]:

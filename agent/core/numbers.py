@@ -91,6 +91,7 @@ class Numbers:
             "buffer": self.assembled.parts.buffer.statistics(),
             "offered": len(core.delivery.open),
             "acknowledged": core.delivery.acked,
+            "uplink": loop.uplinked.link is not None,
             "lanes": {
                 lane: {
                     "online": lane in loop.uplinked.online,

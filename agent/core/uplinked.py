@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from agent.core.deliver import Delivery
-from agent.link import Ack, Inbound, Lane, Link, LinkDown, Message, Offer, Refused, State, TakeBack, TakenBack
+from agent.link import Ack, Close, Inbound, Lane, Link, LinkDown, Message, Offer, Refused, State, TakeBack, TakenBack
 
 NS_PER_MS = 1_000_000
 AGAIN_NS = 1_000_000_000
@@ -15,11 +15,15 @@ NEVER_AGAIN_NS = 3_600_000_000_000
 
 @dataclass(slots=True)
 class Uplinked:
-    """The state of the link. `online`: lanes that carry offers; `pending`: take-backs not yet confirmed."""
+    """The state of the link.
+
+    `announced`: lanes that the uplink was told of; `online`: those that carry offers; `pending`: take-backs not yet confirmed.
+    """
 
     delivery: Delivery
     link: Link | None = None
     online: set[str] = field(default_factory=set)
+    announced: set[str] = field(default_factory=set)
     protocols: dict[str, int] = field(default_factory=dict)
     pending: set[int] = field(default_factory=set)
     acks: list[int] = field(default_factory=list)
@@ -36,11 +40,11 @@ class Uplinked:
         for lane in {outgoing.lane for outgoing in self.delivery.open.values()}:
             self.delivery.lane_lost(lane)
         self.pending.clear()
+        self.announced.clear()
         self.acks += self.delivery.recalled  # it had them and can no longer say: bytes that may have left count as sent
         if link is None:
             return
-        for lane, (broker, _, unlinkable) in self.delivery.lanes().items():
-            self._send(Lane(lane=lane, broker=broker, client_id="" if unlinkable else self.delivery.client_id(broker)))
+        self._announce()
 
     def hear(self, message: Message, now_ns: int) -> None:
         """A message of the uplink."""
@@ -67,13 +71,26 @@ class Uplinked:
         acks, self.acks = self.acks, []
         self.delivery.settle(acks, now_ns)
         self.take_back()
-        if self.link is None or not self.online:
+        if self.link is None:
             return
+        if self.delivery.fresh:
+            self._announce()
         for outgoing in self.delivery.next_offers(self.online, now_ns):
             left_ms = max(outgoing.stored.destroy_ms - now_ns // NS_PER_MS, 1)
             offer = Offer(n=outgoing.stored.n, lane=outgoing.lane, topic=outgoing.topic, payload=outgoing.payload, expires_in_ms=left_ms)
             if not self._send(offer):
                 return
+
+    def _announce(self) -> None:
+        """Opens the lanes that are needed now and ends those that are not any more."""
+        lanes = self.delivery.lanes()
+        for lane in self.announced - lanes.keys():
+            self._offline(lane)
+            self._send(Close(lane=lane))
+        for lane in lanes.keys() - self.announced:
+            broker, _, unlinkable = lanes[lane]
+            self._send(Lane(lane=lane, broker=broker, client_id="" if unlinkable else self.delivery.client_id(broker)))
+        self.announced = set(lanes) if self.link is not None else set()
 
     def take_back(self) -> None:
         """Asks for everything back that must not leave any more."""

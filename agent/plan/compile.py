@@ -113,7 +113,7 @@ def _grant_stands(candidate: Candidate, inputs: PlanInputs) -> Verdict:
         return "no_consent", True
     grant = inputs.grants.get((inputs.trip.profile, item))
     if grant is None or grant.state != "YES":
-        elsewhere = any(other.state == "YES" and name != inputs.trip.profile for (name, it), other in inputs.grants.items() if it == item)
+        elsewhere = any(other.state == "YES" for (_, it), other in inputs.grants.items() if it == item)
         return ("profile", False) if elsewhere else ("no_consent", True)
     alone = inputs.trip.kind == "minor" and not inputs.trip.guardian
     if inputs.trip.kind == "guest" or (alone and _sensitive(candidate, inputs)):

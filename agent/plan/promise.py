@@ -22,7 +22,7 @@ POSITION_S_MAX = 7 * 86_400
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 YES = ("yes", "yes for this trip")
-NOT_YES = ("never asked", "withdrawn", "no", "in the vehicle only")
+NOT_YES = ("never asked", "withdrawn", "no", "in the vehicle only", "no by somebody else")
 OVER = ("yes until now", "yes for another trip", "yes without an end")
 SAID = (*NOT_YES, *YES, "yes by somebody else", *OVER)
 DRIVERS = ("guest", "adult", "minor", "minor with a guardian")
@@ -120,7 +120,7 @@ def listened_to(live: Iterable[Subject]) -> set[str]:
 
 
 def longest_s(catalogue: Catalogue, stream: Stream, category: str) -> int:
-    """The longest that a record may stay: what stream and purpose say, a position at most seven days. 0: never on disk."""
+    """How long a record may stay: what stream and purpose say, a position at most seven days. 0: never on disk."""
     terms = (stream.keep, catalogue.purposes[stream.purpose].max_keep)
     keep_s = min(0 if term == "ram" else int(term[:-1]) * SECONDS[term[-1]] for term in terms)
     return min(keep_s, POSITION_S_MAX) if category == "position" else keep_s

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from cantools.database.can import Message, Signal
 from cantools.database.conversion import BaseConversion
 from hypothesis import given
@@ -21,7 +23,7 @@ def signals(draw: st.DrawFn) -> Signal:
     first = draw(st.integers(0, BYTES * 8 - length))
     # A big-endian signal starts at its most significant bit; counted in the order of transmission that is `first`.
     start = first // 8 * 8 + 7 - first % 8 if big else first
-    order = "big_endian" if big else "little_endian"
+    order: Literal["big_endian", "little_endian"] = "big_endian" if big else "little_endian"
     return Signal("S", start, length, byte_order=order, is_signed=draw(st.booleans()), conversion=IDENTITY)
 
 

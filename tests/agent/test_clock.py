@@ -110,7 +110,9 @@ def test_gnss_fixes_that_disagree_are_not_believed(kernel: Kernel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("satellites", "late_ns", "sources"), [(3, 0, {"gnss"}), (9, -2 * YEAR_NS, {"gnss"}), (9, 0, {"ntp"})], ids=["few", "before-release", "not-chosen"]
+    ("satellites", "late_ns", "sources"),
+    [(3, 0, {"gnss"}), (9, -2 * YEAR_NS, {"gnss"}), (9, 0, {"ntp"})],
+    ids=["few", "before-release", "not-chosen"],
 )
 def test_gnss_that_is_not_believed(kernel: Kernel, satellites: int, late_ns: int, sources: set[str]) -> None:
     """Fewer than four satellites, a date before the release (a rolled-over week), or a source that was not chosen."""

@@ -184,19 +184,35 @@ def test_limit_of_depth(opening: str, closing: str) -> None:
         parse(opening * (deep + 1) + "A == 1" + closing * (deep + 1))
 
 
+def noting(name: str, tried: list[str]) -> Callable[..., Any]:
+    real = getattr(builtins, name)
+
+    def noted(*arguments: Any, **named: Any) -> Any:
+        tried.append(name)
+        return real(*arguments, **named)
+
+    return noted
+
+
 @pytest.fixture
 def no_code(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Notes every attempt to run, compile or import something while it lasts."""
     tried: list[str] = []
     for name in ("eval", "exec", "compile", "__import__"):
-        real = getattr(builtins, name)
-        monkeypatch.setattr(builtins, name, lambda *a, _name=name, _real=real, **k: (tried.append(_name), _real(*a, **k))[1])
+        monkeypatch.setattr(builtins, name, noting(name, tried))
     return tried
 
 
 def test_conditions_are_never_run_as_code(no_code: list[str]) -> None:
     """Text that would be Python is refused or compared, and nothing is evaluated, compiled or imported for it."""
-    hostile = ["__import__('os').system('x') == 1", "A.__class__ == 1", "print == 1", "A == exit()", 'A == "__import__"', "eval == 1 or exec == 2"]
+    hostile = [
+        "__import__('os').system('x') == 1",
+        "A.__class__ == 1",
+        "print == 1",
+        "A == exit()",
+        'A == "__import__"',
+        "eval == 1 or exec == 2",
+    ]
     del no_code[:]
     for text in hostile:
         try:

@@ -101,7 +101,9 @@ def test_all_ones_of_64_bits_inside_the_range_is_a_value(tmp_path: Path) -> None
 
 def test_values_are_keyed_by_raw_integers(tmp_path: Path) -> None:
     """Decimal or hexadecimal keys; texts, numbers, booleans and lists of texts as values."""
-    made = vehicle_of(tmp_path, signal('bus = "pt", from = "ONE.WIDE", unit = "", values = { 0 = "OFF", 0x1F = true, 3 = 1.5, 4 = ["P0171"], -1 = 7 }'))
+    made = vehicle_of(
+        tmp_path, signal('bus = "pt", from = "ONE.WIDE", unit = "", values = { 0 = "OFF", 0x1F = true, 3 = 1.5, 4 = ["P0171"], -1 = 7 }')
+    )
     assert made.sources["Vehicle.X"].values == {0: "OFF", 31: True, 3: 1.5, 4: ("P0171",), -1: 7}
 
 
@@ -230,7 +232,10 @@ def test_every_real_dbc_is_read_or_named_with_its_line(data: Path, tmp_path: Pat
             assert "strict = false" in finding.hint
 
 
-@pytest.mark.parametrize(("name", "stands_there"), [("vw_pq", "BO_ "), ("gm_global_a_lowspeed", "BO_ "), ("mazda_2017", "BO_ 1275 "), ("tesla_can", "VAL_ 568 UI_mapSpeedLimit")])
+@pytest.mark.parametrize(
+    ("name", "stands_there"),
+    [("vw_pq", "BO_ "), ("gm_global_a_lowspeed", "BO_ "), ("mazda_2017", "BO_ 1275 "), ("tesla_can", "VAL_ 568 UI_mapSpeedLimit")],
+)
 def test_the_line_of_a_finding_is_the_one_to_correct(data: Path, tmp_path: Path, name: str, stands_there: str) -> None:
     """On the line that is named stands the message or the value table that cantools complains about."""
     dbc = data / "dbc" / "opendbc" / f"{name}.dbc"

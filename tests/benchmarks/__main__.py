@@ -9,8 +9,12 @@ import argparse
 import importlib
 import os
 import platform
+import tempfile
+
+from tests.benchmarks.measure import run
 
 NAMES = ("replay", "density", "stages", "live")
+PROGRAMS = ("agent.cli.replay", "agent.daemons.core", "agent.daemons.uplink", "tests.benchmarks.peer", "tests.benchmarks.traffic")
 
 
 def main() -> None:
@@ -24,8 +28,13 @@ def main() -> None:
         parser.error(f"no benchmark {min(unknown)}")
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     print(f"CPython {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores, load {load} before the run")
-    for name in options.names or NAMES:
-        importlib.import_module(f"tests.benchmarks.{name}").main(options.seconds)
+    with tempfile.TemporaryDirectory(prefix="modicum-benchmark-pyc-") as bytecode:
+        # A device starts from compiled modules, whatever this shell says; and nothing is written beside the source.
+        os.environ["PYTHONPYCACHEPREFIX"] = bytecode
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        run("-c", f"import {', '.join(PROGRAMS)}")
+        for name in options.names or NAMES:
+            importlib.import_module(f"tests.benchmarks.{name}").main(options.seconds)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ THIRTY = (
     "Vehicle.Body.Windshield.Front.Wiping.Mode",
     "Vehicle.Body.Lights.Beam.Low.IsOn",
 )
-STREAMS = {"thirty": (THIRTY, "periodic", 1.0), "change": (QUICK, "on_change", 0.1)}
+STREAMS: dict[str, tuple[tuple[str, ...], str, float]] = {"thirty": (THIRTY, "periodic", 1.0), "change": (QUICK, "on_change", 0.1)}
 
 
 @dataclass(slots=True)
@@ -75,7 +75,13 @@ class Sizes:
         text = "".join(json.dumps(line) + "\n" for line in plain).encode()
         self.samples += len(lines)
         self.messages += 1
-        forms = {"sealed": payload, "body": body, "json": text, "json+zlib": zlib.compress(text), "cbor+zlib": zlib.compress(cbor2.dumps(plain))}
+        forms = {
+            "sealed": payload,
+            "body": body,
+            "json": text,
+            "json+zlib": zlib.compress(text),
+            "cbor+zlib": zlib.compress(cbor2.dumps(plain)),
+        }
         for name, data in forms.items():
             self.bytes_in[name] += len(data)
 
@@ -91,7 +97,18 @@ def main(_seconds: float) -> None:
             log = folder / f"{kind}.log"
             traffic.candump(shake(own), log)
             rows += [_row(kind, stream, sizes) for stream, sizes in sorted(_sizes(folder, log).items())]
-    heads = ("bytes a sample", "samples", "a message", "sealed", "body", "JSON lines", "JSON+zlib", "CBOR+zlib", "JSON : sealed", "CBOR+zlib : sealed")
+    heads = (
+        "bytes a sample",
+        "samples",
+        "a message",
+        "sealed",
+        "body",
+        "JSON lines",
+        "JSON+zlib",
+        "CBOR+zlib",
+        "JSON : sealed",
+        "CBOR+zlib : sealed",
+    )
     table(f"A dense catalogue, {SECONDS:g} s: 30 signals at 1 Hz; 10 signals at each change, at most 10 a second", heads, rows)
 
 
@@ -123,8 +140,8 @@ def _write_catalogue(folder: Path) -> None:
     """The vehicle's signals, the shipped purposes, and a service that asks for much."""
     shutil.copy(ROOT / "config" / "catalogue" / "purposes.toml", folder)
     units = {name: entry.unit or "" for name, entry in load_vehicle(VEHICLE).file.signals.items()}
-    signals = [f'[signals."{name}"]\nunit = "{unit}"\ncategory = "status"\n' for name, unit in units.items()]
-    (folder / "signals.toml").write_text("".join(signals), encoding="utf-8")
+    declared = [f'[signals."{name}"]\nunit = "{unit}"\ncategory = "status"\n' for name, unit in units.items()]
+    (folder / "signals.toml").write_text("".join(declared), encoding="utf-8")
     (folder / "consent.toml").write_text("[items]\n", encoding="utf-8")
     (folder / "packages.toml").write_text('[packages.dense]\ntitle = "Dense"\nservices = ["dense"]\n', encoding="utf-8")
     (folder / "services").mkdir()

@@ -70,8 +70,8 @@ def _measure(stage: Stage, found: Found) -> None:
     if stage.elapsed_s < SETTLE_S - 1 or found.driving:
         return
     pids = {name: stage.programs.running[name].pid for name in ("core", "uplink")}
-    before = stage.ask("status")["buses"][0]["read"]
     with _logger(stage) as logger:
+        before = stage.ask("status")["buses"][0]["read"]
         found.driving = _used({**pids, "plain logger": logger.pid})
         found.frames = stage.ask("status")["buses"][0]["read"] - before
         stage.programs.stop("car")

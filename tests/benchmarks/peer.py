@@ -1,7 +1,7 @@
 """The plainest logger that one would write: python-can reads, cantools decodes every known message, one JSON line a sample.
 
-    python -m tests.benchmarks.peer LOG DBC OUT         a log; OUT ending in .gz is packed as it is written
-    python -m tests.benchmarks.peer - DBC OUT INTERFACE CHANNEL PORT    a live bus, port 0: none, until SIGTERM
+python -m tests.benchmarks.peer LOG DBC OUT         a log; OUT ending in .gz is packed as it is written
+python -m tests.benchmarks.peer - DBC OUT INTERFACE CHANNEL PORT    a live bus, port 0: none, until SIGTERM
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TextIO
 
 import can
@@ -26,7 +27,7 @@ def samples(messages: Iterator[can.Message], database: Database, out: TextIO) ->
     for message in messages:
         if message.is_error_frame or message.is_remote_frame or (message.arbitration_id, message.is_extended_id) not in known:
             continue
-        decoded = database.decode_message(message.arbitration_id, message.data)
+        decoded = database.decode_message(message.arbitration_id, bytes(message.data))
         for name, value in decoded.items():  # type: ignore[union-attr]  # a DBC has no containers
             out.write(json.dumps({"t": message.timestamp, "signal": name, "value": value}, default=str) + "\n")
             count += 1
@@ -49,8 +50,7 @@ def main(log: str, dbc: str, path: str, *bus: str) -> None:
     """Prints how many samples were written."""
     database = cantools.database.load_file(dbc)
     assert isinstance(database, Database)
-    out = gzip.open(path, "wt", encoding="utf-8") if path.endswith(".gz") else open(path, "w", encoding="utf-8")
-    with out:
+    with gzip.open(path, "wt", encoding="utf-8") if path.endswith(".gz") else Path(path).open("w", encoding="utf-8") as out:
         if log == "-":
             print(samples(received(bus[0], bus[1], int(bus[2])), database, out))
         else:

@@ -12,6 +12,7 @@ from tests.sources import ROOT
 
 VEHICLE = ROOT / "config" / "vehicles" / "bench"
 GOAL_S, GOAL_MIB, GOAL_MINUTES = 30.0, 128.0, 10.0
+PEERS = {"strangers": {"plain logger": ".jsonl", "the same, gzip": ".jsonl.gz"}, "known": {"plain logger": ".jsonl"}}
 KINDS = {"strangers": "four fifths of the frames in no DBC", "known": "every frame in the DBC"}
 
 
@@ -31,12 +32,13 @@ def _compare(folder: Path, kind: str, title: str) -> None:
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     frames = summary["frames_read"]
     rows = [_row("modicum replay", ours, ours, frames, summary["samples"], summary["bytes_sealed"])]
-    for name, suffix in (("plain logger", ".jsonl"), ("the same, gzip", ".jsonl.gz")):
+    for name, suffix in PEERS[kind].items():
         written = folder / f"{kind}{suffix}"
         theirs = run("-m", "tests.benchmarks.peer", str(log), str(VEHICLE / "bench.dbc"), str(written))
         rows.append(_row(name, theirs, ours, frames, int(theirs.said.split()[-1]), written.stat().st_size))
         written.unlink()
-    table(title, ("", "wall s", "of ours", "us/frame", "peak MiB", "of ours", "samples", "bytes", "bytes/sample"), rows)
+    heads = ("", "wall s", "CPU s", ": ours", "us/frame", "peak MiB", ": ours", "samples", "bytes", "bytes/sample")
+    table(title, heads, rows)
     _same_samples(out, summary)
 
 
@@ -46,7 +48,7 @@ def _replay(log: Path, nmea: Path, out: Path) -> list[str]:
 
 
 def _row(name: str, one: Ran, ours: Ran, frames: int, samples: int, size: int) -> list[str]:
-    speed = [f"{one.wall_s:.1f}", times(ours.wall_s, one.wall_s), f"{one.wall_s / frames * 1e6:.2f}"]
+    speed = [f"{one.wall_s:.1f}", f"{one.cpu_s:.1f}", times(ours.cpu_s, one.cpu_s), f"{one.cpu_s / frames * 1e6:.2f}"]
     memory = [f"{one.peak_mib:.1f}", times(ours.peak_mib, one.peak_mib)]
     return [name, *speed, *memory, f"{samples:,}", f"{size:,}", f"{size / samples:.1f}"]
 

@@ -16,7 +16,7 @@ from agent.vss import GEAR, LOCATION, SPEED
 from tests.agent.collect.build import Rig
 
 Point = tuple[float, float]
-STEP_S = 2.0
+STEP_S = 3.0
 """How often the receiver speaks here; a position counts for 5 s."""
 RECEIVER_ERROR_M = 4.0
 DRIVE = 127

@@ -14,56 +14,22 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from tests.support.rules import AGGREGATES, GNSS_SPEED, HEADING, LOCATION, SHIPPED, Book, Candidate, Place, after, condition, same
-from tests.support.truth import NS, STEP_NS, Heard, Truth
+from tests.support.moments import TAIL_NS, Item, Moment, Run, distances, fired, items_of, multiples
+from tests.support.rules import AGGREGATES, GNSS_SPEED, HEADING, LOCATION, Book, Candidate, after, same
+from tests.support.truth import NS, STEP_NS, Heard
 
-ODOMETER = "Vehicle.TraveledDistance"
-SPEED = "Vehicle.Speed"
-GEAR = "Vehicle.Powertrain.Transmission.SelectedGear"
-PARK = 126
 FIX_AGE_NS = 5 * NS
 TRIP_GAP_NS = 180 * NS
 STATE_NS = 500_000_000
 """How long speed and gear may take to be known: throttle and cycle."""
 WAY_M = 20.0
-DAY_S = 86_400
-TAIL_NS = 15 * NS
 ANY = object()
 """A counter of the agent itself: any number will do."""
 
 Answer = bool | None
 """None: it cannot be told from outside."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """The facts of a run. `granted` None: every item. `withdrawn`: item -> (command begun, returned). `started`: first and last
-    moment at which the agent may have started. `slack_ns`: what real time needs, 0 on a virtual clock.
-    """
-
-    truth: Truth
-    seconds: float
-    package: str | None
-    cell: Callable[[Place], Hashable]
-    started: tuple[int, int]
-    catalogue: Path = SHIPPED
-    granted: frozenset[str] | None = None
-    accepted: bool = True
-    withdrawn: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    slack_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A trigger between two times. `kind`: the event's name."""
-
-    lo_ns: int
-    hi_ns: int
-    kind: str = ""
-    certain: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,28 +45,19 @@ class Expected:
     certain: bool
 
 
-@dataclass(slots=True)
-class Item:
-    """A received sample; latitude and longitude are one. `t_ns`: as received, in whole milliseconds."""
-
-    stream: str
-    signal: str
-    t_ns: int
-    value: Any = field(repr=False)
-    met: bool = False
-
-
 class Oracle:
     """Knows what a run has to give."""
 
     def __init__(self, run: Run) -> None:
         self.run, self.truth, self.book = run, run.truth, Book(run.catalogue)
-        self.begin_ns = run.truth.start_ns
-        self.end_ns = self.begin_ns + int(run.seconds * NS)
+        self.begin_ns, self.end_ns = run.begin_ns, run.end_ns
         mapped = frozenset(run.truth.sources)
-        asked = {"package": run.package, "accepted": run.accepted, "granted": run.granted, "mapped": mapped}
         everything = list(self.book.candidates())
-        self.live = [one for one in everything if self.book.lives(one, **asked)]
+        self.live = [
+            one
+            for one in everything
+            if self.book.lives(one, package=run.package, accepted=run.accepted, granted=run.granted, mapped=mapped)
+        ]
         self.refused = {(one.name, one.signal["id"]) for one in everything} - self.rules
         self._fired: dict[str, list[Moment]] = {}
         self._on = list(_intervals(lambda t_ns: self.truth.state(t_ns).ignition in ("ON", "START"), self.begin_ns, self.end_ns))
@@ -131,7 +88,11 @@ class Oracle:
         for sample in self.expected:
             floor_ns = int(self._stream(sample.stream).get("time_floor_s", 0) * NS) or 1_000_000
             lo_ns, hi_ns = (t_ns - t_ns % floor_ns for t_ns in (sample.lo_ns, sample.hi_ns))
-            fits = [item for item in items if (item.stream, item.signal) == (sample.stream, sample.signal) and lo_ns <= item.t_ns <= hi_ns and not item.met]
+            fits = [
+                item
+                for item in items
+                if (item.stream, item.signal) == (sample.stream, sample.signal) and lo_ns <= item.t_ns <= hi_ns and not item.met
+            ]
             if fits:
                 fits[0].met = True
                 if not _given(fits[0].value, sample.values, sample.between):
@@ -162,15 +123,15 @@ class Oracle:
         for trigger in one.stream["triggers"]:
             kind, _, argument = trigger.partition(":")
             if kind == "periodic":
-                found += self._multiples(one.stream["every_s"])
+                found += multiples(self.run, one.stream["every_s"])
             elif kind == "start":
                 found.append(Moment(*self.run.started))
             elif kind == "event":
                 if argument not in self._fired:
-                    self._fired[argument] = list(self._events(argument))
+                    self._fired[argument] = list(fired(self.run, self.book, argument))
                 found += self._fired[argument]
             elif kind == "distance":
-                found += self._distances(float(argument))
+                found += distances(self.run, float(argument))
         return [moment for each in found if (moment := self._unless_withdrawn(one, each))]
 
     def _unless_withdrawn(self, one: Candidate, moment: Moment) -> Moment | None:
@@ -182,49 +143,12 @@ class Oracle:
             return None
         return moment if moment.hi_ns < begun_ns - under_way_ns else Moment(moment.lo_ns, moment.hi_ns, moment.kind, certain=False)
 
-    def _multiples(self, every_s: float) -> Iterator[Moment]:
-        every_ns = int(every_s * NS)
-        first = self.begin_ns // every_ns + 1 if every_s >= DAY_S else -(-self.begin_ns // every_ns)
-        tail_ns = TAIL_NS if self.run.slack_ns else 0
-        for t_ns in range(first * every_ns, self.end_ns + tail_ns + 1, every_ns):
-            yield Moment(t_ns, t_ns, certain=t_ns <= self.end_ns - self.run.slack_ns)
-
-    def _distances(self, every_km: float) -> Iterator[Moment]:
-        """The first frame whose odometer, as it is carried, has reached a multiple."""
-        source = self.truth.sources[ODOMETER]
-        start_km = self.truth.state(self.begin_ns).odometer_km
-        mark_km = source.carried(start_km) // every_km * every_km
-        while True:
-            mark_km += every_km
-            t_s = self.truth.drive.time_of_distance_s((mark_km - float(source.factor) / 2 - start_km) * 1000)
-            if t_s >= self.run.seconds:
-                return
-            t_ns = self.begin_ns + int(t_s * NS)
-            yield Moment(t_ns, t_ns + source.cycle_ns + self.run.slack_ns)
-
-    def _events(self, name: str) -> Iterator[Moment]:
-        """Rising edges that hold `recent` and keep `min_gap_s`."""
-        event = self.book.events[name]
-        holds, signals = condition(event["when"])
-        if not all(signal in self.truth.sources for signal in signals):
-            return
-        recent, _ = condition(event["recent"]["when"]) if "recent" in event else (None, [])
-        within_ns = int(event["recent"]["within_s"] * NS) if recent else 0
-        late_ns = max(self.truth.sources[signal].cycle_ns for signal in signals) + self.run.slack_ns
-        was, fired_ns, recent_ns = False, None, None
-        for t_ns in range(self.begin_ns, self.end_ns, STEP_NS):
-            recent_ns = t_ns if recent and recent(lambda signal, t_ns=t_ns: self.truth.at(signal, t_ns)) else recent_ns
-            now = holds(lambda signal, t_ns=t_ns: self.truth.at(signal, t_ns))
-            rises, was = now and not was, now
-            lately = recent is None or (recent_ns is not None and t_ns - recent_ns <= within_ns)
-            if rises and lately and (fired_ns is None or t_ns - fired_ns >= event["min_gap_s"] * NS):
-                fired_ns = t_ns
-                yield Moment(max(t_ns - STEP_NS, self.begin_ns), t_ns + late_ns, name, t_ns + late_ns <= self.end_ns)
-
     def _speaks(self, one: Candidate, moment: Moment) -> Answer:
         lo_ns, hi_ns = moment.lo_ns - self.run.slack_ns, moment.hi_ns
-        asks = {"any": lambda: True, "driving": lambda: self._driving(lo_ns, hi_ns), "parked": lambda: self._parked(lo_ns, hi_ns)}
-        speaks = [asks[one.stream.get("while", "any")](), self._kept(one, moment)]
+        while_ = one.stream.get("while", "any")
+        speaks = [self._kept(one, moment)]
+        if while_ != "any":
+            speaks.append(self._driving(lo_ns, hi_ns) if while_ == "driving" else self._parked(lo_ns, hi_ns))
         if one.signal["id"].startswith(LOCATION):
             speaks.append(self._ignition(lo_ns, hi_ns))
         trims = [dict(other.steps)["trim_trip_m"] for other in self.live if other.name == one.name and "trim_trip_m" in dict(other.steps)]
@@ -285,7 +209,9 @@ class Oracle:
         gone_m = self.truth.distance_m(hi_ns) - self.truth.distance_m(left_ns)
         room_m = WAY_M + (NS + self.run.slack_ns) / NS * 70
         far: Answer = gone_m >= metres if abs(gone_m - metres) > room_m else None
-        zones = {self._cell_at(on_ns) for on_ns, _ in self._on if on_ns <= hi_ns} | {self._cell_at(off_ns) for off_ns in trip[1] if off_ns <= hi_ns}
+        zones = {self._cell_at(on_ns) for on_ns, _ in self._on if on_ns <= hi_ns} | {
+            self._cell_at(off_ns) for off_ns in trip[1] if off_ns <= hi_ns
+        }
         places = self._places(lo_ns, hi_ns)
         outside = {self.run.cell(place) not in zones for place in places.values}
         return _all([far, outside.pop() if len(outside) == 1 and places.certain else None])
@@ -359,21 +285,6 @@ class Oracle:
             if allowed and not any(same(value, other) for value in sent for other in allowed):
                 yield f"{one.name} {name} at {(t_ns - self.begin_ns) / NS:.2f} s: what was last sent is no longer true"
                 return
-
-
-def items_of(lines: Iterable[Mapping[str, Any]]) -> list[Item]:
-    """Received lines in the order of time, each position one item."""
-    found, halves = [], {}
-    for line in sorted(lines, key=lambda line: (line["t"], str(line["signal"]))):
-        name, signal, t_ns = f"{line['service']}.{line['stream']}", str(line["signal"]), round(line["t"] * 1000) * 1_000_000
-        place, _, part = signal.rpartition(".")
-        if part == "Latitude":
-            halves[name, t_ns, line["seq"]] = line["value"]
-        elif part == "Longitude":
-            found.append(Item(name, place, t_ns, (halves.pop((name, t_ns, line["seq"]), None), line["value"])))
-        else:
-            found.append(Item(name, signal, t_ns, line["value"]))
-    return found + [Item(name, f"{LOCATION}.Latitude alone", t_ns, None) for name, t_ns, _ in halves]
 
 
 def _given(value: Any, values: list[Any], between: bool) -> bool:

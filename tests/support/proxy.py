@@ -25,6 +25,7 @@ class Proxy:
         self.connections = 0
         self._flows = threading.Event()
         self._flows.set()
+        self._answers = True
         self._admits = True
         self._ended = threading.Event()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
@@ -42,9 +43,13 @@ class Proxy:
         """Nothing flows, in either direction, and nobody is told."""
         self._flows.clear()
 
+    def mute(self) -> None:
+        """What is sent goes through, what the target answers does not: its acknowledgements are lost with the next cut."""
+        self._answers = False
+
     def restore(self) -> None:
         """Everything flows and is admitted again."""
-        self._admits = True
+        self._admits = self._answers = True
         self._flows.set()
 
     def _accept(self) -> None:
@@ -70,7 +75,7 @@ class Proxy:
             while not self._ended.is_set():
                 if not self._flows.wait(POLL_S):
                     continue
-                for ready in select.select([near, far], [], [], POLL_S)[0]:
+                for ready in select.select([near, far] if self._answers else [near], [], [], POLL_S)[0]:
                     data = ready.recv(CHUNK)
                     if not data:
                         return

@@ -66,8 +66,12 @@ class Book:
     def lives(self, one: Candidate, *, package: str | None, accepted: bool, granted: frozenset[str] | None, mapped: frozenset[str]) -> bool:
         """Whether this may leave; `granted` None: every item is. Orders for legal streams do not exist in these runs."""
         stream, name = one.stream, one.signal["id"]
-        entitled = one.service.get("in_every_package", False) or (package is not None and one.service["id"] in self.packages[package]["services"])
-        based = {"contract": accepted, "consent": accepted and (granted is None or stream.get("consent") in granted), "legal": False}[stream["basis"]]
+        entitled = one.service.get("in_every_package", False) or (
+            package is not None and one.service["id"] in self.packages[package]["services"]
+        )
+        based = {"contract": accepted, "consent": accepted and (granted is None or stream.get("consent") in granted), "legal": False}[
+            stream["basis"]
+        ]
         named = self.policy is None or (
             stream["purpose"] in self.policy["purposes"]
             and self.signals[name]["category"] in self.policy["categories"]
@@ -75,7 +79,6 @@ class Book:
         )
         there = name in mapped or name in (LOCATION, HEADING, GNSS_SPEED) or self.signals[name].get("source") == "agent"
         return entitled and based and named and there
-
 
 
 def _toml(path: Path) -> Entry:

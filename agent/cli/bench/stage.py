@@ -178,8 +178,8 @@ def _until(stage: Stage, holds: Callable[[Stage], bool], what: str) -> None:
 
 
 def _online(stage: Stage) -> bool:
-    lanes = stage.ask("status")["lanes"]
-    return bool(lanes) and all(lane["online"] for lane in lanes.values())
+    status = stage.ask("status")
+    return status["uplink"] and all(lane["online"] for lane in status["lanes"].values())
 
 
 def _trip(stage: Stage) -> bool:

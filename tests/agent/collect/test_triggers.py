@@ -36,7 +36,15 @@ def test_periodic_speaks_at_exact_multiples() -> None:
     rig = Rig((rule(every_s=10, triggers=("periodic",)),), start_s=3.7)
     for i in range(40):
         rig.put("Test.A", i, 4 + i)
-    assert rig.of("Test.A") == [(10, 5), (20, 15), (30, 25), (40, 35)]
+    rig.advance(43)
+    assert rig.of("Test.A") == [(10, 6), (20, 16), (30, 26), (40, 36)]
+
+
+def test_a_reading_at_the_multiple_itself_counts() -> None:
+    """All frames with that very time stamp come first, whatever their order in the log."""
+    rig = Rig(tuple(rule(name, every_s=10, triggers=("periodic",)) for name in ("Test.A", "Test.B")))
+    rig.put("Test.A", 1, 9).put("Test.B", 1, 9).put("Test.A", 2, 10).put("Test.B", 2, 10).advance(10)
+    assert [(row.signal, row.value) for row in rig.rows] == [("Test.A", 2), ("Test.B", 2)]
 
 
 def test_a_period_of_a_fraction() -> None:

@@ -47,7 +47,15 @@ def one(stream: str, signal: str, *, item: str = "", identity: str = "pairwise",
     """A stream of one signal each second."""
     steps = more.pop("steps", [])
     basis = {"basis": "consent", "consent": item} if item else {"basis": "contract"}
-    head = {"id": stream, "purpose": "service", "identity": identity, "recipient": "someone", "triggers": ["periodic"], "every_s": 1, "keep": "1h"}
+    head = {
+        "id": stream,
+        "purpose": "service",
+        "identity": identity,
+        "recipient": "someone",
+        "triggers": ["periodic"],
+        "every_s": 1,
+        "keep": "1h",
+    }
     return head | basis | more | {"signal": [{"id": signal, "transforms": steps}]}
 
 
@@ -167,12 +175,13 @@ class Stage:
         self.core.step()
 
     def drive(self, seconds: int = 1, *, speed: float = 50.0) -> None:
-        """Each second: speed, odometer, a fix, a step."""
+        """Each second, in its middle: speed, odometer, a fix; at its end a step. So no reading lies on a multiple."""
         for _ in range(seconds):
+            self.clock.set(self.clock.now_ns() + NS // 2)
             self.frame("MOTION", SPEED=speed)
             self.frame("ODOMETER", TOTAL=1234.5)
             self.fix()
-            self.wait(1)
+            self.wait(0.5)
 
     def trip_of(self, name: str = "anna", *items: str, until_s: float | None = 86_400, **grant: Any) -> None:
         """Ignition on, `name` drives and has granted `items`."""
@@ -189,7 +198,7 @@ class Stage:
     def grant(self, name: str, item: str, *, until_s: float | None = 86_400, trip: bool = False, policy: str = POLICY) -> str:
         end = {"trip": self.core.trip.id} if trip else {"until_ms": self.now_ms + round((until_s or 0) * 1000)}
         sensitive = ITEMS[item][1]
-        granted = self.ledger.grant(name, item, policy=policy, method="test", max_term_s=3.2e7, sensitive=sensitive, **end)  # type: ignore[arg-type]
+        granted = self.ledger.grant(name, item, policy=policy, method="test", max_term_s=3.2e7, sensitive=sensitive, **end)
         return granted.ref
 
     # -- the link's far end -------------------------------------------------------------------------------------------
@@ -207,6 +216,9 @@ class Stage:
         assert self.far is not None
         while (message := self.far.receive(0)) is not None:
             new.append(message)
+        for message in new:
+            if isinstance(message, Lane):
+                self.loop.take(State(lane=message.lane, online=True, why="", protocol=5))
         self.offers += [message for message in new if isinstance(message, Offer)]
         self.said += new
         return new
@@ -269,7 +281,7 @@ class Stage:
         """Streams with a rule."""
         return {rule.name for rule in self.core.plan.rules}
 
-    def keys(self) -> set[str]:
+    def key_streams(self) -> set[str]:
         """Streams that have a data key."""
         return {key.stream for key in self.keyring.data_keys}
 

@@ -15,11 +15,10 @@ from agent.core import core as core_module
 from agent.core import standing as standing_module
 from agent.core.core import Core
 from agent.errors import DeviceError, IntegrityError
-from agent.model import Position
 from agent.plan import compile as compile_module
 from hw.ports import Fix, Silence
 from tests.agent.catalogue.trees import Tree
-from tests.agent.core.stage import EXTRA, MINUTE, PLACE, POLICY, SPEED, TREE, TRIMMED, WEAR, Stage
+from tests.agent.core.stage import EXTRA, MINUTE, PLACE, POLICY, SPEED, TREE, WEAR, Stage
 
 
 def keeps_ram(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +82,7 @@ def test_a_grant_ends_at_its_very_millisecond(stage: Stage) -> None:
     stage.wait(0.001)
     assert SPEED not in stage.live()
     assert SPEED not in stage.stored()
-    assert SPEED not in stage.keys()
+    assert SPEED not in stage.key_streams()
     assert WEAR in stage.stored()
 
 
@@ -102,7 +101,7 @@ def test_a_grant_ends_also_while_somebody_else_drives(stage: Stage) -> None:
     assert SPEED in stage.stored()
     stage.wait(0.2)
     assert SPEED not in stage.stored()
-    assert SPEED not in stage.keys()
+    assert SPEED not in stage.key_streams()
 
 
 def park(stage: Stage, seconds: float = TRIP_GAP_S + 1) -> None:
@@ -184,7 +183,7 @@ def test_with_the_ignition_off_no_position_is_kept(stage: Stage) -> None:
     stage.drive(3)
     stage.ignition(on=False)
     assert PLACE not in stage.stored()
-    assert PLACE not in stage.keys()
+    assert PLACE not in stage.key_streams()
     assert SPEED in stage.stored()
 
 
@@ -216,8 +215,8 @@ def test_a_downgrade_of_the_package_purges_what_it_no_longer_contains(stage: Sta
     stage.drive(3)
     stage.ledger.set_package("one")
     stage.wait(0.05)
-    assert EXTRA not in stage.live() | stage.keys() | set(stage.stored())
-    assert WEAR in stage.live() & stage.keys() & set(stage.stored())
+    assert EXTRA not in stage.live() | stage.key_streams() | set(stage.stored())
+    assert WEAR in stage.live() & stage.key_streams() & set(stage.stored())
 
 
 @pytest.mark.req("R08", "R32", control=keeps_structural)
@@ -303,7 +302,7 @@ def test_a_removed_profile_takes_its_rows_with_it(stage: Stage) -> None:
     stage.ledger.remove_profile("anna")
     stage.wait(0.05)
     assert stage.core.profile == "guest"
-    assert SPEED not in stage.live() | stage.keys() | set(stage.stored())
+    assert SPEED not in stage.live() | stage.key_streams() | set(stage.stored())
 
 
 # -- the clock ---------------------------------------------------------------------------------------------------------
@@ -338,7 +337,7 @@ def test_rows_die_with_their_keep_whatever_the_clock_is_worth(stage: Stage, beli
     stage.clock.believed = believed
     stage.core.silence(Silence("pt", 0xA5, stage.clock.now_ns()))
     stage.wait(3600)
-    assert SPEED not in set(stage.stored()) | stage.keys()
+    assert SPEED not in set(stage.stored()) | stage.key_streams()
     assert WEAR in stage.stored()
 
 
@@ -390,92 +389,3 @@ def test_a_record_that_does_not_open_costs_only_itself(stage: Stage) -> None:
     stage.connect()
     assert len(stage.deliver_all()) == sum(stage.stored().values()) + len(stage.offers)
     assert stage.stored() == {}
-
-
-# -- zones -------------------------------------------------------------------------------------------------------------
-
-
-def end_a_trip_somewhere(stage: Stage, *items: str, **grant: Any) -> None:
-    stage.trip_of("anna", *items, **grant)
-    stage.drive(3)
-    stage.ignition(on=False)
-
-
-def zones_kept(stage: Stage) -> list[str]:
-    return stage.memory.keys("zones/")
-
-
-def keeps_zones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Core, "_zones_of", lambda self, facts: None)
-
-
-def test_a_place_where_a_trip_ended_is_kept_sealed_while_a_trimmed_stream_is_granted(stage: Stage) -> None:
-    """One zone, under the profile's key, and it is there again after a restart."""
-    end_a_trip_somewhere(stage, "x.trimmed")
-    [name] = zones_kept(stage)
-    assert name == f"zones/{stage.ledger.facts().profiles['anna'].id}"
-    tag = stage.core.trip.zones.cell(Position(31.2, 121.4))
-    assert tag not in (stage.memory.get(name) or b"")
-    with stage.again() as after:
-        assert zones_kept(after) == [name]
-        assert after.core.trip.zones.holds(tag)
-
-
-@pytest.mark.req("R30", control=keeps_zones)
-def test_zones_go_with_the_withdrawal(stage: Stage) -> None:
-    """Nothing about places is left, in the files or in RAM."""
-    end_a_trip_somewhere(stage, "x.trimmed")
-    tag = stage.core.trip.last_cell
-    assert tag is not None
-    assert stage.core.trip.zones.holds(tag)
-    stage.ledger.withdraw("anna", "x.trimmed")
-    stage.core.decide()
-    assert zones_kept(stage) == []
-    assert not stage.core.trip.zones.holds(tag)
-
-
-def test_zones_go_with_the_withdrawal_of_a_driver_who_has_left(stage: Stage) -> None:
-    """Nobody drives any more: RAM forgets too, not only the file."""
-    end_a_trip_somewhere(stage, "x.trimmed")
-    tag = stage.core.trip.last_cell
-    assert tag is not None
-    stage.wait(TRIP_GAP_S + 1)
-    assert stage.core.profile == "guest"
-    stage.ledger.withdraw("anna", "x.trimmed")
-    stage.core.decide()
-    assert zones_kept(stage) == []
-    assert not stage.core.trip.zones.holds(tag)
-
-
-def test_zones_go_with_the_end_of_the_grant(stage: Stage) -> None:
-    """A grant that has ended is no live grant: what was kept for it goes at that moment."""
-    end_a_trip_somewhere(stage, "x.trimmed", until_s=100)
-    assert zones_kept(stage)
-    stage.wait(100)
-    assert zones_kept(stage) == []
-
-
-def test_without_a_trimmed_stream_no_place_is_kept(stage: Stage) -> None:
-    """A grant for an untrimmed position remembers nothing about places."""
-    end_a_trip_somewhere(stage, "x.place")
-    assert zones_kept(stage) == []
-
-
-def test_zones_go_with_the_profile(stage: Stage) -> None:
-    """A removed driver leaves no zone behind."""
-    end_a_trip_somewhere(stage, "x.trimmed")
-    stage.ledger.remove_profile("anna")
-    stage.core.decide()
-    assert zones_kept(stage) == []
-
-
-def test_trimmed_positions_wait_for_the_way(stage: Stage) -> None:
-    """Silent near the start, live 500 m on: the trimmed stream is served by the same core."""
-    stage.trip_of("anna", "x.trimmed")
-    stage.drive(3)
-    assert TRIMMED not in stage.stored()
-    for step in range(60):
-        stage.frame("MOTION", SPEED=50)
-        stage.fix(lat=31.2 + step * 0.001)
-        stage.wait(1)
-    assert TRIMMED in stage.stored()

@@ -8,7 +8,7 @@ from agent.buffer.store import Buffer
 from agent.clock import NS
 from agent.core.deliver import Delivery
 from agent.core.uplinked import AGAIN_NS, NEVER_AGAIN_NS
-from agent.link import WINDOW, Ack, Offer, Refused, State
+from agent.link import WINDOW, Ack, Close, Offer, Refused, State
 from tests.agent.core.stage import EXTRA, PLACE, SPEED, VIN, WEAR, Stage, opened, stream_of
 
 LANE, OPEN_LANE = "id:main", "open:main:someone"
@@ -49,13 +49,28 @@ def test_a_lane_without_identity_is_shared_with_nothing(driven: Stage) -> None:
 
 def test_each_recipient_without_identity_has_a_lane_of_its_own(stage: Stage) -> None:
     """Two recipients' unlinkable messages never meet on one connection; those with an identity share one a broker."""
-    lanes = stage.core.delivery.lanes()
+    delivery = stage.core.delivery
+    delivery.ruled = {(name, unlinkable) for name in ("someone", "other") for unlinkable in (True, False)}
+    lanes = delivery.lanes()
     assert {name: sorted(recipients) for name, (_, recipients, _) in lanes.items()} == {
         "open:main:someone": ["someone"],
         "open:main:other": ["other"],
         "id:main": ["other", "someone"],
     }
     assert {name for name, (_, _, unlinkable) in lanes.items() if unlinkable} == {"open:main:someone", "open:main:other"}
+
+
+def test_without_a_rule_there_is_no_connection(stage: Stage) -> None:
+    """A lane is opened for a live rule or a waiting record, and ended when neither is left."""
+    stage.trip_of("anna", "x.place")
+    stage.connect()
+    stage.pump()
+    assert {lane.lane for lane in stage.lanes_said()} >= {OPEN_LANE}
+    stage.core.parts.ledger.withdraw("anna", "x.place")
+    stage.core.decide()
+    stage.pump()
+    assert OPEN_LANE not in stage.core.delivery.lanes()
+    assert [message.lane for message in stage.said if isinstance(message, Close)] == [OPEN_LANE]
 
 
 def test_client_id_and_pairwise_ids_do_not_join(driven: Stage) -> None:

@@ -60,7 +60,10 @@ def test_a_clean_stop_sends_what_can_still_be_sent(stage: Stage) -> None:
     stage.connect()
     stage.loop.stopping = True
     stage.loop.run()
-    assert {offer.topic.split("/")[-1] for offer in [*stage.offers, *[m for m in stage.heard() if hasattr(m, "topic")]]} >= {"speed", "minute"}
+    assert {offer.topic.split("/")[-1] for offer in [*stage.offers, *[m for m in stage.heard() if hasattr(m, "topic")]]} >= {
+        "speed",
+        "minute",
+    }
 
 
 HOSTILE: list[Any] = [None, True, -1, 0, 2**63, 1e300, -1.5, "", "x" * 5000, "\x00", "\ud800", [], [1], {}, {"a": 1}, "../../etc/passwd"]

@@ -39,7 +39,7 @@ def test_the_end_of_an_old_link_does_not_end_the_new_one(stage: Stage) -> None:
     stage.loop.take(Linked(None, ended=old))
     assert stage.loop.uplinked.link is near
     stage.loop.take(Linked(None, ended=near))
-    assert stage.loop.uplinked.link is None
+    assert not stage.loop.uplinked.link
     far.close()
 
 

@@ -69,7 +69,7 @@ def test_after_the_answer_nothing_of_it_is_left(driving: Stage) -> None:
     answer = driving.ask("consent.withdraw", item="x.speed")
     assert answer.result(0)
     assert driving.stored() == others
-    assert not {SPEED, MINUTE} & (driving.keys() | driving.live())
+    assert not {SPEED, MINUTE} & (driving.key_streams() | driving.live())
     assert all(MINUTE not in key for key in driving.core.pipeline.windows.open)
     for stored in held:
         with pytest.raises(IntegrityError):
@@ -211,7 +211,9 @@ def test_two_withdrawals_at_once_are_both_answered(offered: Stage) -> None:
 
 
 def forgets_what_was_recalled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.core.deliver.Delivery.forgotten", lambda self, ns: self.taken.extend(n for n in ns if self.open.pop(n, None)))
+    monkeypatch.setattr(
+        "agent.core.deliver.Delivery.forgotten", lambda self, ns: self.taken.extend(n for n in ns if self.open.pop(n, None))
+    )
 
 
 @pytest.mark.req("R31", control=forgets_what_was_recalled)
@@ -272,10 +274,10 @@ def test_a_crash_at_any_step_of_a_withdrawal_leaves_none_of_it(crashed: Path) ->
         with Stage(crashed / name) as after:
             stands = after.ledger.facts().grants["anna", "x.speed"].state == "YES"
             assert stands == (name == "ledger-before"), name
-            streams = after.live() | after.keys() | set(after.stored())
+            streams = after.live() | after.key_streams() | set(after.stored())
             assert (SPEED in streams) == stands, name
             assert (MINUTE in streams) == stands, name
-            assert {WEAR, EXTRA} <= after.live() & after.keys(), name
+            assert {WEAR, EXTRA} <= after.live() & after.key_streams(), name
             assert after.stored()[WEAR] == 5, name
             after.connect()
             after.deliver_all()

@@ -49,7 +49,7 @@ def newest(catalogue: Catalogue) -> str | None:
 
 
 def grant(item: str, state: Any = "YES", *, until_ms: int | None = NOW_MS + YEAR_MS, **changes: Any) -> Grant:
-    fields = {"profile": "driver", "entry": 7, "given_ms": NOW_MS, "trip": None, "policy": newest(shipped())} | changes
+    fields: dict[str, Any] = {"profile": "driver", "entry": 7, "given_ms": NOW_MS, "trip": None, "policy": newest(shipped())} | changes
     return Grant(item=item, state=state, until_ms=until_ms, **fields)
 
 
@@ -65,7 +65,7 @@ def all_on(catalogue: Catalogue | None = None, **changes: Any) -> PlanInputs:
     orders = frozenset(f"{name}.{stream.id}" for name, file in catalogue.services.items() for stream in file.streams)
     inputs = PlanInputs(
         catalogue=catalogue,
-        mapped=frozenset(name for name, signal in catalogue.signals.items() if signal.source == "vehicle"),
+        mapped=frozenset(name for name, signal in catalogue.signals.items() if signal.source == "vehicle") | {"Vehicle.Undeclared"},
         package=largest,
         services_off=frozenset(),
         grants=granted(catalogue.items, policy=newest(catalogue)),
@@ -118,7 +118,7 @@ def instead(name: str, replacement: Any) -> Callable[[pytest.MonkeyPatch], None]
 
 
 def grants_of(catalogue: Catalogue) -> st.SearchStrategy[dict[tuple[str, str], Grant]]:
-    keys = st.tuples(st.sampled_from(["driver", "other", GUEST]), st.sampled_from(sorted(catalogue.items)))
+    keys = st.tuples(st.sampled_from(["driver", "driver", "other", GUEST]), st.sampled_from([*sorted(catalogue.items), "undeclared"]))
     policies = st.sampled_from([newest(catalogue), *catalogue.policies, "lost"])
     ends = st.sampled_from([None, NOW_MS - 1, NOW_MS, NOW_MS + 1, NOW_MS + 5, NOW_MS + YEAR_MS])
 
@@ -126,7 +126,7 @@ def grants_of(catalogue: Catalogue) -> st.SearchStrategy[dict[tuple[str, str], G
     def one(draw: st.DrawFn) -> tuple[tuple[str, str], Grant]:
         profile, item = draw(keys)
         state = draw(st.sampled_from(["YES", "YES", "YES", "NO", "IN_VEHICLE", "NOT_SET"]))
-        trip = draw(st.sampled_from([None, None, TRIP, "another"]))
+        trip = draw(st.sampled_from([None, None, TRIP, TRIP, "another"]))
         made = Grant(item, state, profile, draw(st.integers(1, 99)), NOW_MS, draw(ends), trip, draw(policies))  # type: ignore[arg-type]  # VISS
         return (profile, item), made
 
@@ -176,14 +176,14 @@ def inputs_of(draw: st.DrawFn, catalogue: Catalogue | None = None) -> PlanInputs
         "services_off": st.frozensets(st.sampled_from(services), max_size=2),
         "grants": grants_of(catalogue),
         "acknowledged": st.sampled_from(versions),
-        "trip": TRIPS,
+        "trip": st.one_of(TRIPS, st.just(replace(DRIVER, ignition_known=False))),
         "recipients": st.dictionaries(st.sampled_from(recipients), regions),
         "regions": st.sampled_from([None, frozenset({"CN"}), frozenset()]),
         "vin_known": st.just(False),
         "trusted": st.just(False),
         "orders": st.just(frozenset()),
     }
-    changed = draw(st.lists(st.sampled_from(sorted(facts)), max_size=3, unique=True))
+    changed = draw(st.lists(st.sampled_from([*sorted(facts), "grants", "grants", "trip"]), max_size=3, unique=True))
     fields = {name: getattr(base, name) for name in PlanInputs.__dataclass_fields__}
     return Told(**fields | {name: draw(facts[name]) for name in changed})
 

@@ -11,9 +11,9 @@ import pytest
 
 from agent.catalogue.types import Catalogue, Policy
 from agent.model import Demand, Refusal
-from agent.plan import compile as compiler
 from agent.plan.compile import compile_plan
 from agent.plan.inputs import TripFacts
+from agent.plan.needs import demand_of
 from agent.vss import GEAR, IGNITION, LOCATION, ODOMETER, SPEED
 from tests.agent.plan.build import DRIVER, NOW_MS, TRIP, all_on, grant, granted, instead, live_streams, shipped, stream_named, without
 
@@ -322,4 +322,4 @@ def test_what_decides_is_listened_to_and_nothing_more() -> None:
 def test_a_period_without_end_is_still_a_number() -> None:
     """every_s = inf, as TOML can say: no exception, and the longest time-out there is."""
     stream = msgspec.structs.replace(stream_named(shipped(), PROBE), every_s=float("inf"))
-    assert compiler.demand_of(stream, ()) == Demand(throttle_ns=1_000_000_000, timeout_ns=366 * 86_400 * 1_000_000_000)
+    assert demand_of(stream, ()) == Demand(throttle_ns=1_000_000_000, timeout_ns=366 * 86_400 * 1_000_000_000)

@@ -17,11 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.catalogue.check_streams import MARKETING
+from agent.catalogue.types import Stream
 from agent.consent.state import Grant
-from agent.model import Plan
+from agent.model import Plan, Refusal, Rule
 from agent.plan import compile as compiler
 from agent.plan.compile import POSITION_KEEP_MAX_S, REASONS, compile_plan
 from agent.plan.inputs import PlanInputs
+from agent.plan.needs import EACH, trims
 from agent.vss import IGNITION, LOCATION
 from tests.agent.plan.build import CATALOGUES, NOW_MS, all_on, decision, grant, inputs_of, instead, live, shipped, without
 
@@ -38,6 +40,10 @@ def candidates(inputs: PlanInputs) -> list[tuple[str, str, str]]:
         for signal in stream.signals
         if stream.basis != "vital" and "ecall" not in (name, file.service.id)
     ]
+
+
+def stream_of(inputs: PlanInputs, one: Rule | Refusal) -> Stream:
+    return next(stream for stream in inputs.catalogue.services[one.service].streams if stream.id == one.stream)
 
 
 # -- each candidate, once, whatever comes -----------------------------------------------------------------------------
@@ -63,8 +69,8 @@ def test_same_inputs_same_plan(inputs: PlanInputs) -> None:
     turned = replace(
         inputs,
         catalogue=msgspec.structs.replace(inputs.catalogue, services=dict(reversed(inputs.catalogue.services.items()))),
-        grants=dict(reversed(inputs.grants.items())),
-        recipients=dict(reversed(inputs.recipients.items())),
+        grants=dict(reversed(list(inputs.grants.items()))),
+        recipients=dict(reversed(list(inputs.recipients.items()))),
     )
     assert compile_plan(inputs) == compile_plan(inputs) == compile_plan(turned)
 
@@ -238,9 +244,13 @@ def test_nothing_else_matters_to_a_service(one: PlanInputs, other: PlanInputs, s
 @given(SMALL)
 def test_no_rule_without_a_declared_purpose_and_signal(inputs: PlanInputs) -> None:
     """A purpose that purposes.toml does not have, or a signal that signals.toml does not have, is in no rule."""
-    for rule in compile_plan(inputs).rules:
+    plan = compile_plan(inputs)
+    for rule in plan.rules:
         assert rule.purpose in inputs.catalogue.purposes
         assert rule.signal in inputs.catalogue.signals
+    for no in plan.refused:
+        if stream_of(inputs, no).purpose not in inputs.catalogue.purposes:
+            assert no.reason not in {"no_recipient", "region", "not_on_vehicle"}
 
 
 @pytest.mark.req("R17", control=without("in_policy"))
@@ -257,11 +267,20 @@ def test_nothing_is_for_marketing(inputs: PlanInputs) -> None:
 @given(SMALL)
 def test_what_is_sensitive_rests_on_a_grant_of_its_own(inputs: PlanInputs) -> None:
     """A sensitive signal, and any position, leaves under a consent item only, and with the ignition known."""
-    for rule in compile_plan(inputs).rules:
-        if inputs.catalogue.signals[rule.signal].sensitive or rule.category == "position":
+    plan = compile_plan(inputs)
+    for rule in plan.rules:
+        if inputs.catalogue.signals[rule.signal].sensitive or rule.category == "position" or rule.signal == LOCATION:
             assert rule.basis == "consent"
             assert rule.basis_ref.startswith("ledger:")
             assert inputs.trip.ignition_known
+        if trims(stream_of(inputs, rule)):
+            assert inputs.trip.ignition_known
+        assert rule.basis != "consent" or stream_of(inputs, rule).consent in inputs.catalogue.items
+    for no in plan.refused:
+        declared, stream = inputs.catalogue.signals.get(no.signal), stream_of(inputs, no)
+        unfounded = stream.basis == "consent" and stream.consent not in inputs.catalogue.items
+        if unfounded or (stream.basis != "consent" and (declared is None or declared.sensitive)):
+            assert no.reason in {"no_package", "switched_off", "no_consent"}
 
 
 def from_anywhere(inputs: PlanInputs) -> Iterator[compiler.Candidate]:
@@ -275,7 +294,7 @@ def from_anywhere(inputs: PlanInputs) -> Iterator[compiler.Candidate]:
 def test_no_rule_comes_from_the_emergency_call(inputs: PlanInputs) -> None:
     """Neither its service nor the basis `vital` is decided here, whatever its file says: it depends on nothing of this."""
     plan = compile_plan(inputs)
-    assert "ecall" not in {one.service for one in (*plan.rules, *plan.refused)}
+    assert "ecall" not in {rule.service for rule in plan.rules} | {no.service for no in plan.refused}
     assert "vital" not in {rule.basis for rule in plan.rules}
 
 
@@ -285,12 +304,13 @@ def test_no_rule_comes_from_the_emergency_call(inputs: PlanInputs) -> None:
 def test_a_position_lives_seven_days_at_most(inputs: PlanInputs) -> None:
     """Whatever the catalogue calls it or says of its keep."""
     for rule in compile_plan(inputs).rules:
-        if rule.category == "position" or rule.signal == LOCATION:
+        assert rule.signal != LOCATION or rule.category == "position"
+        if rule.category == "position":
             assert rule.keep_s <= 7 * 86_400
     assert compiler.POSITION_KEEP_MAX_S == POSITION_KEEP_MAX_S == 7 * 86_400
 
 
-@pytest.mark.req("R24", control=instead("demand_of", lambda stream, steps: compiler.EACH))
+@pytest.mark.req("R24", control=instead("demand_of", lambda stream, steps: EACH))
 @SOME
 @given(inputs_of())
 def test_no_rule_says_more_than_its_stream(inputs: PlanInputs) -> None:

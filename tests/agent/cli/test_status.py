@@ -1,0 +1,41 @@
+"""`modicum status` against a running core."""
+
+from __future__ import annotations
+
+from tests.agent.cli.conftest import Agent, Cli
+
+
+def test_status_as_text(agent: Agent, cli: Cli) -> None:
+    """Clock, bus, plan, lanes and findings, one line each."""
+    agent.wait_for(lambda: bool(agent.ask("status")["buses"][0]["read"]))
+    said = cli("status", "--config", agent.config)
+    assert (said.status, said.err) == (0, "")
+    lines = said.out.splitlines()
+    assert lines[0] == "clock: system"
+    assert any(line.startswith("bus pt: ") and "0 lost" in line for line in lines)
+    assert any(line.startswith("plan: ") for line in lines)
+    assert any(line.startswith("lane id:main: offline") for line in lines)
+
+
+def test_status_as_json(agent: Agent, cli: Cli) -> None:
+    """One document with counters; no lane is online without an uplink, nothing counts as acknowledged."""
+    document = cli("status", "--config", agent.config, "--json").document
+    assert document["clock"] == {"source": "system", "trusted": True}
+    assert not any(lane["online"] for lane in document["lanes"].values())
+    assert document["acknowledged"] == 0
+    assert document["plan"]["rules"] + document["plan"]["refused"] > 50
+    assert {"code", "severity", "text", "hint"} >= {key for finding in document["findings"] for key in finding}
+
+
+def test_frames_that_no_rule_wants_are_counted_and_not_delivered(agent: Agent, cli: Cli) -> None:
+    """The ignition does not change, so its frames are read and none is delivered again."""
+    first = cli("status", "--config", agent.config, "--json").document["buses"][0]
+    agent.wait_for(lambda: bool(agent.ask("status")["buses"][0]["read"] >= first["read"] + 3))
+    second = cli("status", "--config", agent.config, "--json").document["buses"][0]
+    assert second["delivered"] - first["delivered"] <= 1
+    assert second["read"] >= first["read"] + 3
+
+
+def test_status_holds_no_vin(agent: Agent, cli: Cli) -> None:
+    """Nothing that names the car."""
+    assert "WMWTESTCAR" not in cli("status", "--config", agent.config, "--json").out
