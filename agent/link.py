@@ -25,7 +25,7 @@ from agent.errors import DeviceError, IntegrityError
 PACKET_BYTES_MAX = 96 * 1024
 WINDOW = 20
 """Offers of a lane that may be open at a time."""
-SEND_S_MAX = 5.0
+SEND_S_MAX = 1.0
 """A peer that does not read for this long counts as gone."""
 ONE_RELEASE = "both processes must be of one release"
 BUFFER_BYTES = 4 * PACKET_BYTES_MAX

@@ -49,7 +49,9 @@ class Assembled:
 
 def assemble(settings: Settings) -> Assembled:
     """Opens everything. Raises ConfigError / UsageError (a file to correct) or IntegrityError (keys, ledger)."""
-    catalogue = load_catalogue(settings.catalogue.dir or shipped_catalogue())
+    folder = settings.catalogue.dir or shipped_catalogue()
+    policies = settings.policies.dir or policies_folder(folder)
+    catalogue = load_catalogue(folder, policies)
     vehicle = load_vehicle(config_folder() / "vehicles" / settings.vehicle.platform)
     keyring = open_keyring(settings)
     lock = lock_state(settings.state.dir)
@@ -83,7 +85,7 @@ def assemble(settings: Settings) -> Assembled:
         prefix=settings.topics.prefix,
         new_id=lambda: os.urandom(16).hex(),
         responder=Responder(memory),
-        policies_folder=policies_folder(settings.catalogue.dir or shipped_catalogue()),
+        policies_folder=policies,
     )
     found = [*_chains(parts), *vehicle.findings, *([finding] if finding else []), *_regions(settings)]
     return Assembled(parts, clock, starts, found, lock)

@@ -28,7 +28,7 @@ class SealedMemory:
             return None
         try:
             return ChaCha20Poly1305(self.key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], key.encode())
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # a value cut short has no whole nonce
             return None
 
     def set(self, key: str, value: bytes) -> None:

@@ -101,8 +101,7 @@ def enumerate_stream(catalogue: Catalogue, service: str, stream: Stream, proof: 
     for case in stage.cases():
         if proof.enough:
             return
-        plan = compiler.compile_plan(stage.inputs(case))
-        expected = {subject.signal: promised(subject, case, stage.stories[case.policy]) for subject in stage.subjects}
+        plan, expected = compiler.compile_plan(stage.inputs(case)), stage.promised(case)
         proof.plans += 1
         proof.decisions += len(expected)
         proof.live += len(plan.rules)
@@ -169,6 +168,10 @@ class Stage:
             trusted=case.clock,
             orders=frozenset({self.name}) if case.ordered else NONE,
         )
+
+    def promised(self, case: Case) -> dict[str, str]:
+        """For each signal the reason for which it stays, or "" where it may leave."""
+        return {subject.signal: promised(subject, case, self.stories[case.policy]) for subject in self.subjects}
 
     def mapped(self, car: str) -> frozenset[str]:
         """What this car gives of all that the stream could ask for."""

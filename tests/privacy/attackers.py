@@ -32,7 +32,8 @@ def circle_fit(points: Sequence[Point]) -> Point:
     """Centre of the algebraic least-squares circle (Kasa): what breaks a round zone."""
     rows = [(2 * x, 2 * y, 1.0) for x, y in points]
     right = [x * x + y * y for x, y in points]
-    return _least_squares(rows, right)[:2]
+    x, y, _ = _least_squares(rows, right)
+    return x, y
 
 
 def enclosing_circle(points: Sequence[Point]) -> Point:
@@ -44,17 +45,21 @@ def enclosing_circle(points: Sequence[Point]) -> Point:
     return x, y
 
 
+def lattice_around(points: Sequence[Point]) -> list[Point]:
+    """Guesses within 840 m of the points' middle."""
+    x0, y0 = median(points)
+    return [(x0 + 70.0 * i, y0 + 70.0 * j) for i in range(-12, 13) for j in range(-12, 13)]
+
+
 def hole_centre(points: Sequence[Point]) -> Point:
     """Centre of the largest empty circle near the middle of the points."""
-    x0, y0 = median(points)
-    lattice = [(x0 + 40.0 * i, y0 + 40.0 * j) for i in range(-20, 21) for j in range(-20, 21)]
+    lattice = lattice_around(points)
     return max(lattice, key=lambda c: min((p[0] - c[0]) ** 2 + (p[1] - c[1]) ** 2 for p in points))
 
 
 def zone_fit(points: Sequence[Point]) -> Point:
     """Centre of all squares of a zone's width that hold (nearly) no report: the attacker who knows the mechanism."""
-    x0, y0 = median(points)
-    lattice = [(x0 + 40.0 * i, y0 + 40.0 * j) for i in range(-20, 21) for j in range(-20, 21)]
+    lattice = lattice_around(points)
     reach = ZONE_M / 2 - 100.0
     count = [sum(abs(p[0] - c[0]) < reach and abs(p[1] - c[1]) < reach for p in points) for c in lattice]
     least = min(count)
@@ -100,13 +105,17 @@ def _crossing(lines: Sequence[tuple[Point, float]]) -> Point:
         across = (math.cos(math.radians(heading)), -math.sin(math.radians(heading)))
         rows.append((across[0], across[1]))
         right.append(across[0] * x + across[1] * y)
-    return _least_squares(rows, right)[:2]
+    x, y = _least_squares(rows, right)
+    return x, y
 
 
 def _least_squares(rows: Sequence[Sequence[float]], right: Sequence[float]) -> tuple[float, ...]:
-    """Normal equations by Gauss; a system without a solution gives the origin's farthest excuse, infinity."""
+    """Normal equations by Gauss; infinity where there is no solution."""
     n = len(rows[0]) if rows else 2
-    a = [[sum(row[i] * row[j] for row in rows) for j in range(n)] + [sum(row[i] * r for row, r in zip(rows, right, strict=True))] for i in range(n)]
+    a = [
+        [sum(row[i] * row[j] for row in rows) for j in range(n)] + [sum(row[i] * r for row, r in zip(rows, right, strict=True))]
+        for i in range(n)
+    ]
     for i in range(n):
         pivot = max(range(i, n), key=lambda k: abs(a[k][i]))
         a[i], a[pivot] = a[pivot], a[i]

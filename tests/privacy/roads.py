@@ -5,12 +5,13 @@ The plane is in metres east and north of the home; roads are polylines. Everythi
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from agent.collect.transforms import EARTH_M_PER_DEG
+from agent.collect.cells import EARTH_M_PER_DEG
 from agent.model import Position
 from agent.vss import GEAR, LOCATION, SPEED
 from tests.agent.collect.build import Rig
@@ -76,11 +77,11 @@ class Streets:
         self._draw, self._block = draw, block_m
         self._turn = draw.uniform(0, math.pi / 2)
         self._along = draw.uniform(0.2, 0.8) * block_m
-        self._usual = [self._new(3000.0) for _ in range(usual)]
+        self._usual = [self._new(2600.0) for _ in range(usual)]
 
     def route(self, far_m: float) -> list[Point]:
         """One of the usual ways four times in five, else a new one."""
-        return self._draw.choice(self._usual) if self._draw.random() < 0.8 else self._new(far_m)
+        return self._draw.choice(self._usual) if self._usual and self._draw.random() < 0.8 else self._new(far_m)
 
     def _new(self, far_m: float) -> list[Point]:
         angle = self._draw.uniform(0, 2 * math.pi)
@@ -103,7 +104,7 @@ class Streets:
 
 def drive(points: Sequence[Point], t: float, draw: random.Random) -> Iterator[Moment]:
     """The car along a polyline, from one end to the other: its pace changes from road to road, corners are slow."""
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
         length = math.hypot(x1 - x0, y1 - y0)
         heading, pace, done = math.degrees(math.atan2(x1 - x0, y1 - y0)) % 360, draw.uniform(30, 60), 0.0
         while done < length:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.clock import NS
 from agent.collect.aggregates import KINDS, Aggregate
-from agent.model import Reading
+from agent.model import Reading, Value
 from tests.agent.collect.build import T_NS, Rig, ns, rule
 
 WINDOW_S = 10
@@ -96,7 +96,8 @@ def test_a_frame_without_news_counts_for_nothing() -> None:
 def test_what_is_no_number_is_not_aggregated(value: float, text: str, flag: bool) -> None:
     """Texts, truth values and non-finite numbers change nothing."""
     aggregate = Aggregate("mean_s", WINDOW_S, "Test.A")
-    for t, one in enumerate((4, text, flag, value if not math.isfinite(value) else math.nan)):
+    said: list[Value] = [4, text, flag, value if not math.isfinite(value) else math.nan]
+    for t, one in enumerate(said):
         aggregate.feed(Reading("Test.A", one, ns(t)))
     assert [one.value for one in aggregate.close(ns(10))] == [4]
 

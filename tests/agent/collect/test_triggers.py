@@ -158,7 +158,8 @@ def test_on_change_gives_the_first_and_every_different_one() -> None:
         rig.put("Test.A", value, t)
     assert rig.of("Test.A") == [(0, 0), (2, 10), (4, 20), (5, 0)]
     texts = Rig((rule(),))
-    for t, text in enumerate(("ON", "ON", True, 1, 1.0, "ON")):
+    said: list[Value] = ["ON", "ON", True, 1, 1.0, "ON"]
+    for t, text in enumerate(said):
         texts.put("Test.A", text, t)
     assert texts.of("Test.A") == [(0, "ON"), (2, True), (3, 1), (4, 1.0), (5, "ON")]
 

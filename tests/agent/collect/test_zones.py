@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import statistics
@@ -107,9 +108,9 @@ def test_a_tag_says_nothing_without_the_secret() -> None:
     one = zones()
     tags = [one.cell(Position(48 + i * 0.01, 11.0)) for i in range(256)]
     assert len(set(tags)) == 256
-    common = [sum(a == b for a, b in zip(x, y, strict=True)) for x, y in zip(tags, tags[1:], strict=False)]
+    common = [sum(a == b for a, b in zip(x, y, strict=True)) for x, y in itertools.pairwise(tags)]
     assert statistics.fmean(common) < 0.3
-    ones = sum(bin(byte).count("1") for tag in tags for byte in tag)
+    ones = sum((byte).bit_count() for tag in tags for byte in tag)
     assert abs(ones / (256 * TAG_BYTES * 8) - 0.5) < 0.02
     guesses = zones(secret=b"a guess of the one who stole it.")
     assert not {guesses.cell(Position(47.5 + i * 0.01, 10.5 + j * 0.01)) for i in range(100) for j in range(100)} & set(tags)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.core.loop import Linked
-from agent.link import Inbound, Link, LinkDown, Offer, State, pair
+from agent.link import Inbound, Lane, Link, LinkDown, Offer, State, pair
 from tests.agent.core.stage import Stage
 
 
@@ -13,7 +13,7 @@ def test_every_lane_is_announced_to_a_new_uplink(stage: Stage) -> None:
     """Before the first offer, and again to the next one."""
     for _ in range(2):
         stage.connect()
-        assert {message.lane for message in stage.heard() if hasattr(message, "client_id")} == set(stage.core.delivery.lanes())  # type: ignore[union-attr]
+        assert {message.lane for message in stage.heard() if isinstance(message, Lane)} == set(stage.core.delivery.lanes())
 
 
 def test_an_uplink_that_speaks_out_of_turn_is_cut(stage: Stage) -> None:

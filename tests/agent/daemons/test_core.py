@@ -54,6 +54,7 @@ def test_a_day_of_a_core(agent: Agent) -> None:
     assert second.returncode == 2
     assert "another agent" in second.stderr
 
+    agent.ask("policy.accept")
     uplink = connect(agent.folder / "link.sock", 5)
     lanes: set[str] = set()
     while "id:main" not in lanes:

@@ -41,7 +41,9 @@ TREE: dict[str, Any] = {
             "service": {"id": "a", "title": "A"},
             "stream": [
                 _stream("door", "contract", ["request:door"], "Vehicle.Door", identity="vin"),
-                _stream("item", "consent", ["request:item"], "Vehicle.Door", "Vehicle.TraveledDistance", consent="door", identity="pairwise"),
+                _stream(
+                    "item", "consent", ["request:item"], "Vehicle.Door", "Vehicle.TraveledDistance", consent="door", identity="pairwise"
+                ),
             ],
         },
         "b": {

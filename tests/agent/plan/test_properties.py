@@ -29,7 +29,8 @@ from tests.agent.plan.build import CATALOGUES, NOW_MS, all_on, decision, grant, 
 
 ANY = st.one_of(inputs_of(), CATALOGUES.flatmap(inputs_of))
 SMALL = CATALOGUES.flatmap(inputs_of)
-SOME, MANY = settings(max_examples=60), settings(max_examples=200)
+SOME, MANY = settings(max_examples=50, derandomize=True), settings(max_examples=120, derandomize=True)
+"""The same examples at each run: a control that needs luck is none."""
 
 
 def candidates(inputs: PlanInputs) -> list[tuple[str, str, str]]:
@@ -158,7 +159,7 @@ def less_is_less(inputs: PlanInputs) -> None:
 
 
 @pytest.mark.req("R08", "T03", control=instead("CHECKS", (refuses_backwards, *compiler.CHECKS[1:])))
-@settings(max_examples=100)
+@SOME
 @given(SMALL)
 def test_turning_anything_off_never_adds_a_rule(inputs: PlanInputs) -> None:
     """Package, switch, grant, policy, recipient, region, fitment, clock, guardian: without any one of them the rules are some of

@@ -103,9 +103,7 @@ def test_every_message_of_the_bench_car_shows_its_wanted_bits_only(bench: Vehicl
 @pytest.mark.req("R25", "R22", "T01", control=without("in_policy", "entitled"))
 def test_without_package_and_policy_only_the_ignition_is_read(bench: Vehicle) -> None:
     """--package none --consent unaccepted: one identifier, the ignition's bits."""
-    plan = compile_plan(
-        all_on(mapped=frozenset(bench.sources), package=None, acknowledged=None, grants={}, orders=frozenset())
-    )
+    plan = compile_plan(all_on(mapped=frozenset(bench.sources), package=None, acknowledged=None, grants={}, orders=frozenset()))
     (only,) = subscriptions(plan.wanted, bench)
     ignition = bench.sources[IGNITION]
     assert (only.bus, only.can_id) == (ignition.bus, ignition.can_id)
