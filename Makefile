@@ -2,6 +2,7 @@
 #   make setup      the environment alone
 #   make bench      the whole system live   BUS=socketcan:vcan0 SCENARIO=name SECONDS=60 ARGS="--consent none"
 #   make test       every test that this machine allows, and what was left out   TESTS="tests/hw -k gate"
+#   make benchmark  speed and memory beside a peer measured in the same run   ARGS="stages live"
 #   make evidence   which requirement is shown by which test
 #   make format     the one layout of the source
 #   make lock       pins anew from requirements/*.in (needs uv); make mf4 adds the reader of MF4 logs to .venv
@@ -17,7 +18,7 @@ LOCKED := $(INSTALL) --require-hashes
 
 .DEFAULT_GOAL := setup
 .DELETE_ON_ERROR:
-.PHONY: setup bench test evidence format lock mf4 clean
+.PHONY: setup bench test benchmark evidence format lock mf4 clean
 
 # An environment that was made elsewhere, or whose interpreter is gone, is made anew: its commands hold absolute paths.
 ifneq ($(shell test -x $(ENV)/bin/python && cat $(ENV)/.place 2>/dev/null),$(CURDIR))
@@ -37,6 +38,9 @@ test: $(ENV)/.test
 	echo "== mypy"; $(RUN) -m mypy || failed="$$failed mypy"; \
 	echo "== pytest"; $(RUN) -m pytest -n $(WORKERS) -rsfE $(TESTS) || failed="$$failed pytest"; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi
+
+benchmark: $(ENV)/.test
+	@$(RUN) -m tests.benchmarks $(ARGS)
 
 evidence: $(ENV)/.test
 	@$(RUN) -m tests.evidence $(ARGS)

@@ -11,7 +11,7 @@ import click
 
 from agent.catalogue.load import config_folder
 from agent.cli.agent_side import F, asked, config_option, json_option, printed
-from agent.cli.common import load_checked_catalogue, load_named_vehicle, package_of
+from agent.cli.common import load_checked_catalogue, load_named_vehicle, package_of, warn
 from agent.consent.choice import read_choice
 from agent.core.outcome import plan_document
 from agent.core.virtual import Scene, VirtualRun
@@ -70,8 +70,10 @@ def planned(vehicle_dir: Path | None, catalogue: Path | None, package: str | Non
         seed=b"plan",
         start_ns=time.time_ns(),
     )
-    core = VirtualRun(scene).core
-    return plan_document(core.plan, core.wanted())
+    run = VirtualRun(scene)
+    for note in run.notes:
+        warn(note)
+    return plan_document(run.core.plan, run.core.wanted())
 
 
 def told(document: Any) -> str:  # noqa: ANN401  JSON

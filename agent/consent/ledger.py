@@ -39,6 +39,8 @@ class Ledger:
         self._chain = Chain(db, "ledger", keyring, APPLY)
         self._facts: Facts = NOTHING
         self._last: Entry | None = None
+        self.revision = 0
+        """Grows with every entry that this object appends; one process writes, so it tells of every change without a read."""
 
     def facts(self) -> Facts:
         """What stands. Reads only what is new. Raises IntegrityError where the chain breaks: then nothing may count as standing."""
@@ -175,7 +177,9 @@ class Ledger:
     def _append(self, kind: str, subject: bytes, **fields: object) -> int:
         body = {name: value for name, value in fields.items() if value is not None}
         now = {"kind": kind, "t_ms": self._clock.now_ns() // NS_PER_MS, "trusted": self._clock.trusted()}
-        return self._chain.append([Draft(subject, now | body)])[0]
+        number = self._chain.append([Draft(subject, now | body)])[0]
+        self.revision += 1
+        return number
 
     def _end(self, item: str, until_ms: int | None, trip: str | None, term_s: float) -> int | None:
         if (until_ms is None) == (trip is None):

@@ -250,9 +250,11 @@ class Core:
         self._save_trip()
 
     def _due(self, now_ns: int) -> bool:
-        facts = (self.parts.clock.trusted(), self.parts.ledger.facts().head)
+        if self._ends_ms is not None and now_ns // NS_PER_MS >= self._ends_ms:
+            return True
+        facts = (self.parts.clock.trusted(), self.parts.ledger.revision)
         changed, self._decided_for = facts != self._decided_for, facts
-        return changed or (self._ends_ms is not None and now_ns // NS_PER_MS >= self._ends_ms)
+        return changed
 
     def _forget(self, facts: Facts, live: Mapping[str, Grant]) -> None:
         gone = {f"{no.service}.{no.stream}" for no in self.plan.refused if no.reason in STRUCTURAL}

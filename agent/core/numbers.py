@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from agent.core.assembly import Assembled
 from agent.core.core import Core
 from agent.core.loop import Loop
+from agent.core.memory_use import peak_rss_kib
 from agent.model import Finding, Value
 from agent.vss import HEALTH
 
@@ -104,5 +104,5 @@ class Numbers:
             "frames_short": core.decoder.counters.short,
             "readings": core.decoder.counters.readings,
             "readings_invalid": core.decoder.counters.invalid,
-            "max_rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+            "max_rss_kib": peak_rss_kib(),
         }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import resource
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from agent.core.memory_use import peak_rss_kib
 from agent.core.outcome import publish_bytes, stream_totals
 from agent.core.virtual import VirtualRun
 from hw.can.replay import LogCounters
@@ -50,7 +50,7 @@ def summary_of(run: VirtualRun, lines: Sequence[Mapping[str, object]], counts: C
         "sentences_bad": epochs.bad_checksum + epochs.malformed if epochs else 0,
         "duration_s": counts.duration_s,
         "cpu_s": round(counts.cpu_s, 3),
-        "max_rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "max_rss_kib": peak_rss_kib(),
         "notes": run.notes,
         "streams": stream_totals(lines, envelopes),
     }

@@ -17,7 +17,7 @@ from agent.vss import GEAR, LOCATION, SPEED
 from tests.agent.collect.build import Rig
 
 Point = tuple[float, float]
-STEP_S = 3.0
+STEP_S = 4.0
 """How often the receiver speaks here; a position counts for 5 s."""
 RECEIVER_ERROR_M = 4.0
 DRIVE = 127
@@ -77,7 +77,7 @@ class Streets:
         self._draw, self._block = draw, block_m
         self._turn = draw.uniform(0, math.pi / 2)
         self._along = draw.uniform(0.2, 0.8) * block_m
-        self._usual = [self._new(2600.0) for _ in range(usual)]
+        self._usual = [self._new(2400.0) for _ in range(usual)]
 
     def route(self, far_m: float) -> list[Point]:
         """One of the usual ways four times in five, else a new one."""

@@ -29,7 +29,7 @@ from tests.privacy.smoother import TRUST, TURNS, smoothed
 PLACES = 60
 SEEDS = 5
 TRIPS = 50
-FAR_M = 2600.0
+FAR_M = 2400.0
 GOAL_M = 100.0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from tests.support.rig import Message, Rig
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 SEED = int(time.time())
-KILLS = {"core": 25, "uplink": 25}
-WAIT_S = {"core": (0.4, 3.2), "uplink": (0.3, 3.3)}
-"""Between a start and the next kill: from the middle of starting to well into the work."""
+CORE_KILLS, UPLINK_KILLS = 20, 30
+STARTING_S, WORKING_S, UPLINK_S = (0.1, 1.4), (0.1, 2.8), (0.2, 2.4)
+"""When the next kill comes: after a start, after core was seen at work (six times in ten), after a start of uplink."""
+AT_WORK = 0.6
 NAMED = ("steady.pairwise", "steady.named")
 NO_AGENT = 3
 
@@ -56,19 +58,26 @@ def survivor(tmp_path_factory: pytest.TempPathFactory) -> Survivor:
 def _kill(rig: Rig, seen: Survivor) -> None:
     """Each of both at its own random moments; half-way the driver withdraws an item."""
     chance = random.Random(SEED)
-    moments = []
-    for name, count in KILLS.items():
-        t_s = 0.0
-        for _ in range(count):
-            t_s += chance.uniform(*WAIT_S[name])
-            moments.append((t_s, name))
-    began_s = time.monotonic()
-    for number, (t_s, name) in enumerate(sorted(moments)):
-        time.sleep(max(0.0, began_s + t_s - time.monotonic()))
-        rig.kill(name)
-        rig.start(name)
-        if number == len(moments) // 2:
-            _withdraw(rig, seen)
+    with ThreadPoolExecutor(1) as beside:
+        uplink = beside.submit(_kill_uplink, rig, random.Random(chance.random()))
+        for number in range(CORE_KILLS):
+            if chance.random() < AT_WORK:
+                rig.until(rig.trip, "core to work again")
+                time.sleep(chance.uniform(*WORKING_S))
+            else:
+                time.sleep(chance.uniform(*STARTING_S))
+            rig.kill("core")
+            rig.start("core")
+            if number == CORE_KILLS // 2:
+                _withdraw(rig, seen)
+        uplink.result()
+
+
+def _kill_uplink(rig: Rig, chance: random.Random) -> None:
+    for _ in range(UPLINK_KILLS):
+        time.sleep(chance.uniform(*UPLINK_S))
+        rig.kill("uplink")
+        rig.start("uplink")
 
 
 def _withdraw(rig: Rig, seen: Survivor) -> None:
@@ -101,7 +110,7 @@ def test_every_buffered_record_arrives_in_spite_of_fifty_kills(survivor: Survivo
     """Every number that the store ever gave is at the recipient, with one content, however often it was sent."""
     numbers = [message.seq for message in survivor.of(stream)]
     assert sorted(numbers) == list(range(1, survivor.counts[stream] + 1)), f"seed {SEED}"
-    assert len(numbers) >= sum(KILLS.values()) / 4
+    assert len(numbers) >= CORE_KILLS * AT_WORK / 2
     assert (survivor.rig.mailbox.different, survivor.waiting) == (0, {})
 
 

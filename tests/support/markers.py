@@ -1,4 +1,4 @@
-"""Twelve planted markers and the scanner that looks for them in files, messages and topics.
+"""Planted markers (fourteen: eight texts, a position in six forms) and the scanner that looks for them in files, messages and topics.
 
 A marker is one secret in one form; `spelled` gives the bytes in which it could be lying around. Texts count in UTF-8, UTF-16 of both
 byte orders, hex of both cases and base64 at each of its three alignments; digits also packed as BCD in both orders;
@@ -62,7 +62,7 @@ class Planted:
         return {name: getattr(self, name) for name in names}
 
     def spelled(self) -> Iterator[Spelling]:
-        """All twelve markers in all their encodings."""
+        """All markers in all their encodings."""
         for name, text in self.texts().items():
             yield from spelled_text(name, text)
             if text.strip("+").isdigit():
@@ -93,7 +93,7 @@ def _bcd(marker: str, digits: str) -> Iterator[Spelling]:
 
 
 def _position(place: Place) -> Iterator[Spelling]:
-    """Four markers: decimal text, float64, float32, integers."""
+    """A position in its six forms."""
     for part in place:
         for decimals in DECIMALS:
             yield from spelled_text("position text", f"{part:.{decimals}f}")

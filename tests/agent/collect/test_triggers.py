@@ -128,24 +128,25 @@ def sabotage_basis(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_new_grant_owes_nothing_from_before_it() -> None:
     """A multiple that passed while nothing was granted is not made up."""
     daily = rule(every_s=DAY_S, triggers=("periodic",), basis_ref="ledger:one")
-    rig = Rig((daily,), start_s=100)
-    rig.swap((), 200)
-    rig.advance(3 * DAY_S)
-    rig.swap((rule(every_s=DAY_S, triggers=("periodic",), basis_ref="ledger:two"),), 3 * DAY_S + 100)
-    rig.put("Test.A", 1, 3 * DAY_S + 101).advance(3 * DAY_S + 1000)
+    rig = Rig((daily,), start_s=DAY_S - 100)
+    rig.swap((), DAY_S - 50)
+    rig.advance(DAY_S + 50)
+    rig.swap((rule(every_s=DAY_S, triggers=("periodic",), basis_ref="ledger:two"),), DAY_S + 100)
+    rig.put("Test.A", 1, DAY_S + 101).advance(DAY_S + 1000)
     assert rig.rows == []
 
 
 def test_a_made_up_report_does_not_use_a_frame_that_fell_silent() -> None:
-    """What counts is whether the frame arrives now, not then."""
+    """What counts is whether the frame arrives now, not at the multiple."""
     daily = rule(every_s=DAY_S, triggers=("periodic",), while_="parked")
     before = Rig((daily,), start_s=100)
     after = Rig((daily,), memory=before.memory, start_s=DAY_S + 100)
-    after.put("Test.A", 5, DAY_S + 101).silence("Test.A", DAY_S + 102, DAY_S + 107)
-    late = DAY_S + 110 + 4 * DAY_S
-    after.pipeline.streams[0].missed_ns = ns(DAY_S)
-    after.ignition("OFF", late).advance(late + 100)
-    assert [row for row in after.rows if row.t == DAY_S] == []
+    after.put("Test.A", 5, DAY_S + 101)
+    after.pipeline.latest.unseen_since_ns["Test.A"] = ns(-3 * DAY_S)
+    after.ignition("OFF", DAY_S + 102).advance(DAY_S + 200)
+    assert after.rows == []
+    after.put("Test.A", 5, DAY_S + 201).advance(DAY_S + 300)
+    assert after.of("Test.A") == [(DAY_S, 5)]
 
 
 # -- on change --------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 
-from agent.catalogue.types import Catalogue, Stream
+from agent.catalogue.types import Catalogue, Stream, StreamSignal
 from agent.model import Plan
 from agent.plan import compile as compiler
 from agent.plan import prove as proof
@@ -167,13 +167,15 @@ def odd() -> list[PlanInputs]:
 
 
 def by_hand() -> Iterator[PlanInputs]:
-    """What chance finds too rarely: a grant of this trip that has a date as well, one of an item that nobody declared, a trimmed
-    stream of nothing sensitive."""
+    """What chance finds too rarely: a grant of this trip that has a date as well, one of an item that nobody declared, a signal
+    that nobody declared, a trimmed stream of nothing sensitive."""
     both = granted(small().items, policy="2026", trip=TRIP, until_ms=NOW_MS + 1)
     yield all_on(small(), grants=both)
     door, item = small().services["a"].streams
     lost = msgspec.structs.replace(item, consent="undeclared")
     yield all_on(alone(lost), grants=granted(["undeclared"], policy="2026"))
+    unknown = msgspec.structs.replace(item, signals=(StreamSignal(id="Vehicle.Undeclared"),))
+    yield all_on(msgspec.structs.replace(alone(unknown), policies={}))
     trimmed = msgspec.structs.replace(door.signals[0], transforms=({"trim_trip_m": 500},))
     yield all_on(alone(msgspec.structs.replace(door, signals=(trimmed,))), trip=replace(DRIVER, ignition_known=False))
 

@@ -1,0 +1,56 @@
+"""agent.cli.bench.programs: children that start, fail or hang."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.cli.bench.programs import Programs
+from agent.errors import DeviceError
+
+
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> str:
+    (tmp_path / "child_program.py").write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return "child_program"
+
+
+def test_ready_waits_for_the_first_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever starts a program may use it afterwards."""
+    programs = Programs(tmp_path / "logs")
+    name = module(tmp_path, monkeypatch, "import time\nprint('ready 7', flush=True)\ntime.sleep(60)\n")
+    assert programs.start("child", name, ready=True) == "ready 7"
+    programs.stop_all()
+
+
+def test_program_that_ends_at_once_is_an_error_with_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own complaint is what helps."""
+    programs = Programs(tmp_path / "logs")
+    name = module(tmp_path, monkeypatch, "import sys\nsys.exit('no port is free')\n")
+    with pytest.raises(DeviceError, match="no port is free"):
+        programs.start("child", name, ready=True)
+
+
+def test_program_that_ends_later_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run with a dead part says nothing about the whole."""
+    programs = Programs(tmp_path / "logs")
+    programs.start("child", module(tmp_path, monkeypatch, "raise SystemExit(3)\n"))
+    deadline = time.monotonic() + 20
+    with pytest.raises(DeviceError, match="child ended with 3"):
+        while time.monotonic() < deadline:
+            programs.check()
+            time.sleep(0.02)
+
+
+def test_program_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing outlives the bench."""
+    monkeypatch.setattr("agent.cli.bench.programs.STOP_S", 0.3)
+    programs = Programs(tmp_path / "logs")
+    text = "import os, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n"
+    pid = int(programs.start("child", module(tmp_path, monkeypatch, text), ready=True))
+    programs.stop_all()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
