@@ -10,7 +10,9 @@ import click
 from agent.cli.agent_side import asked, config_option, json_option, printed
 from agent.cli.plan import planned, source_options
 from agent.errors import FindingsError
+from agent.vss import LOCATION
 
+HALVES = (f"{LOCATION}.Latitude", f"{LOCATION}.Longitude")
 REASONS = {
     "no_package": "the owner's package does not contain this service",
     "switched_off": "the driver has switched this service off",
@@ -41,7 +43,7 @@ def explain_command(
     """Why SIGNAL (or service.stream) is or is not sent; with MESSAGE (service.stream/SEQ), why that message left."""
     if "/" in subject:
         result: dict[str, Any] = {"message": subject, "disclosures": _disclosures(subject, config)}
-        printed(result, as_json=as_json, text="\n".join(str(entry) for entry in result["disclosures"]))
+        printed(result, as_json=as_json, text="\n".join(map(_disclosed, result["disclosures"])))
         return
     document = planned(vehicle_dir, catalogue, package, consent, config)
     result = {
@@ -55,8 +57,9 @@ def explain_command(
 
 
 def speaks_of(subject: str, candidate: dict[str, Any]) -> bool:
-    """Whether a rule or refusal is about this signal or stream."""
-    return subject in (candidate["signal"], f"{candidate['service']}.{candidate['stream']}")
+    """Whether a rule or refusal is about this signal or stream. A position is one signal, and two in what a recipient reads."""
+    signal = LOCATION if subject in HALVES else subject
+    return candidate["signal"] == signal or f"{candidate['service']}.{candidate['stream']}" == subject
 
 
 def told(result: dict[str, Any]) -> str:
@@ -68,6 +71,7 @@ def told(result: dict[str, Any]) -> str:
             f"{rule['signal']} is sent in {rule['service']}.{rule['stream']} to {rule['recipient']}"
             f" (identity {rule['identity']}), {steps}, "
             f"while {rule['while']}, triggers {', '.join(rule['triggers'])}: basis {rule['basis']}, because {rule['because']}; "
+            f"policy {rule['policy'] or 'none'}; "
             f"kept at most {rule['keep_s']:g} s; rule {rule['id']}"
         )
     rows += [
@@ -75,6 +79,10 @@ def told(result: dict[str, Any]) -> str:
         for no in result["withheld"]
     ]
     return "\n".join(rows)
+
+
+def _disclosed(entry: dict[str, Any]) -> str:
+    return " ".join(f"{key}={value}" for key, value in entry.items() if value not in (None, "", []))
 
 
 def _disclosures(subject: str, config: Path) -> list[dict[str, Any]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,20 +12,8 @@ from agent.collect.minimise import minimise, reduced
 from agent.model import Position, Reading, Transform, Value
 from agent.vss import LOCATION, SPEED
 from tests.agent.collect.build import ELSEWHERE, Rig, context, ns, probe, rule
-from tests.sources import modules
 
 HOME = ELSEWHERE
-
-
-def test_one_module_makes_samples() -> None:
-    """Whoever wants a sample elsewhere has to come past the rule's transforms."""
-    makers = {
-        name
-        for name, module in modules().items()
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.Call) and "Sample" in (getattr(node.func, "id", ""), getattr(node.func, "attr", ""))
-    }
-    assert makers == {"agent.collect.minimise"}
 
 
 def test_steps_run_in_the_order_written() -> None:

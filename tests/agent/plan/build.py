@@ -127,8 +127,8 @@ def grants_of(catalogue: Catalogue) -> st.SearchStrategy[dict[tuple[str, str], G
         profile, item = draw(keys)
         state = draw(st.sampled_from(["YES", "YES", "YES", "NO", "IN_VEHICLE", "NOT_SET"]))
         trip = draw(st.sampled_from([None, None, TRIP, TRIP, "another"]))
-        made = Grant(item, state, profile, draw(st.integers(1, 99)), NOW_MS, draw(ends), trip, draw(policies))  # type: ignore[arg-type]  # VISS
-        return (profile, item), made
+        entry, until_ms, version = draw(st.integers(1, 99)), draw(ends), draw(policies)
+        return (profile, item), grant(item, state, until_ms=until_ms, profile=profile, entry=entry, trip=trip, policy=version)
 
     some = st.lists(one(), max_size=12).map(dict)
     return st.builds(

@@ -157,7 +157,7 @@ def odd() -> list[PlanInputs]:
     """Inputs of every kind for catalogues of every kind, the same at each run."""
     found: list[PlanInputs] = []
 
-    @settings(max_examples=400, derandomize=True)
+    @settings(max_examples=150, derandomize=True)
     @given(CATALOGUES.flatmap(inputs_of))
     def collect(inputs: PlanInputs) -> None:
         found.append(inputs)

@@ -1,0 +1,180 @@
+"""`modicum explain`: why a signal is or is not sent, read from the plan and decided nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agent.cli.explain import REASONS
+from agent.plan.compile import REASONS as DECIDED
+from tests.agent.cli.conftest import Agent, Cli
+
+ALL = ("--package", "navigation_plus", "--consent", "all")
+NONE = ("--package", "navigation_plus", "--consent", "none")
+
+
+def told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sabotage: the rules and refusals say nothing about themselves."""
+    monkeypatch.setattr("agent.cli.explain.told", lambda result: "because")
+
+
+@pytest.mark.req("R54", control=told_nothing)
+def test_what_is_sent_is_explained_by_rule_basis_policy_entry_and_transform(cli: Cli) -> None:
+    """Everything that led to it stands in the answer."""
+    said = cli("explain", "Vehicle.Speed", *ALL)
+    assert (said.status, said.err) == (0, "")
+    for word in (
+        "is sent in real_time_traffic.probe to traffic (identity none)",
+        "round_to 10",
+        "while driving",
+        "triggers periodic",
+        "basis consent",
+        "driver granted traffic.position (ledger entry ",
+        "policy 2026-11",
+        "kept at most 300 s",
+        "rule real_time_traffic.probe/Vehicle.Speed#",
+    ):
+        assert word in said.out, word
+
+
+@pytest.mark.req("R54", "R32", control=told_nothing)
+def test_what_is_withheld_is_explained_by_its_reason(cli: Cli) -> None:
+    """The reason and what it means; for a signal of several streams, each of them."""
+    said = cli("explain", "Vehicle.CurrentLocation", *NONE)
+    assert said.status == 0
+    assert said.out.count(f"no_consent: {REASONS['no_consent']}") == len(said.out.splitlines()) == 6
+    assert "withheld from teleservices.breakdown_position" in said.out
+
+
+def test_every_reason_has_its_words() -> None:
+    """The nine, no more and no fewer."""
+    assert tuple(sorted(REASONS)) == tuple(sorted(DECIDED))
+    assert all(len(text) > 20 for text in REASONS.values())
+
+
+def test_a_stream_is_explained_as_a_whole(cli: Cli) -> None:
+    """service.stream: all its signals, sent or not."""
+    said = cli("explain", "product_improvement.vehicle", *ALL, "--json")
+    document = said.document
+    assert document.keys() == {"subject", "sent", "withheld"}
+    assert (len(document["sent"]), len(document["withheld"])) == (5, 2)
+    assert {no["reason"] for no in document["withheld"]} == {"not_on_vehicle"}
+
+
+@pytest.mark.parametrize("half", ["Latitude", "Longitude"])
+def test_a_position_is_found_under_the_names_that_a_recipient_reads(cli: Cli, half: str) -> None:
+    """received.jsonl has two signals for it; the plan has one."""
+    whole = cli("explain", "Vehicle.CurrentLocation", *ALL, "--json").document
+    found = cli("explain", f"Vehicle.CurrentLocation.{half}", *ALL, "--json").document
+    assert (found["sent"], found["withheld"]) == (whole["sent"], whole["withheld"])
+
+
+@pytest.mark.parametrize("subject", ["Vehicle.Chassis.SteeringWheel.Angle", "teleservices", "ecall.msd", "x.y/1 2"])
+def test_what_no_stream_carries_is_a_no(cli: Cli, subject: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit 1 in one line: it is not collected, and no message of that name has left."""
+    monkeypatch.setattr("agent.cli.explain.asked", lambda *_, **__: [])
+    said = cli("explain", subject, *ALL)
+    assert (said.status, said.out, len(said.err.splitlines())) == (1, "", 1)
+    assert said.err.startswith("modicum: no s")
+
+
+def test_wrong_arguments_are_one_line_and_exit_2(cli: Cli) -> None:
+    """Half of what a plan from files needs, no subject, an unknown option."""
+    for arguments in (("Vehicle.Speed", "--package", "basic"), (), ("Vehicle.Speed", "--sideways")):
+        said = cli("explain", *arguments)
+        assert (said.status, said.out, len(said.err.splitlines())) == (2, "", 1)
+
+
+# -- it reads the plan ------------------------------------------------------------------------------------------------
+
+
+def made_up(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A plan that no compiler would make, as the agent's answer."""
+    rule = {
+        "id": "made/up#1",
+        "service": "made",
+        "stream": "up",
+        "signal": "Made.Up",
+        "recipient": "nobody",
+        "identity": "none",
+        "basis": "contract",
+        "because": "somebody said so",
+        "policy": "0000",
+        "triggers": ["periodic"],
+        "while": "any",
+        "transforms": [{"round_to": 7}],
+        "keep_s": 42,
+    }
+    document = {"id": "0", "rules": [rule], "refused": [], "subscriptions": [], "valid_until": None}
+    monkeypatch.setattr("agent.cli.plan.asked", lambda config, route: document)
+    return document
+
+
+def never(*_: object, **__: object) -> None:
+    raise AssertionError("explain decided something")
+
+
+def test_explain_reads_the_agents_plan_and_recomputes_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the agent's plan says is what is explained; the compiler is not called."""
+    document = made_up(monkeypatch)
+    monkeypatch.setattr("agent.plan.compile.compile_plan", never)
+    monkeypatch.setattr("agent.core.core.compile_plan", never)
+    said = cli("explain", "Made.Up")
+    assert (said.status, said.err) == (0, "")
+    assert all(word in said.out for word in ("nobody", "somebody said so", "round_to 7", "0000", "42 s", "made/up#1"))
+    assert cli("explain", "made.up", "--json").document["sent"] == document["rules"]
+    assert cli("explain", "Vehicle.Speed").status == 1
+
+
+def test_the_running_agent_explains_what_it_does_now(agent: Agent, cli: Cli) -> None:
+    """A grant turns the answer round, and its withdrawal turns it back."""
+    agent.ask("profile.use", name="anna")
+
+    def answer() -> str:
+        said = cli("explain", "remote_assistance.find_vehicle", "--config", agent.config)
+        assert said.status == 0
+        return said.out
+
+    assert "no_consent" in answer()
+    agent.ask("consent.grant", item="assistance.position", trip=True)
+    assert "anna granted assistance.position" in answer()
+    agent.ask("consent.withdraw", item="assistance.position")
+    assert "no_consent" in answer()
+
+
+# -- messages ---------------------------------------------------------------------------------------------------------
+
+ENTRY = {
+    "entry": 9,
+    "kind": "disclosure",
+    "stream": "a.b",
+    "seq": 3,
+    "recipient": "r",
+    "policy": "2026-11",
+    "basis_ref": "ledger:7",
+    "profile": "",
+}
+
+
+def log_of(*entries: dict[str, object]) -> Callable[..., list[dict[str, object]]]:
+    return lambda config, route, **_: list(entries) if route == "audit.show" else never()  # type: ignore[return-value]  # never returns
+
+
+@pytest.mark.req("R54", control=lambda monkeypatch: monkeypatch.setattr("agent.cli.explain._disclosed", lambda entry: ""))
+def test_a_message_is_explained_by_its_disclosure(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """service.stream/SEQ: to whom it went, under which policy and which ledger entry, from the audit log."""
+    monkeypatch.setattr("agent.cli.explain.asked", log_of(ENTRY, ENTRY | {"seq": 4, "recipient": "other"}))
+    said = cli("explain", "a.b/3")
+    assert (said.status, said.err) == (0, "")
+    assert "recipient=r policy=2026-11 basis_ref=ledger:7" in said.out
+    assert "other" not in said.out
+    assert cli("explain", "a.b/3", "--json").document == {"message": "a.b/3", "disclosures": [ENTRY]}
+
+
+def test_a_message_that_never_left_is_a_no(agent: Agent, cli: Cli) -> None:
+    """Exit 1, one line; an agent that is not there is exit 3, not a no."""
+    said = cli("explain", "teleservices.breakdown/1", "--config", agent.config)
+    assert (said.status, said.out) == (1, "")
+    assert "no such message" in said.err
