@@ -1,10 +1,12 @@
-"""Time: one axis that never runs backwards within a boot, and whether it may be believed.
+"""Time: one axis, and whether it may be believed.
 
 Order, windows and schedules run on the axis `now_ns` = monotonic (CLOCK_BOOTTIME, so that suspend counts) plus an
-offset to Unix time. Until a source can be believed the offset comes from the last committed time (`saved_ns`) or the
-release date, whichever is later: time then goes on, and nothing is deleted or granted because of a date that nobody
-vouches for. Sources: `ntp` (the kernel says it is synchronised), `gnss` (a fix that agrees with itself), `system`
-(the integrator attests the host's clock; chosen in agent.toml only).
+offset to Unix time. Until a source is believed the offset is the one of an earlier run in the same boot, else it comes
+from the last committed time (`saved_ns`) or the release date, whichever is later: time then goes on, and nothing is
+deleted or granted because of a date that nobody vouches for. The first belief of a run sets the axis, also back: a saved
+time is a floor only until then, so a false one does not outlive it. After that the axis never runs backwards in this run.
+Sources: `ntp` (the kernel says it is synchronised), `gnss` (a fix that agrees with itself), `system` (the integrator
+attests the host's clock; chosen in agent.toml only).
 """
 
 from __future__ import annotations
@@ -13,13 +15,21 @@ import ctypes
 import pathlib
 import time
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 NS = 1_000_000_000
 RELEASE_NS = 1_793_491_200 * NS
 """2026-11-01T00:00:00Z: a clock or receiver that says less is wrong."""
 STEP_NS = 500_000_000
 """A trusted source may move the axis by more than this only as a step, which is reported as one."""
+LEAP_NS = 5 * NS
+"""More than this between two looks is no passing of time that anybody watched: the axis leapt."""
+BACK_NS = NS
+"""So far back the axis may go unnoticed."""
+DISAGREE_NS = 2 * NS
+"""An axis that is farther than this from what its own source says is not trusted."""
+GNSS_MOVE_MAX_NS = 300 * NS
+"""All that GNSS may move an axis that was believed, in sum, until another source sets it."""
 GNSS_AGREEING_FIXES = 3
 ADJTIMEX_ERROR = 5
 
@@ -66,32 +76,81 @@ def kernel_synchronised() -> bool:
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a run leaves to the next one: the time it reached, its boot, and the axis' offset to CLOCK_BOOTTIME."""
+
+    now_ns: int = 0
+    boot_id: str = ""
+    offset_ns: int = 0
+
+    def encoded(self) -> bytes:
+        """As one value."""
+        return f"{self.now_ns} {self.boot_id} {self.offset_ns}".encode()
+
+    @classmethod
+    def decoded(cls, stored: bytes | None) -> Saved:
+        """From `encoded`, or from the plain number of an earlier version; nothing from what is neither."""
+        parts = (stored or b"0").decode(errors="replace").split(" ")
+        try:
+            return cls(int(parts[0]), parts[1], int(parts[2])) if len(parts) == 3 else cls(int(parts[0]))
+        except ValueError:
+            return cls()
+
+
+class Leap(NamedTuple):
+    """How the axis moved between two looks, and how much time really passed (CLOCK_BOOTTIME) meanwhile."""
+
+    from_ns: int
+    to_ns: int
+    passed_ns: int
+
+
 @dataclass(slots=True)
 class SystemClock:
     """The clock of a running agent.
 
-    `sources`: which of ntp, gnss, system may be believed. `saved_ns`: the last committed time of an earlier run.
+    `sources`: which of ntp, gnss, system may be believed. `saved_ns`: the last committed time of an earlier run, a floor
+    while nothing is believed. `earlier`: what an earlier run left; in the same boot its axis goes on (`continued`).
+    Promises: the first belief sets the axis, in both directions; from then on it only moves forward, GNSS moves it by
+    no more than GNSS_MOVE_MAX_NS in sum, and it is trusted only while it is within DISAGREE_NS of what its source last said.
     """
 
     sources: frozenset[str] = frozenset({"ntp", "gnss"})
     saved_ns: int = 0
     boot_id: str = field(default_factory=lambda: pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", ""))
+    earlier: Saved = Saved()
     source: str = "unsure"
-    _offset_ns: int = 0
+    continued: bool = False
+    offset_ns: int = 0
+    _said_ns: int = 0
+    _anchor_ns: int = 0
     _agreeing: int = 0
     _last_gnss_offset_ns: int = 0
-    _told: bool = False
+    _looked: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
-        self._offset_ns = max(self.saved_ns, RELEASE_NS) - self._mono_ns()
+        self.continued = self.earlier.boot_id == self.boot_id
+        floor_ns = max(self.saved_ns, self.earlier.now_ns, RELEASE_NS)
+        self.offset_ns = self.earlier.offset_ns if self.continued else floor_ns - self._mono_ns()
         self.poll()
-        self._told = True
+        self._looked = self.now_ns(), self._mono_ns()
 
     def now_ns(self) -> int:
-        return self._mono_ns() + self._offset_ns
+        return self._mono_ns() + self.offset_ns
 
     def trusted(self) -> bool:
-        return self.source != "unsure"
+        return self.source != "unsure" and abs(self._said_ns - self.offset_ns) <= DISAGREE_NS
+
+    def state(self) -> bytes:
+        """What the next run needs (`Saved`): store it at the start, when `offset_ns` has changed, and now and then."""
+        return Saved(self.now_ns(), self.boot_id, self.offset_ns).encoded()
+
+    def leapt(self) -> Leap | None:
+        """Whether the axis moved by more than LEAP_NS forward or BACK_NS backward since this was last asked."""
+        (from_ns, from_mono_ns), (now_ns, mono_ns) = self._looked, (self.now_ns(), self._mono_ns())
+        self._looked = now_ns, mono_ns
+        return None if -BACK_NS <= now_ns - from_ns <= LEAP_NS else Leap(from_ns, now_ns, mono_ns - from_mono_ns)
 
     def poll(self) -> None:
         """Looks at the system's own sources; call it about once a second."""
@@ -110,10 +169,16 @@ class SystemClock:
             self._believe("gnss", offset_ns)
 
     def _believe(self, source: str, offset_ns: int) -> None:
-        if source != self.source or abs(offset_ns - self._offset_ns) > STEP_NS:
-            # Once a time was told the axis only goes on, also where the first source says less than it began with.
-            self._offset_ns = max(offset_ns, self._offset_ns) if self._told else offset_ns
-        self.source = source
+        """`source` says so: the first belief is the axis, a later one moves it on where it may, or is a disagreement."""
+        if self.source == "unsure":
+            self.offset_ns = self._anchor_ns = offset_ns
+        elif source != "gnss":
+            if source != self.source or abs(offset_ns - self.offset_ns) > STEP_NS:
+                self.offset_ns = max(offset_ns, self.offset_ns)
+            self._anchor_ns = self.offset_ns
+        elif offset_ns - self.offset_ns > STEP_NS and abs(offset_ns - self._anchor_ns) <= GNSS_MOVE_MAX_NS:
+            self.offset_ns = offset_ns
+        self.source, self._said_ns = source, offset_ns
 
     @staticmethod
     def _mono_ns() -> int:

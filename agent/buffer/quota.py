@@ -23,25 +23,21 @@ def size_bytes(sealed: bytes) -> int:
     return len(sealed) + ROW_BYTES
 
 
-def held_bytes(db: Database) -> int:
-    """What all records together count for."""
-    return int(rows(db, "SELECT coalesce(sum(bytes), 0) FROM records")[0][0])
-
-
-def drop(db: Database, over_bytes: int, offered: Collection[int]) -> list[tuple[int, str, int]]:
-    """Deletes records until `over_bytes` are freed or only offered ones are left: (n, stream, bytes) of each.
+def drop(db: Database, over_bytes: int, offered: Collection[int]) -> list[tuple[int, str, str, str, int]]:
+    """Deletes records until `over_bytes` are freed or only offered ones are left: (n, stream, recipient, identity, bytes) of each.
 
     Inside the caller's transaction.
     """
-    dropped: list[tuple[int, str, int]] = []
+    dropped: list[tuple[int, str, str, str, int]] = []
+    sql = "SELECT n, stream, recipient, identity, bytes FROM records WHERE priority = ? AND n > ? ORDER BY n LIMIT 1"
     priorities = rows(db, "SELECT DISTINCT priority FROM records ORDER BY priority DESC") if over_bytes > 0 else []
     for (priority,) in priorities:
         after = 0
         while over_bytes > 0:
-            oldest = rows(db, "SELECT n, stream, bytes FROM records WHERE priority = ? AND n > ? ORDER BY n LIMIT 1", (priority, after))
+            oldest = rows(db, sql, (priority, after))
             if not oldest:
                 break
-            after, _, size = oldest[0]
+            after, *_, size = oldest[0]
             if after not in offered:
                 db.execute("DELETE FROM records WHERE n = ?", (after,))
                 dropped.append(oldest[0])

@@ -19,7 +19,8 @@ from typing import Any
 from sqlite_utils import Database
 
 from agent.body import NS_PER_MS, BodyTooLarge, pack
-from agent.buffer.quota import QUOTA_BYTES, drop, held_bytes, size_bytes
+from agent.buffer.counts import Counts, Held
+from agent.buffer.quota import QUOTA_BYTES, drop, size_bytes
 from agent.errors import IntegrityError
 from agent.model import Draft, Finding
 from agent.seal.keyring import DataKey, KeyBlockFull, Keyring
@@ -87,7 +88,7 @@ class Buffer:
         self._db, self._keyring, self._units, self._quota_bytes = db, keyring, units, quota_bytes
         self._offered: dict[Lane, frozenset[int]] = {}
         self._lost: Counter[tuple[str, str]] = Counter()
-        self._held_bytes = held_bytes(db)
+        self._counts = Counts(db)
         with transaction(db):
             db.execute("INSERT OR IGNORE INTO meta VALUES ('store_epoch', ?)", (store_epoch or os.urandom(STORE_EPOCH_BYTES),))
         self.store_epoch: bytes = rows(db, "SELECT value FROM meta WHERE key = 'store_epoch'")[0][0]
@@ -105,12 +106,14 @@ class Buffer:
             return []
         with transaction(self._db):
             stored = [self._insert(part, body, key) for part, body, key in keyed]
-            held_bytes = self._held_bytes + sum(size for _, size in stored)
-            dropped = drop(self._db, held_bytes - self._quota_bytes, frozenset().union(*self._offered.values()))
-        self._held_bytes = held_bytes - sum(size for _, _, size in dropped)
-        self._lost.update(("quota", stream) for _, stream, _ in dropped)
-        gone = {n for n, _, _ in dropped}
-        return [n for n, _ in stored if n not in gone]
+            held_bytes = self._counts.total_bytes + sum(record.size for record in stored)
+            offered: frozenset[int] = frozenset().union(*self._offered.values())
+            dropped = [Held(*row) for row in drop(self._db, held_bytes - self._quota_bytes, offered)]
+        self._counts.came(stored)
+        self._counts.went(dropped)
+        self._lost.update(("quota", record.stream) for record in dropped)
+        gone = {record.n for record in dropped}
+        return [record.n for record in stored if record.n not in gone]
 
     def waiting(
         self, limit: int, exclude: Collection[int], *, recipients: Collection[str] | None = None, unlinkable: bool | None = None
@@ -120,6 +123,10 @@ class Buffer:
         A lane narrows it to its `recipients` and to streams without identity (`unlinkable`) or with one, so that a lane
         that is down holds nobody up. What is returned or excluded here counts as offered until the lane's next call.
         """
+        lane = (None if recipients is None else frozenset(recipients), unlinkable)
+        self._offered[lane] = frozenset(exclude)
+        if limit <= 0 or not self._counts.any_for(*lane):
+            return []
         sql = f"SELECT n, {COLUMNS}, rules, samples, sealed FROM records WHERE n NOT IN (SELECT value FROM json_each(?))"  # noqa: S608  constants
         parameters: list[object] = [json.dumps(sorted(exclude))]
         if recipients is not None:
@@ -130,7 +137,6 @@ class Buffer:
             parameters.append(unlinkable)
         found = rows(self._db, sql + " ORDER BY priority, n LIMIT ?", (*parameters, limit))
         stored = [_stored(row) for row in found]
-        lane = (None if recipients is None else frozenset(recipients), unlinkable)
         self._offered[lane] = frozenset(exclude) | {record.n for record in stored}
         return stored
 
@@ -166,13 +172,11 @@ class Buffer:
 
     def routes(self) -> set[tuple[str, bool]]:
         """(recipient, whether without identity) of everything that waits."""
-        found = rows(self._db, "SELECT DISTINCT recipient, identity FROM records")
-        return {(recipient, identity == "none") for recipient, identity in found}
+        return {(recipient, identity == "none") for recipient, identity in self._counts.routes()}
 
     def statistics(self) -> dict[str, dict[str, int]]:
-        """By stream: rows, bytes (sealed), oldest_ms (time of the oldest sample)."""
-        found = rows(self._db, "SELECT stream, count(*), sum(length(sealed)), min(oldest_ms) FROM records GROUP BY stream ORDER BY stream")
-        return {stream: {"rows": count, "bytes": size, "oldest_ms": oldest} for stream, count, size, oldest in found}
+        """By stream: rows, bytes (sealed)."""
+        return self._counts.by_stream()
 
     def findings(self) -> list[Finding]:
         """What was lost since the start, and why: one finding a reason and stream."""
@@ -211,8 +215,7 @@ class Buffer:
             self._lost["keys", rule.name] += 1
             return None
 
-    def _insert(self, draft: Draft, body: bytes, key: DataKey) -> tuple[int, int]:
-        """(number, bytes that count against the quota)."""
+    def _insert(self, draft: Draft, body: bytes, key: DataKey) -> Held:
         rule, seq = draft.samples[0].rule, self._next_seq(key.stream)
         sealed = seal(key.key, Header(key.stream, key.basis_ref, key.epoch, seq, draft.plan_id), body)
         route = (rule.recipient, rule.identity, rule.purpose, rule.policy, rule.priority)
@@ -224,7 +227,7 @@ class Buffer:
             f"INSERT INTO records ({COLUMNS}, oldest_ms, rules, samples, bytes, sealed) VALUES ({', '.join('?' * 16)})",  # noqa: S608  constants
             (*values, oldest_ms, rules, len(draft.samples), size, sealed),
         )
-        return int(cursor.lastrowid or 0), size
+        return Held(int(cursor.lastrowid or 0), key.stream, rule.recipient, rule.identity, size)
 
     def _next_seq(self, stream: str) -> int:
         sql = "INSERT INTO meta VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET value = value + 1 RETURNING value"
@@ -235,10 +238,10 @@ class Buffer:
         if not ns:
             return []
         with transaction(self._db):
-            sql = "DELETE FROM records WHERE n IN (SELECT value FROM json_each(?)) RETURNING n, bytes"
-            gone = rows(self._db, sql, (json.dumps(sorted(ns)),))
-        self._held_bytes -= sum(size for _, size in gone)
-        return [n for n, _ in gone]
+            sql = "DELETE FROM records WHERE n IN (SELECT value FROM json_each(?)) RETURNING n, stream, recipient, identity, bytes"
+            gone = [Held(*row) for row in rows(self._db, sql, (json.dumps(sorted(ns)),))]
+        self._counts.went(gone)
+        return [record.n for record in gone]
 
     def _sweep(self) -> list[int]:
         """Deletes every row whose key is gone, from the WAL too."""

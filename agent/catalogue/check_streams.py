@@ -81,9 +81,12 @@ def keep_ends(view: StreamView) -> None:
     """R26: kept for a while that its purpose allows, and no position longer than 7 days."""
     at, keep = view.at.key("keep"), view.stream.keep
     if keep == "ram":
+        if view.stream.basis != "vital":
+            hint = "only the emergency call may live in RAM so far; write how long it may wait on the device, for example 5m"
+            view.report.error("keep-ram", f"{view.stream.id!r} is kept in RAM, which core cannot run yet", at, hint)
         return
     if not DURATION.match(keep) or duration_s(keep) <= 0:
-        view.report.error("keep", f"{keep!r} is no duration", at, "write for example 90s, 5m, 24h, 30d, or ram")
+        view.report.error("keep", f"{keep!r} is no duration", at, "write for example 90s, 5m, 24h or 30d")
         return
     keep_s = duration_s(keep)
     purpose = view.catalogue.purposes.get(view.stream.purpose)

@@ -38,9 +38,11 @@ def show(config: Path, as_json: bool) -> None:
 def grant(item: str, until: str | None, trip: bool, config: Path, as_json: bool) -> None:
     """Allow ITEM until a date, or for this trip. There is no "always"."""
     if (until is None) == (not trip):
-        raise UsageError("a grant needs an end", item, "say --until DATE or --trip")
+        both = "one end is enough" if until else "a grant needs an end"
+        raise UsageError(both, item, "say --until DATE or --trip, not both")
     result = asked(config, "consent.grant", item=item, until_ms=_ms(until) if until else None, trip=trip)
-    printed(result, as_json=as_json, text=f"granted: {item} by {result['profile']}, {'this trip' if trip else 'until ' + result['until']}")
+    end = "this trip" if trip else f"until {result['until']}{', the longest term' if result['cut'] else ''}"
+    printed(result, as_json=as_json, text=f"granted: {item} by {result['profile']}, {end}")
 
 
 @consent_group.command()

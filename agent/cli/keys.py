@@ -52,7 +52,7 @@ def init(config: Path, as_json: bool) -> None:
 def show(config: Path, as_json: bool) -> None:
     """The pairwise id and public signing key towards each recipient, for enrolment. No secret is shown."""
     settings = load_settings(config)
-    keyring = open_keyring(settings)
+    keyring = open_keyring(settings, read_only=True)
     try:
         senders = {name: sender_for(keyring.derive, name) for name in sorted(settings.recipients)}
     finally:

@@ -51,14 +51,15 @@ def plan_command(
     printed(document, as_json=as_json, text=told(document))
 
 
-def planned(vehicle_dir: Path | None, catalogue: Path | None, package: str | None, consent: str | None, config: Path) -> Any:  # noqa: ANN401  JSON
+def planned(vehicle_dir: Path | None, catalogue: Path | None, package: str | None, consent: str | None, config: Path) -> dict[str, Any]:
     """The plan's document, from files or from the agent."""
     if package is None and consent is None:
         if vehicle_dir is not None or catalogue is not None:
             raise UsageError(
                 "a plan from files needs both", "--package, --consent", "say for example --package navigation_plus --consent all"
             )
-        return asked(config, "plan")
+        document: dict[str, Any] = asked(config, "plan")
+        return document
     if package is None or consent is None:
         raise UsageError("a plan from files needs both", "--package, --consent", "say for example --package navigation_plus --consent all")
     scene = Scene(

@@ -53,7 +53,8 @@ def replay_command(
     )
     done = replay(request)
     if out is not None:
-        write_outcome(out, lines=done.lines, envelopes=done.run.received.envelopes, plan=done.plan, summary=done.summary)
+        envelopes = done.run.received.envelopes
+        write_outcome(out, lines=done.lines, envelopes=envelopes, plan=done.plan, summary=done.summary, keys=done.run.keys)
     click.echo(json.dumps(done.summary) if as_json else told(done))
 
 

@@ -15,7 +15,7 @@ from agent.cli.agent_side import asked, config_option, json_option, printed
 def status_command(config: Path, as_json: bool) -> None:
     """Clock, buses, receiver, plan, buffer, connections and findings. Never a value or a place."""
     result = asked(config, "status")
-    rows = [f"clock: {result['clock']['source']}"]
+    rows = [f"clock: {result['clock']['source']}", f"at rest: {result['at_rest']}"]
     for bus in result["buses"]:
         problem = f"; {bus['problem']}" if bus["problem"] else ""
         rows.append(f"bus {bus['name']}: {bus['read']} frames read, {bus['delivered']} delivered, {bus['lost']} lost{problem}")

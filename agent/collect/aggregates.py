@@ -68,6 +68,10 @@ class Aggregate:
         self._pass(t_ns)
         self.held = None
 
+    def restart(self) -> None:
+        """Begins anew: the window that was open gives nothing, the value is not known."""
+        self.tally, self.held, self.since_ns, self.end_ns = Tally(), None, 0, None
+
     def close(self, t_ns: int) -> list[Reading]:
         """The results of all windows that ended by `t_ns`."""
         done: list[Reading] = []

@@ -1,7 +1,8 @@
 """Events: named conditions over readings, fired on their rising edge, seldom enough.
 
 The last decided state of each event and when it fired are remembered over a restart, so that a condition that became
-true while the agent was off fires once, one that stayed true does not fire again, and a restart shortens no gap.
+true while the agent was off fires once, one that stayed true does not fire again, and a restart shortens no gap. A state that
+changed without firing is written at most every PERSIST_NS, so that a signal that flaps does not wear out the medium.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from agent.clock import NS
 from agent.collect.latest import Latest
 from agent.expression import Expression, parse
 from agent.storage.memory import MemoryStore
+
+PERSIST_NS = 5 * NS
 
 
 @dataclass(slots=True)
@@ -28,6 +31,9 @@ class Watch:
     held: bool = False
     fired_ns: int | None = None
     recent_ns: int | None = None
+    written_ns: int | None = None
+    """When the state was last written by this process."""
+    unwritten: bool = False
 
     @classmethod
     def of(cls, name: str, event: Event, memory: MemoryStore) -> Watch:
@@ -54,12 +60,14 @@ class Watch:
         if self.recent is not None and self.recent.value(latest.value):
             self.recent_ns = t_ns
         now = self.when.value(latest.value)
-        if now is None or now == self.held:
-            return False
-        self.held = now
-        fires = now and self._lately(t_ns) and not self._just_fired(t_ns)
-        self.fired_ns = t_ns if fires else self.fired_ns
-        self.memory.set(self.key, bytes([now]) + (self.fired_ns or 0).to_bytes(8, "big"))
+        fires = False
+        if now is not None and now != self.held:
+            self.held, self.unwritten = now, True
+            fires = now and self._lately(t_ns) and not self._just_fired(t_ns)
+            self.fired_ns = t_ns if fires else self.fired_ns
+        if self.unwritten and (fires or not self._just_written(t_ns)):
+            self.memory.set(self.key, bytes([self.held]) + (self.fired_ns or 0).to_bytes(8, "big"))
+            self.written_ns, self.unwritten = t_ns, False
         return fires
 
     def pass_by(self, latest: Latest, t_ns: int) -> None:
@@ -69,6 +77,9 @@ class Watch:
 
     def _just_fired(self, t_ns: int) -> bool:
         return self.fired_ns is not None and 0 <= t_ns - self.fired_ns < self.min_gap_ns
+
+    def _just_written(self, t_ns: int) -> bool:
+        return self.written_ns is not None and 0 <= t_ns - self.written_ns < PERSIST_NS
 
     def _lately(self, t_ns: int) -> bool:
         return self.recent is None or (self.recent_ns is not None and t_ns - self.recent_ns <= self.within_ns)

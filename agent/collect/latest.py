@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from agent.clock import NS
@@ -42,6 +43,15 @@ class Latest:
         """The value for a condition: None as soon as the frame is known to be silent."""
         reading = self.readings.get(signal)
         return None if reading is None or signal in self.unseen_since_ns else reading.value
+
+    def drop(self, signals: Iterable[str]) -> None:
+        """These have no value any more."""
+        for signal in signals:
+            self.readings.pop(signal, None)
+
+    def clear(self) -> None:
+        """Nothing is known any more, no silence either."""
+        self.readings, self.unseen_since_ns = {}, {}
 
     def forget(self, wanted: set[str]) -> None:
         """Drops every reading that no rule wants any more."""

@@ -23,7 +23,7 @@ from agent.collect.trip import Trip, ignition_of
 from agent.collect.window import Windows
 from agent.model import Draft, Plan, Position, Reading, Rule, Sample, Value
 from agent.storage.memory import MemoryStore
-from agent.vss import EVENT_KIND, GEAR, GNSS_SPEED, HEADING, HEALTH, IGNITION, LOCATION, ODOMETER, SPEED
+from agent.vss import EVENT_KIND, GEAR, GNSS_SIGNALS, GNSS_SPEED, HEADING, HEALTH, IGNITION, LOCATION, ODOMETER, SPEED
 from hw.ports import Fix
 
 TICK_NS = NS
@@ -106,6 +106,9 @@ class Pipeline:
         if self.speed_from_gnss and fix.speed_mps is not None:
             self._gnss_speed_ns = fix.t_ns
             self._read(Reading(SPEED, fix.speed_mps * 3.6, fix.t_ns))
+        if not self.trip.ignition:  # no place is kept, not even in RAM, while nobody drives
+            self.latest.drop(GNSS_SIGNALS)
+            return
         self.trip.locate(place)
         self._read(Reading(LOCATION, place, fix.t_ns))
         if fix.course_deg is not None:
@@ -136,6 +139,25 @@ class Pipeline:
                 self._due(stream, moment)
             self.windows.close(moment)
             self._reschedule(moment)
+
+    def leap(self, from_ns: int, to_ns: int, passed_ns: int) -> None:
+        """The axis leapt, of which `passed_ns` really passed. What is open ends, nothing is answered for the gap.
+
+        What was measured from a moment (a trip's stop, the last sample or event) keeps its distance in time that passed.
+        """
+        moved_ns = to_ns - from_ns - passed_ns
+        self.flush()
+        self.latest.clear()
+        for stream in self.streams:
+            stream.leap(to_ns, moved_ns)
+        for watch in self.watches:
+            watch.fired_ns = None if watch.fired_ns is None else max(watch.fired_ns + moved_ns, 0)
+            watch.recent_ns = None if watch.recent_ns is None else watch.recent_ns + moved_ns
+        self.trip.leap(to_ns, moved_ns, passed_ns)
+        speed_holds = self._gnss_speed_ns is not None and self.trip.speed_kmh is not None
+        self._gnss_speed_ns = (self._gnss_speed_ns or 0) + moved_ns if speed_holds else None
+        self._tick_ns = to_ns
+        self._reschedule(to_ns)
 
     def take(self, *, trusted: bool) -> list[Draft]:
         """The drafts that are complete by now."""

@@ -76,6 +76,17 @@ class Stream:
         elif int(answered) < index:
             self.missed_ns = index * self.every_ns
 
+    def leap(self, to_ns: int, moved_ns: int) -> None:
+        """The axis leapt to `to_ns`, moved by `moved_ns`: the next multiple is after it, aggregates begin anew."""
+        self.next_ns = self.missed_ns = None
+        self.arm(to_ns, None)
+        for channel in self.channels:
+            channel.own = None
+            channel.sent_ns = None if channel.sent_ns is None else channel.sent_ns + moved_ns
+            channel.due_ns = None if channel.due_ns is None else channel.due_ns + moved_ns
+            if channel.aggregate is not None:
+                channel.aggregate.restart()
+
     def passed(self, multiple_ns: int) -> None:
         """The multiple was answered."""
         self.next_ns = multiple_ns + self.every_ns

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import cbor2
 
-from agent.clock import NS
+from agent.clock import LEAP_NS, NS
 from agent.collect.zones import Zones
 from agent.model import Position, Value
 
@@ -33,7 +33,8 @@ IGNITION_OFF = ("OFF", "LOCK", "ACC")
 class Trip:
     """State of the current trip. `ignition` None: unknown. `new_id` draws trip ids (seeded in a replay).
 
-    `left_m`: the way at which the start cell was left; None before. `cleared_m`: the longest trim that this trip is past.
+    `left`: whether the start cell was left. `cleared_m`: the longest trim that this trip is past. `ignition_lost`: the
+    frame that tells the ignition came once and then no more.
     """
 
     zones: Zones
@@ -43,13 +44,14 @@ class Trip:
     off_since_ns: int | None = None
     moved: bool = False
     distance_m: float = 0.0
-    left_m: float | None = None
+    left: bool = False
     cleared_m: float = 0.0
     speed_kmh: float | None = None
     gear: int | None = None
     start_cell: bytes | None = None
     last_cell: bytes | None = None
     resumed: bool = False
+    ignition_lost: bool = False
     _since_ns: int = 0
 
     @property
@@ -76,7 +78,7 @@ class Trip:
         elif self.off_since_ns is None:
             self.off_since_ns = t_ns
             self._remember_end()
-        self.ignition = on
+        self.ignition, self.ignition_lost = on, False
 
     def lose_ignition(self, last_ns: int) -> None:
         """The frame that says ignition on has not come since `last_ns`: it is unknown, and the trip stands from there on.
@@ -85,7 +87,7 @@ class Trip:
         """
         if self.ignition:
             self.ignite(False, last_ns)
-            self.ignition = None
+            self.ignition, self.ignition_lost = None, True
 
     def tick(self, t_ns: int) -> None:
         """Ends a trip whose stop has become too long, and adds the way of the last speed."""
@@ -94,6 +96,19 @@ class Trip:
         self._since_ns = t_ns
         if self.id is not None and self.off_since_ns is not None and t_ns - self.off_since_ns > TRIP_GAP_S * NS:
             self._end()
+
+    def leap(self, to_ns: int, moved_ns: int, passed_ns: int) -> None:
+        """The axis was moved by `moved_ns`, and `passed_ns` passed unwatched, up to `to_ns`.
+
+        A mere move changes nothing about the trip. After time that passed the speed is unknown, so no way is added, and an
+        ignition that was on is lost from where that time began.
+        """
+        self._since_ns += moved_ns
+        self.off_since_ns = None if self.off_since_ns is None else self.off_since_ns + moved_ns
+        if passed_ns > LEAP_NS:
+            self.speed_kmh = None
+            self.lose_ignition(to_ns - passed_ns)
+            self.tick(to_ns)
 
     def drive(self, speed_kmh: float | None, t_ns: int) -> None:
         """A new speed; None when it is not known any more."""
@@ -111,18 +126,16 @@ class Trip:
             self.start_cell = self.last_cell
             if not self.resumed:  # a restart in the middle of a trip is no start
                 self.zones.remember(self.start_cell)
-        if self.left_m is None and self.last_cell != self.start_cell:
-            self.left_m = self.distance_m
+        self.left = self.left or self.last_cell != self.start_cell
 
     def may_speak(self, place: Position, trim_m: float) -> bool:
         """Whether a trimmed position may leave: clear of the start, outside the zones, not standing in park.
 
-        The way counts from where the start cell was left: counted from the start itself, first reports would lie on a
-        circle around it (docs/attack-model.md).
+        Clear of the start is who has left its cell and gone `trim_m` since ignition on, once and for this trip.
         """
         if not self.ignition or not self.moved or self.start_cell is None or self.gear == PARK_GEAR:
             return False
-        if self.left_m is not None and self.distance_m - self.left_m >= trim_m:
+        if self.left and self.distance_m >= trim_m:
             self.cleared_m = max(self.cleared_m, trim_m)
         return self.cleared_m >= trim_m and not self.zones.holds(self.zones.cell(place))
 
@@ -130,7 +143,8 @@ class Trip:
         """Another driver's zones count from here on. One who takes over on the way has started where that was."""
         self.zones = zones
         if self.last_cell is not None:
-            self.start_cell, self.last_cell, self.left_m, self.cleared_m, self.resumed = None, None, None, 0.0, False
+            self.start_cell, self.last_cell, self.left, self.cleared_m, self.resumed = None, None, False, 0.0, False
+            self.distance_m = 0.0
 
     def state(self) -> bytes:
         """What a restart needs: id, when the ignition went off or the trip was last alive, how far it was past its start."""
@@ -139,7 +153,10 @@ class Trip:
         return cbor2.dumps([self.id, running, last_ns, self.moved, self.cleared_m])
 
     def resume(self, state: bytes | None, t_ns: int, *, trusted: bool = True) -> None:
-        """Goes on with a stored trip if its stop was short for sure: not where `trusted` is false, t_ns being a guess then."""
+        """Goes on with a stored trip if its stop was short for sure: not where `trusted` is false, t_ns being a guess then.
+
+        `trusted`: that `t_ns` is on the axis of the stored times, because both are believed or because the boot is the same.
+        """
         if state is None:
             return
         trip_id, running, last_ns, moved, cleared_m = cbor2.loads(state)
@@ -154,7 +171,7 @@ class Trip:
 
     def _end(self) -> None:
         self.id, self.moved, self.resumed, self.distance_m, self.cleared_m = None, False, False, 0.0, 0.0
-        self.start_cell, self.off_since_ns, self.left_m = None, None, None
+        self.start_cell, self.off_since_ns, self.left = None, None, False
 
     def _remember_end(self) -> None:
         if self.last_cell is not None:

@@ -6,7 +6,7 @@ Until a draft is handed over its samples are in RAM only: that is the loss windo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from agent.clock import NS
@@ -24,10 +24,10 @@ class _Open:
 
 @dataclass(slots=True)
 class Windows:
-    """The open windows, one for each (stream, basis)."""
+    """The open windows, one for each (stream, basis). `boot_for`: what a recipient is told of this boot."""
 
     plan_id: bytes = b""
-    boot: bytes = b""
+    boot_for: Callable[[str], bytes] = lambda _: b""
     open: dict[tuple[str, str], _Open] = field(default_factory=dict)
     done: list[tuple[Sample, ...]] = field(default_factory=list)
 
@@ -72,7 +72,8 @@ class Windows:
         return drafts
 
     def _boot_of(self, samples: tuple[Sample, ...]) -> bytes:
-        return b"" if samples[0].rule.identity == "none" else self.boot
+        rule = samples[0].rule
+        return b"" if rule.identity == "none" else self.boot_for(rule.recipient)
 
 
 def _superseded(old: list[Sample], new: Iterable[Sample]) -> list[Sample]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.catalogue.types import duration_s
+from agent.consent.state import GUEST
 from agent.core.outcome import plan_document
 from agent.errors import UsageError
 from agent.plan.subscribe import subscriptions
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 Args = Mapping[str, Any]
 METHOD = "control socket"
+ON_DEMAND = ("request:", "order:")
+"""Triggers of somebody's asking: a stream that has no other collects nothing by itself."""
 LANGUAGES = ("en", "zh")
 AUDIT_LINES_MAX = 10_000
 T = TypeVar("T")
@@ -59,6 +62,8 @@ def consent_grant(core: Core, args: Args) -> object:
     item, profile = _item(core, args), core.profile
     declared = core.parts.catalogue.items[item]
     until_ms, for_trip = _arg(args, "until_ms", int), _arg(args, "trip", bool)
+    if profile == GUEST:
+        raise UsageError("a guest grants nothing", item, "say who drives first: modicum profile use NAME")
     policy = core.parts.ledger.facts().policy
     if policy is None:
         raise UsageError("the policy has not been acknowledged", item, "read it and accept it: modicum policy show, modicum policy accept")
@@ -73,7 +78,8 @@ def consent_grant(core: Core, args: Args) -> object:
         sensitive=declared.sensitive,
     )
     core.decide()
-    return {"item": item, "profile": profile, "until": _iso(grant.until_ms), "trip": bool(grant.trip), "entry": grant.entry}
+    cut = until_ms is not None and grant.until_ms != until_ms
+    return {"item": item, "profile": profile, "until": _iso(grant.until_ms), "trip": bool(grant.trip), "entry": grant.entry, "cut": cut}
 
 
 def consent_withdraw(core: Core, args: Args) -> object:
@@ -82,8 +88,8 @@ def consent_withdraw(core: Core, args: Args) -> object:
     After a trip it is the word of who drove it: withdrawing must not have to wait for the next one.
     """
     item, profile, confirmed = _item(core, args), core.profile, core.parts.ledger.facts().confirmed
-    if core.trip.id is None and confirmed is not None:
-        profile = confirmed[0]
+    if profile == GUEST and confirmed is not None:
+        profile = confirmed[0]  # nobody is confirmed for this trip: it is the word of whoever drove last
     refs = core.parts.ledger.withdraw(profile, item)
     core.decide()
     return {"item": item, "profile": profile, "ended": refs}
@@ -141,7 +147,7 @@ def live(core: Core, _: Args) -> object:
     """What is collected right now, the indicator, and when each stream was last sent."""
     rules: dict[str, list[str]] = {}
     for rule in core.plan.rules:
-        if core.trip.allows(rule.while_):
+        if core.trip.allows(rule.while_) and any(not trigger.startswith(ON_DEMAND) for trigger in rule.triggers):
             rules.setdefault(rule.name, []).append(rule.signal)
     signals = core.parts.catalogue.signals
     position = any(signals[name].category == "position" for names in rules.values() for name in names if name in signals)

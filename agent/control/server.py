@@ -95,7 +95,19 @@ class ControlServer:
 
 
 def permitted(peer: Peer, permission: str) -> bool:
-    """`read` and `drive`: the agent's user, its group, or root; `own`: the agent's user or root."""
+    """`read` and `drive`: the agent's user, members of its group, or root; `own`: the agent's user or root."""
     if peer.uid in (0, os.geteuid()):
         return True
-    return permission in ("read", "drive") and peer.gid == os.getegid()
+    return permission in ("read", "drive") and (peer.gid == os.getegid() or os.getegid() in supplementary_groups(peer))
+
+
+def supplementary_groups(peer: Peer) -> frozenset[int]:
+    """As /proc says; none when it does not say, or when the process is of another user by now."""
+    try:
+        # Bytes, cut at line feeds only: the process chooses its name, and the kernel escapes no other separator in it.
+        lines = Path(f"/proc/{peer.pid}/status").read_bytes().split(b"\n")
+        told = {name: values.split() for name, _, values in (line.partition(b":") for line in lines)}
+        same = int(told[b"Uid"][1]) == peer.uid
+        return frozenset(int(group) for group in told[b"Groups"]) if same else frozenset()
+    except (OSError, ValueError, KeyError, IndexError):
+        return frozenset()

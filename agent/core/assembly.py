@@ -15,7 +15,7 @@ from agent.audit import Audit
 from agent.buffer.store import Buffer
 from agent.catalogue.load import config_folder, load_catalogue, policies_folder, shipped_catalogue
 from agent.catalogue.types import Catalogue
-from agent.clock import SystemClock
+from agent.clock import Saved, SystemClock
 from agent.collect.respond import Responder
 from agent.consent.choice import UNVERSIONED
 from agent.consent.ledger import Ledger
@@ -26,7 +26,7 @@ from agent.model import Finding
 from agent.seal.keyring import Keyring
 from agent.settings import Recipient as RecipientSettings
 from agent.settings import Settings
-from agent.storage.memory import Memory
+from agent.storage.memory import Memory, PatientMemory
 from agent.storage.sqlite import open_database, open_or_set_aside
 from agent.vehicle import load_vehicle
 
@@ -56,8 +56,9 @@ def assemble(settings: Settings) -> Assembled:
     keyring = open_keyring(settings)
     lock = lock_state(settings.state.dir)
     ledger_db = open_database(settings.state.dir / "ledger.db", keyring.database_key("ledger"), "ledger")
-    memory = Memory(ledger_db)
-    clock = SystemClock(frozenset(settings.clock.sources), int(memory.get(CLOCK_KEY) or 0))
+    memory = PatientMemory(Memory(ledger_db))
+    clock = SystemClock(frozenset(settings.clock.sources), earlier=Saved.decoded(memory.get(CLOCK_KEY)))
+    memory.set(CLOCK_KEY, clock.state())
     buffer_db, finding = open_or_set_aside(settings.state.dir / "buffer.db", keyring.database_key("buffer"), "buffer")
     ledger = Ledger(ledger_db, keyring, clock)
     starts = int(memory.get(STARTS_KEY) or 0) + 1
@@ -102,12 +103,15 @@ def lock_state(folder: Path) -> int:
     return descriptor
 
 
-def open_keyring(settings: Settings) -> Keyring:
-    """The device's keys. UsageError when there are none yet, IntegrityError when the credential opens no slot."""
+def open_keyring(settings: Settings, *, read_only: bool = False) -> Keyring:
+    """The device's keys; `read_only` beside a running core.
+
+    UsageError when there are none yet, IntegrityError when the credential opens no slot.
+    """
     credential = read_credential(settings)
     if not (settings.state.dir / "keys.block").exists():
         raise UsageError("this device has no keys yet", str(settings.state.dir), "make them once with: modicum keys init")
-    return Keyring.open(settings.state.dir, credential)
+    return Keyring.open(settings.state.dir, credential, read_only=read_only)
 
 
 def read_credential(settings: Settings) -> bytes:

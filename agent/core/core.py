@@ -14,7 +14,7 @@ from pathlib import Path
 from agent.audit import Audit
 from agent.buffer.store import Buffer
 from agent.catalogue.types import Catalogue
-from agent.clock import Clock
+from agent.clock import STEP_NS, Clock
 from agent.collect.decode import Decoder
 from agent.collect.pipeline import Pipeline
 from agent.collect.respond import Responder
@@ -94,11 +94,13 @@ class Core:
     def __post_init__(self) -> None:
         parts = self.parts
         trip = Trip(Zones(b"\x00" * 32, parts.memory, f"{ZONES_PREFIX}{GUEST}"), parts.new_id)
-        trip.resume(parts.memory.get(TRIP_KEY), parts.clock.now_ns(), trusted=parts.clock.trusted())
+        known = parts.clock.trusted() or getattr(parts.clock, "continued", False)
+        trip.resume(parts.memory.get(TRIP_KEY), parts.clock.now_ns(), trusted=known)
         self.pipeline = Pipeline(trip, parts.memory, parts.responder, parts.catalogue.events, self.agent_signals)
         self.pipeline.speed_from_gnss = SPEED not in parts.vehicle.sources
-        self.pipeline.windows.boot = bytes.fromhex(parts.clock.boot_id)
         self.delivery = Delivery(parts.buffer, parts.audit, parts.ledger, parts.recipients, parts.keyring, parts.vin, parts.prefix)
+        boot = bytes.fromhex(parts.clock.boot_id)
+        self.pipeline.windows.boot_for = lambda recipient: self.delivery.told(recipient, boot)
         self.plan = Plan(id=b"", rules=(), refused=(), wanted={}, valid_until_ms=None)
         self.decoder = Decoder(parts.vehicle, frozenset(), {})
         self.decide()
@@ -120,7 +122,7 @@ class Core:
         """Everything that the decision of this moment is made from."""
         parts, facts = self.parts, self.parts.ledger.facts()
         profile = facts.profiles.get(self.profile)
-        known = self.trip.ignition is not None or IGNITION in parts.vehicle.sources
+        known = self.trip.ignition is not None or (IGNITION in parts.vehicle.sources and not self.trip.ignition_lost)
         trip = TripFacts(
             id=self.trip.id,
             profile=profile.name if profile else GUEST,
@@ -160,7 +162,11 @@ class Core:
             self.resubscribe(self.wanted())
         self.plan = plan
         self.delivery.serve(plan.rules)
-        self._forget(facts, live)
+        try:
+            self._forget(facts, live)
+        except DeviceError:
+            self._decided_for = None  # not certain: the next step decides, and forgets, again
+            raise
 
     def frame(self, frame: Frame) -> None:
         """A frame that the gate delivered."""
@@ -205,6 +211,23 @@ class Core:
         self.delivery.forgotten(self.parts.buffer.expire(now_ns // NS_PER_MS))
         if self._due(now_ns):
             self.decide()
+        self._save_trip()
+
+    def leap(self, from_ns: int, to_ns: int, passed_ns: int) -> None:
+        """The axis leapt, of which `passed_ns` really passed: nothing is made up for the gap, each identifier is told anew.
+
+        What was collected before becomes records, of an untrusted time where the axis was moved and did not only go on.
+        """
+        before, moved_ns = self._state(), to_ns - from_ns - passed_ns
+        self.pipeline.leap(from_ns, to_ns, passed_ns)
+        trusted = self.parts.clock.trusted() and abs(moved_ns) <= STEP_NS
+        self.unsaved = [*self.unsaved, *self.pipeline.take(trusted=trusted)]
+        self.delivery.hold_ns = {n: until + moved_ns for n, until in self.delivery.hold_ns.items()}
+        self.resubscribe(())
+        self.resubscribe(self.wanted())
+        self._after(before)
+        self.keep()
+        self.decide()
         self._save_trip()
 
     def wanted(self) -> tuple[Subscription, ...]:
@@ -259,7 +282,7 @@ class Core:
     def _forget(self, facts: Facts, live: Mapping[str, Grant]) -> None:
         gone = {f"{no.service}.{no.stream}" for no in self.plan.refused if no.reason in STRUCTURAL}
         gone -= {rule.name for rule in self.plan.rules}
-        if self.trip.ignition is False or self.trip.off_since_ns is not None:
+        if self.trip.ignition is False or self.trip.off_since_ns is not None or self.trip.id is None:
             gone |= self._position_streams()
 
         def dead(stream: str, basis_ref: str) -> bool:

@@ -70,6 +70,13 @@ class Delivery:
             self._senders[recipient] = sender_for(self.keyring.derive, recipient)
         return self._senders[recipient]
 
+    def told(self, recipient: str, number: bytes) -> bytes:
+        """What this recipient is told instead of a number of the device or of its store: the same length, its own for each.
+
+        Two recipients who compare what they got find no number that both know (HMAC under a key of the recipient).
+        """
+        return hmac.digest(self.keyring.derive(b"modicum/told/1" + recipient.encode()), number, "sha256")[: len(number)]
+
     def client_id(self, broker: str) -> str:
         """The stable client id towards a broker, which is no recipient's pairwise id."""
         return self.sender(f"broker:{broker}").id.hex()
@@ -131,7 +138,7 @@ class Delivery:
             policy=stored.policy,
             body=body,
             sender=sender,
-            store_epoch=self.buffer.store_epoch if sender else b"",
+            store_epoch=self.told(stored.recipient, self.buffer.store_epoch) if sender else b"",
             seq=stored.seq if sender else 0,
             vin=self.vin if stored.identity == "vin" else None,
             message_key=b"" if sender else self._message_key(stored),

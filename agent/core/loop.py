@@ -2,7 +2,8 @@
 
 Ticks: drain the inbox in order, let time pass, offer what waits. The inbox is bounded; what does not fit is counted by
 whoever brought it. Frames are given SETTLE_S to arrive before a moment counts as past, so that a sample at a
-multiple of its period sees the frame that came just before it.
+multiple of its period sees the frame that came just before it. A leap of the axis (a first belief, a suspend) is told to
+core before the next item and the next pass, so that no gap is lived through that nobody watched.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from agent.clock import SystemClock
+from agent.clock import LEAP_NS, SystemClock
 from agent.core.core import Core
 from agent.core.uplinked import Uplinked
 from agent.errors import DeviceError, ModicumError, UsageError
 from agent.link import Link, Message
+from agent.model import Finding
 from hw.ports import Fix, Frame, Silence
 
 INBOX_MAX = 20_000
@@ -30,6 +32,8 @@ AUDIT_S = 3600.0
 """How often the audit log is asked whether a day is over or a month old."""
 DRAIN_S = 1.5
 """A clean stop takes at most 2 s; this much of it may go into sending what waits."""
+LEAP_QUIET_S = 1.0
+"""So long after a leap of the axis what devices put into the inbox before they heard of it may still come out."""
 CONFIRM_S = 1.8
 """A withdrawal is answered within 2 s: confirmed by the uplink by then, or else by closing the link to it."""
 
@@ -70,12 +74,16 @@ Item = Frame | Fix | Silence | Asked | Linked | Message
 
 @dataclass(slots=True)
 class Loop:
-    """Runs a core until `stop`. `save_clock` stores the time that was reached."""
+    """Runs a core until `stop`. `save_clock` stores the time that was reached; `healthy`: whether every thread lives.
+
+    The time is stored each minute, when the axis was moved, and at the end.
+    """
 
     core: Core
     clock: SystemClock
     routes: Mapping[str, Answering]
     save_clock: Callable[[int], None]
+    healthy: Callable[[], bool] = lambda: True
     uplinked: Uplinked = field(init=False)
     inbox: queue.Queue[Item] = field(default_factory=lambda: queue.Queue(INBOX_MAX))
     stopping: bool = False
@@ -84,10 +92,13 @@ class Loop:
     _polled_s: float = 0.0
     _saved_s: float = 0.0
     _audited_s: float = field(default_factory=time.monotonic)
+    _leapt_s: float = field(default=-LEAP_QUIET_S)
+    _offset_ns: int = 0
     _settling: list[tuple[Asked, object, frozenset[int], float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.uplinked = Uplinked(self.core.delivery)
+        self._offset_ns = self.clock.offset_ns
 
     def submit(self, route: str, args: dict[str, Any]) -> Future[object]:
         """From any thread: asks a route; the answer comes in the future. Raises DeviceError where the inbox is full."""
@@ -125,13 +136,26 @@ class Loop:
         deadline = time.monotonic() + wait_s
         while (left_s := deadline - time.monotonic()) > 0:
             try:
-                self.take(self.inbox.get(timeout=left_s))
+                item = self.inbox.get(timeout=left_s)
             except queue.Empty:
                 break
-        self._pass()
+            self._guarded(self.take, item)
+        if not self.healthy():
+            raise DeviceError("a thread of the agent has ended", "modicum-core", "it is started anew; if it comes again, report it")
+        self._guarded(self._pass)
+
+    def _guarded(self, act: Callable[..., None], *arguments: object) -> None:
+        """A disk that takes nothing costs what it has to, is found, and ends nothing: the next turn tries again."""
+        try:
+            act(*arguments)
+        except DeviceError as error:
+            self.core.trouble = Finding(code="storage-trouble", severity="error", text=error.what, hint=error.hint)
 
     def take(self, item: Item) -> None:
-        """One item of the inbox."""
+        """One item of the inbox; those of the axis before a leap are dropped: every gate tells its next frame anew."""
+        self._look()
+        if self._outdated(item):
+            return
         match item:
             case Frame():
                 self.core.frame(item)
@@ -152,7 +176,25 @@ class Loop:
         self.fixes += 1
         if fix.utc_ns is not None and fix.mode >= 2 and fix.time_trusted:
             self.clock.observe_gnss(fix.utc_ns, fix.satellites or 0)
-        self.core.fix(fix)
+            self._look()
+        if not self._outdated(fix):
+            self.core.fix(fix)
+
+    def _look(self) -> None:
+        """Core hears of a leap of the axis before anything else happens; an offset that changed is saved."""
+        leap = self.clock.leapt()
+        if leap is not None:
+            self._leapt_s = time.monotonic()
+            self.core.leap(*leap)
+        if self._offset_ns != self.clock.offset_ns:
+            self.save_clock(self.clock.now_ns())
+            self._offset_ns = self.clock.offset_ns
+
+    def _outdated(self, item: Item) -> bool:
+        """Just after a leap: a silence, which is its echo, or what was stamped on the axis before it."""
+        if not isinstance(item, Frame | Fix | Silence) or time.monotonic() - self._leapt_s >= LEAP_QUIET_S:
+            return False
+        return isinstance(item, Silence) or abs(item.t_ns - self.clock.now_ns()) > LEAP_NS
 
     def _pass(self) -> None:
         now_s = time.monotonic()
@@ -160,7 +202,8 @@ class Loop:
         if now_s - self._polled_s >= CLOCK_POLL_S:
             self._polled_s = now_s
             self.clock.poll()
-        if self.clock.trusted() and now_s - self._saved_s >= CLOCK_SAVE_S:
+        self._look()
+        if now_s - self._saved_s >= CLOCK_SAVE_S:
             self._saved_s = now_s
             self.save_clock(self.clock.now_ns())
         if now_s - self._audited_s >= AUDIT_S:

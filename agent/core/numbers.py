@@ -27,6 +27,7 @@ class Numbers:
     core: Core | None = field(default=None)
     loop: Loop | None = field(default=None)
     receiver: Receiver | None = field(default=None)
+    at_rest: str = "weak"
 
     def attach(self, core: Core, loop: Loop) -> None:
         """What there is to count is complete now."""
@@ -38,6 +39,9 @@ class Numbers:
         found = [*self.assembled.findings, *self.assembled.parts.buffer.findings()]
         if self.core is not None and self.core.trouble is not None:
             found.append(self.core.trouble)
+        if self.receiver is not None and self.receiver.losses and self.receiver.problem:
+            text = f"receiver: {self.receiver.problem}"
+            found.append(Finding(code="receiver-lost", severity="error", text=text, hint="check its port and cable"))
         found += [
             Finding(code="bus-lost", severity="error", text=f"bus {reader.name}: {reader.problem}", hint="check wiring and interface")
             for reader in self.readers
@@ -83,6 +87,7 @@ class Numbers:
                 }
                 for reader in self.readers
             ],
+            "at_rest": self.at_rest,
             "fixes": loop.fixes,
             "fixes_void": self.receiver.epochs.void if self.receiver else 0,
             "sentences_bad": self.receiver.epochs.bad_checksum + self.receiver.epochs.malformed if self.receiver else 0,

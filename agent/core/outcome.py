@@ -96,14 +96,21 @@ def write_outcome(
     envelopes: Sequence[tuple[str, str, bytes]],
     plan: Mapping[str, object],
     summary: Mapping[str, object],
+    keys: Mapping[str, bytes],
 ) -> None:
-    """Writes the four results into `folder`, which is made if it is not there; older ones of them are replaced."""
+    """Writes the results into `folder`, which is made if it is not there; older ones of them are replaced.
+
+    `keys`: the recipients' private keys, made for this run alone, so that `modicum open` can open its envelopes.
+    """
     box = folder / "envelopes"
     box.mkdir(parents=True, exist_ok=True)
     for old in box.glob("*.cbor"):
         old.unlink()
     for order, (stream, _, payload) in enumerate(envelopes, 1):
         (box / f"{order:06d}-{stream.replace('.', '-')}.cbor").write_bytes(payload)
+    (folder / "recipients").mkdir(exist_ok=True)
+    for name, key in keys.items():
+        (folder / "recipients" / f"{name}.key").write_bytes(key)
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     (folder / "received.jsonl").write_text(text, encoding="utf-8")
     (folder / "plan.json").write_text(json.dumps(plan, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -47,10 +47,12 @@ class Uplinked:
         self._announce()
 
     def hear(self, message: Message, now_ns: int) -> None:
-        """A message of the uplink."""
+        """A message of the uplink. What it says of a lane that it was not told of is not believed."""
         match message:
-            case Ack():
-                self.acks.append(message.n)
+            case Ack(n=n):
+                outgoing = self.delivery.open.get(n)
+                if n in self.delivery.recalled or (outgoing is not None and outgoing.lane in self.announced):
+                    self.acks.append(n)
             case Refused():
                 self.refusals += 1
                 again_ns = max(message.hold_ms * NS_PER_MS, AGAIN_NS) if message.again else NEVER_AGAIN_NS
@@ -108,6 +110,8 @@ class Uplinked:
         self.attach(None)
 
     def _state(self, state: State) -> None:
+        if state.lane not in self.announced:
+            return
         self.protocols[state.lane] = state.protocol
         self.why[state.lane] = state.why
         if state.online:

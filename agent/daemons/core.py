@@ -14,8 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from agent.control.protocol import Peer
 from agent.control.routes import ROUTES
-from agent.control.server import ControlServer
+from agent.control.server import ControlServer, permitted
 from agent.core.assembly import CLOCK_KEY, Assembled, assemble
 from agent.core.core import Core
 from agent.core.loop import Item, Linked, Loop
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from hw.gnss.receiver import Receiver
 
 log = logging.getLogger("modicum.core")
+AGE_NS_MAX = 2_000_000_000
+"""An older time stamp, or one from the future, is not of this clock: the frame then counts as of now."""
 DEFAULT_CONFIG = Path("/etc/modicum/agent.toml")
 
 
@@ -56,9 +59,9 @@ def run(settings: Settings) -> None:
     for finding in assembled.findings:
         log.warning("%s: %s: %s", finding.code, finding.text, finding.hint)
     readers: list[BusReader] = []
-    numbers = Numbers(readers, assembled)
+    numbers = Numbers(readers, assembled, at_rest="weak" if settings.keys.provider == "file" else "credential")
     core = Core(assembled.parts, _resubscribe(readers), numbers.signals)
-    loop = Loop(core, assembled.clock, ROUTES, lambda now_ns: assembled.parts.memory.set(CLOCK_KEY, str(now_ns).encode()))
+    loop = Loop(core, assembled.clock, ROUTES, lambda _: assembled.parts.memory.set(CLOCK_KEY, assembled.clock.state()))
     numbers.attach(core, loop)
     _open_buses(settings, assembled, loop, core, readers)
     numbers.receiver = receiver = _open_receiver(settings, assembled, loop)
@@ -68,6 +71,7 @@ def run(settings: Settings) -> None:
     for device in devices:
         device.start()
     server.start()
+    loop.healthy = lambda: server.alive() and all(device.alive() for device in devices)
     threading.Thread(target=_serve_link, args=(listener, loop), name="link", daemon=True).start()
     _stop_on_signal(loop)
     core.pipeline.start(assembled.clock.now_ns())
@@ -92,7 +96,8 @@ def _open_buses(settings: Settings, assembled: Assembled, loop: Loop, core: Core
     clock = assembled.clock
 
     def to_axis(wall_s: float) -> int:
-        return clock.now_ns() - max(time.time_ns() - int(wall_s * 1e9), 0)
+        age_ns = time.time_ns() - int(wall_s * 1e9)
+        return clock.now_ns() - (age_ns if 0 <= age_ns <= AGE_NS_MAX else 0)  # not every adapter stamps since 1970
 
     for bus in settings.bus:
         reader = cast("type[BusReader]", driver("can", "bus"))(
@@ -117,11 +122,15 @@ def _open_receiver(settings: Settings, assembled: Assembled, loop: Loop) -> Rece
 
 
 def _serve_link(listener: Listener, loop: Loop) -> None:
-    """Accepts the uplink, one at a time, and brings what it says into the loop."""
+    """Accepts the uplink (root, our user or group), one at a time, and brings what it says into the loop."""
     while True:
         link = listener.accept(None)
         if link is None:
             return
+        if not permitted(Peer(*link.peer()), "drive"):
+            log.warning("refused a link from uid %d", link.peer()[1])
+            link.close()
+            continue
         loop.inbox.put(Linked(link))
         threading.Thread(target=_hear, args=(link, loop), name="link reader", daemon=True).start()
 

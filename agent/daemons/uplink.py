@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import queue
+import resource
 import signal
 import sys
 import threading
@@ -204,6 +206,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, required=True, help="agent.toml")
     parser.add_argument("--link", type=Path, help="the socket that modicum-core listens on; default: as agent.toml says")
     options = parser.parse_args(arguments)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.umask(0o077)
     try:
         settings = load_settings(options.config)
         serve(options.link or settings.link.socket, accesses(settings))

@@ -140,9 +140,9 @@ def open_slot(data: bytes, credential: bytes) -> Slot | None:
 class KeyBlock:
     """The open block. Without a file (RAM only) everything works and nothing outlives the process."""
 
-    def __init__(self, fd: int | None, credential: bytes, current: Slot, active: int) -> None:
+    def __init__(self, fd: int | None, credential: bytes, current: Slot, active: int, *, writable: bool = True) -> None:
         self._fd, self._credential, self._current, self._active = fd, credential, current, active
-        self._writable = True
+        self._writable = writable
 
     @property
     def keys(self) -> Keys:
@@ -167,21 +167,24 @@ class KeyBlock:
         return cls.open(folder, credential)
 
     @classmethod
-    def open(cls, folder: Path, credential: bytes) -> KeyBlock:
-        """Raises IntegrityError when no slot opens, DeviceError when the file cannot be read at all."""
+    def open(cls, folder: Path, credential: bytes, *, read_only: bool = False) -> KeyBlock:
+        """Raises IntegrityError when no slot opens, DeviceError when the file cannot be read at all.
+
+        `read_only`: the file is never written, a cut write is left as it is, and every write of this block is refused.
+        """
         path = folder / FILE_NAME
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            fd = os.open(path, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
         except OSError as error:
             raise DeviceError(f"the key block cannot be opened: {error.strerror}", str(path), "modicum keys init makes one") from error
         try:
-            return cls._from(fd, credential, path)
+            return cls._from(fd, credential, path, read_only=read_only)
         except BaseException:
             os.close(fd)
             raise
 
     @classmethod
-    def _from(cls, fd: int, credential: bytes, path: Path) -> KeyBlock:
+    def _from(cls, fd: int, credential: bytes, path: Path, *, read_only: bool) -> KeyBlock:
         data = os.pread(fd, SLOTS * SLOT_BYTES + 1, 0)
         if len(data) != SLOTS * SLOT_BYTES:
             raise _unreadable("its size is wrong", str(path))
@@ -190,8 +193,8 @@ class KeyBlock:
         if not opened:
             raise _unreadable("the credential does not open it", str(path))
         current = max(opened, key=lambda slot: slot.generation)
-        block = cls(fd, credential, current, slots.index(current))
-        if any(slot is None or slot.seed != current.seed for slot in slots):
+        block = cls(fd, credential, current, slots.index(current), writable=not read_only)
+        if not read_only and any(slot is None or slot.seed != current.seed for slot in slots):
             # A write was cut. If it was a destroy, the other slot may still hold what it took away.
             block._write(current.keys, current.seed)
         return block
@@ -215,7 +218,7 @@ class KeyBlock:
 
     def _write(self, keys: Keys, seed: bytes) -> None:
         if not self._writable:
-            raise DeviceError("the key block is not writable after an error", FILE_NAME, "restart the agent")
+            raise DeviceError("the key block is open for reading only, or was not written", FILE_NAME, "restart the agent")
         slot = Slot(self._current.generation + 1, seed, keys)
         target = (self._active + 1) % SLOTS
         if self._fd is not None:

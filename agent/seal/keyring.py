@@ -57,9 +57,12 @@ class Keyring:
         return cls(KeyBlock.create(folder, credential, Keys(secret, os.urandom(KEY_BYTES), os.urandom(KEY_BYTES))), draw)
 
     @classmethod
-    def open(cls, folder: Path, credential: bytes) -> Keyring:
-        """Raises IntegrityError when no slot opens with this credential, DeviceError when there is no readable file."""
-        return cls(KeyBlock.open(folder, credential))
+    def open(cls, folder: Path, credential: bytes, *, read_only: bool = False) -> Keyring:
+        """Raises IntegrityError when no slot opens with this credential, DeviceError when there is no readable file.
+
+        `read_only`, beside a running agent: the file is never written, and whatever would write it raises DeviceError.
+        """
+        return cls(KeyBlock.open(folder, credential, read_only=read_only))
 
     def close(self) -> None:
         """Lets go of the file."""

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from sqlite_utils import Database
 
+from agent.errors import DeviceError
 from agent.storage.sqlite import rows, transaction
 
 
@@ -55,6 +56,47 @@ class Memory:
     def keys(self, prefix: str = "") -> list[str]:
         # No LIKE: a name may hold its wildcards.
         return [key for (key,) in rows(self._db, "SELECT key FROM memory WHERE substr(key, 1, ?) = ? ORDER BY key", (len(prefix), prefix))]
+
+
+class PatientMemory:
+    """A memory over another one: what cannot be written now is kept in RAM and written with the next change.
+
+    For states whose loss costs little and whose failure must stop nothing. `problem` says why something waits.
+    """
+
+    def __init__(self, inner: MemoryStore) -> None:
+        self._inner = inner
+        self._owed: dict[str, bytes | None] = {}
+        self.problem = ""
+
+    def get(self, key: str) -> bytes | None:
+        return self._owed[key] if key in self._owed else self._inner.get(key)
+
+    def set(self, key: str, value: bytes) -> None:
+        self._owed[key] = value
+        self._settle()
+
+    def delete(self, key: str) -> None:
+        self._owed[key] = None
+        self._settle()
+
+    def keys(self, prefix: str = "") -> list[str]:
+        owed = {key for key in self._owed if key.startswith(prefix)}
+        there = {key for key in owed if self._owed[key] is not None}
+        return sorted({*self._inner.keys(prefix)} - owed | there)
+
+    def _settle(self) -> None:
+        for key, value in list(self._owed.items()):
+            try:
+                if value is None:
+                    self._inner.delete(key)
+                else:
+                    self._inner.set(key, value)
+            except DeviceError as error:
+                self.problem = error.what
+                return
+            del self._owed[key]
+        self.problem = ""
 
 
 class DictMemory:

@@ -29,7 +29,7 @@ NO_IDENTIFIER = 0x1FFF_FFFF
 
 @dataclass(slots=True)
 class BusCounters:
-    """`lost`: items that the inbox had no room for. `unknown`: frames of an identifier that no DBC of the bus has.
+    """`lost`: items that the inbox had no room for; each comes again with the next frame. `unknown`: frames of an identifier that no DBC of the bus has.
 
     Gaps are counted by the supervision (`BusReader.gaps`). On a kernel-filtered interface unknown frames never get here.
     """
@@ -176,6 +176,7 @@ class BusReader:
                 self._deliver(item)
             except queue.Full:
                 self.counters.lost += 1
+                self.gate.forget(item)
 
     def _filter(self, bus: can.BusABC) -> None:
         if self._kernel_filtered:

@@ -8,6 +8,7 @@ RX_ANNOUNCE_RESUME), for every bus that is not behind the kernel's. Promises, pe
   undoing within one throttle (1-2-1) are delivered as 1-1: the comparison is with what was last seen, not last told.
 - `timeout_ns` without any frame of the identifier is one `Silence`; the frame after it is delivered even if unchanged.
 - Missing bytes of a short frame count as zero bits; a changed length alone is no change.
+- What got lost after it was told (`forget`) is told again: a frame with the next one of its identifier, a silence by itself.
 - `swap` takes effect at once: what is withdrawn delivers nothing more, not even what its throttle was holding.
 
 No clock, no thread, no lock: time is what the caller says, so a replay is deterministic. It must never keep the payload
@@ -22,6 +23,8 @@ from dataclasses import dataclass, field
 from hw.ports import Frame, Silence, Subscription
 
 _UNMULTIPLEXED = 0
+SILENCE_AGAIN_NS = 1_000_000_000
+"""A silence that was lost is told again after this, or after its time-out where that is shorter."""
 
 
 @dataclass(slots=True)
@@ -81,11 +84,10 @@ class Gate:
             self._wake_by(frame.t_ns + subscription.timeout_ns)
         watch.heard_ns = frame.t_ns
         payload = int.from_bytes(frame.data, "little")
-        mux = subscription.mux
+        selector, mux = _selector(subscription, payload), subscription.mux
         if mux is None:
-            selector, content = _UNMULTIPLEXED, payload & subscription.mask
+            content = payload & subscription.mask
         else:
-            selector = payload & mux.selector_mask
             case = mux.cases.get(selector)
             if case is None:
                 return None
@@ -107,6 +109,22 @@ class Gate:
         self._next_ns = min((t for watch in self._watches.values() for t in _alarms(watch)), default=None)
         ready.sort(key=_order)
         return [item for _, item in ready]
+
+    def forget(self, item: Frame | Silence) -> None:
+        """What was told got lost: the next frame of the identifier is delivered even if unchanged, a silence is told again.
+
+        For a multiplexed frame the next one of its case. To be called before anything else is fed.
+        """
+        watch = self._watches.get((item.bus, item.can_id))
+        if watch is None:
+            return
+        if isinstance(item, Frame):
+            self.delivered -= 1
+            watch.seen.pop(_selector(watch.wanted, int.from_bytes(item.data, "little")), None)
+        elif watch.heard_ns is None:
+            timeout_ns = watch.wanted.timeout_ns
+            watch.heard_ns = item.t_ns + min(SILENCE_AGAIN_NS, timeout_ns) - timeout_ns
+            self._wake_by(watch.heard_ns + timeout_ns)
 
     def _begin(self, t_ns: int) -> None:
         if self._begun:
@@ -140,6 +158,10 @@ class Gate:
     def _wake_by(self, t_ns: int) -> None:
         if self._next_ns is None or t_ns < self._next_ns:
             self._next_ns = t_ns
+
+
+def _selector(subscription: Subscription, payload: int) -> int:
+    return _UNMULTIPLEXED if subscription.mux is None else payload & subscription.mux.selector_mask
 
 
 def _watches_for(

@@ -140,7 +140,7 @@ def _day(kind: str, fields: list[str]) -> date | None:
             return None
         day, month, year = (int(text) for text in match.groups())
         return date(year + (1900 if year >= 80 else 2000), month, day)  # GPS time begins in 1980
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -152,7 +152,10 @@ def _speed_mps(message: NMEAMessage, kind: str) -> float | None:
 
 def _number(message: NMEAMessage, name: str) -> float | None:
     value = getattr(message, name, None)
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    try:
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    except OverflowError:  # a whole number of more than 308 digits
+        return None
 
 
 def _whole(message: NMEAMessage, name: str) -> int | None:

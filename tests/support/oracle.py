@@ -6,7 +6,7 @@ had arrived (one more in real time) and stands for at most 5 s; an event has the
 are the moments within WAY_M of the way that trimming asks for, and those while a withdrawal is being carried out.
 
 Trimming as the project decided it: a stream with `trim_trip_m` is silent as a whole until the car has left the secret cell in which the
-trip began and has gone that far from there; and inside the cells in which trips began or ended. The cells come from the device's secret.
+trip began and has gone that far since ignition on; and inside the cells in which trips began or ended. The cells come from the device's secret.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ class Oracle:
         return None if began_ns is None else (began_ns, ends)
 
     def _clear(self, metres: float, lo_ns: int, hi_ns: int) -> Answer:
-        """Trimming: left the start cell, gone `metres` from there, outside every cell in which a trip began or ended."""
+        """Trimming: left the start cell, gone `metres` since ignition on, outside every cell in which a trip began or ended."""
         trip = self._trip(hi_ns)
         if trip is None:
             return False
@@ -206,7 +206,7 @@ class Oracle:
         left_ns = next((t_ns for t_ns in range(trip[0], hi_ns, NS) if self._cell_at(t_ns) != home), None)
         if left_ns is None:
             return False
-        gone_m = self.truth.distance_m(hi_ns) - self.truth.distance_m(left_ns)
+        gone_m = self.truth.distance_m(hi_ns) - self.truth.distance_m(trip[0])
         room_m = WAY_M + (NS + self.run.slack_ns) / NS * 70
         far: Answer = gone_m >= metres if abs(gone_m - metres) > room_m else None
         zones = {self._cell_at(on_ns) for on_ns, _ in self._on if on_ns <= hi_ns} | {

@@ -22,7 +22,9 @@ from agent.core.outcome import plan_document, sorted_lines, write_outcome
 from agent.core.tally import Counts
 from agent.core.tally import summary_of as summary_of_virtual
 from agent.errors import UsageError
+from hw.bench.truth import Drive
 from hw.can.replay import LogCounters
+from hw.errors import HwError
 
 LINE_S = 5.0
 
@@ -59,6 +61,7 @@ def bench_command(
     While it runs, another terminal can ask and tell the agent: modicum consent withdraw traffic.position --config FILE
     (the bench prints which FILE).
     """
+    _check_arguments(scenario, package, catalogue)
     if speed == "max":
         if broker or bus:
             raise UsageError("the virtual clock has no bus and no broker", "--speed max", "leave out --broker and --bus, or --speed max")
@@ -91,8 +94,10 @@ def bench_command(
         summary, lines = summary_of(stage)
         assert stage.listeners is not None
         if out is not None:
-            write_outcome(out, lines=lines, envelopes=stage.listeners.envelopes, plan=stage.plan, summary=summary)
-            shutil.copytree(stage.device.state, out / "device", dirs_exist_ok=True)
+            write_outcome(
+                out, lines=lines, envelopes=stage.listeners.envelopes, plan=stage.plan, summary=summary, keys=stage.device.recipients
+            )
+            shutil.copytree(stage.device.state, out / "device", dirs_exist_ok=True, ignore=shutil.ignore_patterns("credential", "lock"))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     click.echo(json.dumps(summary) if as_json else closing(lines, stage.plan, summary))
@@ -116,8 +121,19 @@ def _virtually(
     counts = Counts(log=LogCounters(read=frames), epochs=epochs, unknown_id=0, duration_s=seconds, cpu_s=time.process_time() - began)
     summary, plan = summary_of_virtual(run, lines, counts), plan_document(run.core.plan, run.core.wanted())
     if out is not None:
-        write_outcome(out, lines=lines, envelopes=run.received.envelopes, plan=plan, summary=summary)
+        write_outcome(out, lines=lines, envelopes=run.received.envelopes, plan=plan, summary=summary, keys=run.keys)
     return summary, lines, plan
+
+
+def _check_arguments(scenario: str, package: str, catalogue: Path | None) -> None:
+    """What can be wrong before anything is started."""
+    packages = load_checked_catalogue(catalogue).packages
+    if package_of(package) is not None and package not in packages:
+        raise UsageError(f"no package {package}", "--package", f"use none or one of {', '.join(sorted(packages))}")
+    try:
+        Drive.load(scenario)
+    except HwError as error:
+        raise UsageError(error.what, error.where, error.hint) from error
 
 
 class _Teller:

@@ -116,7 +116,9 @@ def prepare_state(device: Device, catalogue: Catalogue, choice: Choice) -> None:
     """Keys as `modicum keys init` makes them, and the driver's choice written into the ledger before the first start."""
     device.state.mkdir(mode=0o700)
     credential = os.urandom(CREDENTIAL_BYTES)
-    (device.state / "credential").write_bytes(credential)
+    path = device.state / "credential"
+    path.touch(mode=0o600)
+    path.write_bytes(credential)
     keyring = Keyring.create(device.state, credential)
     database = open_database(device.state / "ledger.db", keyring.database_key("ledger"), "ledger")
     ledger = Ledger(database, keyring, SystemClock(frozenset({"system"})))

@@ -31,6 +31,7 @@ def closing(lines: list[dict[str, Any]], plan: Mapping[str, Any], summary: Mappi
 def _left(lines: list[dict[str, Any]], plan: Mapping[str, Any]) -> list[str]:
     """What each recipient opened, with the last value of each signal."""
     rules = {f"{rule['service']}.{rule['stream']}": rule for rule in plan["rules"]}
+    forms = {(f"{rule['service']}.{rule['stream']}", rule["signal"]): _form(rule["transforms"]) for rule in plan["rules"]}
     streams: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for line in lines:
         streams[f"{line['service']}.{line['stream']}"].append(line)
@@ -43,15 +44,31 @@ def _left(lines: list[dict[str, Any]], plan: Mapping[str, Any]) -> list[str]:
         last = {sample["signal"]: sample for sample in samples}
         for signal, sample in last.items():
             count = sum(sample["signal"] == signal for sample in samples)
-            rows.append(f"    {signal:<58} {count:>4} x   last {sample['value']} {sample['unit']}")
+            form = forms.get((name, signal.removesuffix(".Latitude").removesuffix(".Longitude")), "")
+            rows.append(f"    {signal:<58} {count:>4} x   last {sample['value']} {sample['unit']}{form}")
     return rows if streams else [*rows, "  nothing"]
+
+
+def _form(transforms: list[dict[str, Any]]) -> str:
+    """How the value was reduced, behind the value: `(grid_m 200)`."""
+    steps = ", ".join(f"{name} {argument}" for step in transforms for name, argument in step.items())
+    return f" ({steps})" if steps else ""
+
+
+def _when(rule: Mapping[str, Any]) -> str:
+    """When the stream would speak."""
+    every = (
+        f" each {rule['every_s'] / 86_400:g} d" if rule["every_s"] >= 86_400 else f" each {rule['every_s']:g} s" if rule["every_s"] else ""
+    )
+    triggers = [f"periodic{every}" if trigger == "periodic" else trigger for trigger in rule["triggers"]]
+    return f"{', '.join(triggers)}, while {rule['while']}"
 
 
 def _unasked(lines: list[dict[str, Any]], plan: Mapping[str, Any]) -> list[str]:
     """Streams that are allowed and did not speak: nothing triggered them, or their position was too near to a start or an end."""
     spoke = {f"{line['service']}.{line['stream']}" for line in lines}
     silent = {f"{rule['service']}.{rule['stream']}": rule for rule in plan["rules"]}
-    rows = [f"  {name}: {', '.join(rule['triggers'])}, while {rule['while']}" for name, rule in silent.items() if name not in spoke]
+    rows = [f"  {name}: {_when(rule)}" for name, rule in silent.items() if name not in spoke]
     return ["ALLOWED, AND NOTHING ASKED FOR IT", *(rows or ["  nothing"])]
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from agent.body import unpack
+from agent.buffer.counts import Counts
 from agent.model import Value
 from agent.seal.keyring import epoch_length_s
 from tests.agent.buffer.build import T_NS, draft
@@ -112,6 +113,7 @@ class BufferModel(RuleBasedStateMachine):
             assert stored.destroy_ms == record.dies_s * 1000
         assert sum(line["rows"] for line in self.buffer.statistics().values()) == len(self.held)
         assert self.buffer.findings() == []
+        assert vars(self.buffer._counts) == vars(Counts(self.buffer._db))
 
     def teardown(self) -> None:
         self.buffer._db.close()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 
 import pytest
 
+from agent.buffer.counts import Counts
 from agent.buffer.quota import ROW_BYTES
 from agent.buffer.store import Buffer
 from agent.seal.keyring import Keyring
@@ -105,3 +107,29 @@ def test_what_was_held_counts_after_a_restart() -> None:
     again = Buffer(db, ring, units=UNITS, quota_bytes=3 * (ROW_BYTES + 1300))
     newer = put(again, 5)
     assert buffer_numbers(again) == [*numbers[1:], *newer]
+
+
+def test_the_counts_in_ram_are_those_of_the_table(buffer: Buffer) -> None:
+    """After appends, drops for the quota, acknowledgements and a forgetting in any order: the same numbers as the table's."""
+    draw = random.Random(7)
+    for _ in range(60):
+        recipient, identity = draw.choice([("teleservices", "pairwise"), ("traffic", "none"), ("traffic", "vin")])
+        stream, priority = f"{recipient}-{identity}", draw.randrange(10)
+        buffer.append([draft(noise(), signal="Test.Text", stream=stream, recipient=recipient, identity=identity, priority=priority)])
+        if draw.random() < 0.3:
+            buffer.acked(draw.sample(held(buffer), 1))
+        if draw.random() < 0.1:
+            buffer.forget(lambda name, _, gone=stream: name == f"tests.{gone}")  # type: ignore[misc]  # bound early
+        buffer.waiting(0, [])
+        assert vars(buffer._counts) == vars(Counts(buffer._db))
+    assert buffer.findings(), "something was dropped"
+
+
+def test_nothing_is_read_for_a_lane_that_nothing_waits_for(buffer: Buffer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty lane, the routes and the statistics cost no look into the table."""
+    put(buffer, 5)
+    monkeypatch.setattr("agent.buffer.store.rows", lambda *_: pytest.fail("the table was read"))
+    assert buffer.waiting(20, [], recipients=["nobody"], unlinkable=False) == []
+    assert buffer.waiting(20, [], recipients=["teleservices"], unlinkable=True) == []
+    assert buffer.routes() == {("teleservices", False)}
+    assert buffer.statistics()["tests.p5"]["rows"] == 1

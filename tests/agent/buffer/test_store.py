@@ -173,12 +173,12 @@ def test_mixed_streams_and_streams_that_live_in_ram_are_bugs(buffer: Buffer) -> 
 
 
 def test_statistics_count_by_stream(buffer: Buffer) -> None:
-    """Rows, sealed bytes and the time of the oldest sample."""
+    """Rows and sealed bytes."""
     buffer.append([draft(1, t_s=9), draft(2, t_s=4), draft(3, stream="other")])
     sealed = {stored.seq: len(stored.sealed) for stored in buffer.waiting(9, []) if stored.stream == "tests.plain"}
     found = buffer.statistics()
     assert list(found) == ["tests.other", "tests.plain"]
-    assert found["tests.plain"] == {"rows": 2, "bytes": sum(sealed.values()), "oldest_ms": T_MS + 4000}
+    assert found["tests.plain"] == {"rows": 2, "bytes": sum(sealed.values())}
 
 
 def immortal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,7 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
         "wrong-value",
         'consent.toml: items."a.status".max_term',
     ),
+    "keep in RAM": (put("keep", "ram"), "keep-ram", f"{PLACE}.keep"),
     "keep of nothing": (put("keep", "0d"), "keep", f"{PLACE}.keep"),
     "keep beyond the purpose": (put("keep", "31d", 1), "keep-too-long", "services/a.toml: stream[1].keep"),
     "window longer than keep": (put("window_s", 301), "window", f"{PLACE}.window_s"),

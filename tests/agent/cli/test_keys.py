@@ -72,6 +72,21 @@ def test_show_gives_what_enrolment_needs_and_no_secret(config: Path, cli: Cli) -
     keyring.close()
 
 
+def test_show_opens_the_key_block_for_reading_only(config: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A core may be running beside it."""
+    asked: list[object] = []
+    real = Keyring.open
+
+    def watched(folder: Path, credential: bytes, *, read_only: bool = False) -> Keyring:
+        asked.append(read_only)
+        return real(folder, credential, read_only=read_only)
+
+    cli("keys", "init", "--config", config)
+    monkeypatch.setattr(Keyring, "open", watched)
+    assert cli("keys", "show", "--config", config).status == 0
+    assert asked == [True]
+
+
 def test_show_before_init(config: Path, cli: Cli) -> None:
     """Says what to do."""
     assert "modicum keys init" in cli("keys", "show", "--config", config).refused(2)

@@ -6,6 +6,7 @@ import pytest
 
 from agent.catalogue.types import Event
 from agent.catalogue.types import Recent as RecentWhen
+from agent.storage.memory import DictMemory
 from agent.vss import EVENT_KIND, LOCATION, SPEED
 from tests.agent.collect.build import ELSEWHERE, Rig, rule
 
@@ -65,6 +66,26 @@ def test_a_condition_that_became_true_while_off_fires_once() -> None:
     first = rig()
     first.put(WIPER, 5, 7)
     assert (times(again), times(first)) == ([1001], [7])
+
+
+class Counted(DictMemory):
+    """Counts the writes of the event's state."""
+
+    written = 0
+
+    def set(self, key: str, value: bytes) -> None:
+        self.written += key == "event/rain"
+        super().set(key, value)
+
+
+def test_a_flapping_signal_is_not_written_at_every_edge() -> None:
+    """Ten edges a second for ten seconds: written when it fires and at most every 5 s else, and the last state in the end."""
+    one = rig(memory=(memory := Counted()))
+    for edge in range(100):
+        one.put(WIPER, 5 * (edge % 2 == 0), edge / 10)
+    assert memory.written <= 3
+    one.put(WIPER, 0, 20)
+    assert (memory.get("event/rain") or b"")[:1] == b"\x00"
 
 
 def test_undecidable_is_no_edge() -> None:

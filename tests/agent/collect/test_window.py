@@ -75,7 +75,7 @@ def test_last_leaves_the_newest_of_a_window() -> None:
 
 def test_an_unlinkable_record_carries_no_boot() -> None:
     """The boot would join its messages; a linked one carries it."""
-    windows = Windows(boot=b"boot")
+    windows = Windows(boot_for=lambda _: b"boot")
     add(windows, 1)
     add(windows, 1, identity="none", stream="open")
     windows.close(ns(10))

@@ -97,7 +97,11 @@ TREE: Tree = {
 
 
 class StageClock(SetClock):
-    """Has no sources of its own."""
+    """Has no sources of its own, and never leaps."""
+
+    offset_ns = 0
+
+    def leapt(self) -> None: ...
 
     def poll(self) -> None: ...
 

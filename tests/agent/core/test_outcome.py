@@ -42,7 +42,8 @@ def test_publish_bytes_is_what_a_client_writes(size: int) -> None:
 def test_lines_are_sorted_so_that_runs_can_be_compared() -> None:
     """By service, stream, time, signal and count."""
     rows = [
-        {"service": s, "stream": "x", "t": t, "signal": n, "seq": q} for s, t, n, q in [("b", 1, "A", 1), ("a", 2, "B", 1), ("a", 2, "A", 2)]
+        {"service": s, "stream": "x", "t": t, "signal": n, "seq": q}
+        for s, t, n, q in [("b", 1, "A", 1), ("a", 2, "B", 1), ("a", 2, "A", 2)]
     ]
     assert [(row["service"], row["t"], row["signal"]) for row in sorted_lines(rows)] == [("a", 2, "A"), ("a", 2, "B"), ("b", 1, "A")]
 
@@ -57,7 +58,8 @@ def test_a_second_run_leaves_nothing_of_the_first(tmp_path: Path) -> None:
     """Old envelopes are gone, so that a folder is never two runs at once."""
     for count in (3, 1):
         envelopes = [("a.x", "topic", bytes([i])) for i in range(count)]
-        write_outcome(tmp_path, lines=[{"value": "é"}], envelopes=envelopes, plan={}, summary={"samples": 1})
+        write_outcome(tmp_path, lines=[{"value": "é"}], envelopes=envelopes, plan={}, summary={"samples": 1}, keys={"someone": b"k" * 32})
     assert sorted(path.name for path in (tmp_path / "envelopes").iterdir()) == ["000001-a-x.cbor"]
     assert json.loads((tmp_path / "received.jsonl").read_text()) == {"value": "é"}
+    assert (tmp_path / "recipients" / "someone.key").read_bytes() == b"k" * 32
     assert json.loads((tmp_path / "summary.json").read_text()) == {"samples": 1}

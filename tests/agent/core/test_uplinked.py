@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.core.loop import Linked
-from agent.link import Inbound, Lane, Link, LinkDown, Offer, State, pair
+from agent.link import Ack, Inbound, Lane, Link, LinkDown, Offer, State, pair
 from tests.agent.core.stage import Stage
 
 
@@ -79,3 +79,13 @@ def test_core_never_blocks_on_an_uplink_that_is_gone(stage: Stage, monkeypatch: 
     monkeypatch.setattr(Link, "send", fails)
     stage.loop.uplinked.pump(stage.clock.now_ns())
     assert len(tried) == 1
+
+
+def test_a_lane_that_was_never_announced_does_not_come_online(stage: Stage) -> None:
+    """Nor is anything remembered of it, nor a record acknowledged that was offered on such a lane."""
+    stage.connect()
+    uplinked = stage.loop.uplinked
+    stage.loop.take(State(lane="id:elsewhere", online=True, why="x", protocol=5))
+    stage.loop.take(Ack(n=12345))
+    assert "id:elsewhere" not in uplinked.online | uplinked.why.keys() | uplinked.protocols.keys()
+    assert uplinked.acks == []

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from agent.cli.main import main
-from agent.link import Lane, State, connect
+from agent.daemons.core import _serve_link
+from agent.link import Lane, Link, LinkDown, Listener, State, connect, listen
 from tests.agent.cli.conftest import ERROR, Agent, write_device
 
 ROOT = Path(__file__).parents[3]
@@ -20,6 +26,13 @@ ROOT = Path(__file__).parents[3]
 def started(config: Path) -> subprocess.CompletedProcess[str]:
     program = [sys.executable, "-m", "agent.daemons.core", "--config", str(config)]
     return subprocess.run(program, capture_output=True, text=True, check=False, timeout=30, cwd=ROOT)
+
+
+def quietly(listener: Listener, heard: list[object]) -> None:
+    """`_serve_link` with an inbox that is a list, until the listener closes."""
+    loop: Any = SimpleNamespace(inbox=SimpleNamespace(put=heard.append))
+    with contextlib.suppress(LinkDown, OSError):
+        _serve_link(listener, loop)
 
 
 @pytest.fixture
@@ -46,6 +59,18 @@ def test_what_keeps_it_from_starting_is_one_line(tmp_path: Path) -> None:
     assert wrong.returncode == 1
     for said in (keyless, wrong):
         assert ERROR.match(said.stderr), said.stderr
+
+
+def test_a_link_of_another_user_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is neither root, nor us, nor of our group never gets into the loop."""
+    listener, heard = listen(tmp_path / "link"), list[object]()
+    monkeypatch.setattr(Link, "peer", lambda self: (0, os.geteuid() + 1, os.getegid() + 1))
+    serving = threading.Thread(target=quietly, args=(listener, heard), daemon=True)
+    serving.start()
+    with pytest.raises(LinkDown), connect(tmp_path / "link", 5) as stranger:
+        stranger.receive(10)
+    assert heard == []
+    listener.close()
 
 
 def test_a_day_of_a_core(agent: Agent) -> None:

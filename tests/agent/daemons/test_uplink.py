@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import subprocess
 import sys
@@ -314,6 +315,22 @@ def test_a_broker_that_no_section_names_is_refused(site: Site, tmp_path: Path) -
         access_of(link.Lane(lane="id:other", broker="other"))
 
 
+@pytest.fixture
+def hardened(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What `main` asks of the kernel for its process, which here is the tests' own."""
+    asked: list[object] = []
+    monkeypatch.setattr("os.umask", asked.append)
+    monkeypatch.setattr("resource.setrlimit", lambda what, limits: asked.append((what, limits)))
+    return asked
+
+
+def test_it_leaves_no_core_dump_and_no_file_for_others(tmp_path: Path, hardened: list[object]) -> None:
+    """A dump would hold credentials; so it is with modicum-core."""
+    main(["--config", str(tmp_path / "absent.toml")])
+    assert hardened == [(resource.RLIMIT_CORE, (0, 0)), 0o077]
+
+
+@pytest.mark.usefixtures("hardened")
 def test_a_file_that_cannot_be_read_ends_with_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit status 2 and what to do, no traceback."""
     assert main(["--config", str(tmp_path / "absent.toml"), "--link", str(tmp_path / "link")]) == 2

@@ -219,6 +219,38 @@ def test_a_torn_destroy_loses_nothing_else_and_is_completed(tmp_path: Path, monk
             assert not any(holds(slot, gone) for slot in slots(content(tmp_path / "cut")))
 
 
+def cut_destroy(folder: Path) -> DataKey:
+    """A block whose destroy was cut between its two writes: the seeds differ. The key that it took away."""
+    gone = data_key(99)
+    block = fresh(folder, data_key(1), gone)
+    block._write(without(block.keys, gone), os.urandom(32))
+    block.close()
+    return gone
+
+
+def test_reading_only_leaves_a_cut_write_as_it_is(tmp_path: Path) -> None:
+    """Beside a running core: the keys of the newest slot, and neither a byte nor the time of the file changes."""
+    gone = cut_destroy(tmp_path)
+    before = content(tmp_path), (tmp_path / "keys.block").stat().st_mtime_ns
+    block = KeyBlock.open(tmp_path, CREDENTIAL, read_only=True)
+    assert gone not in block.keys.data.values()
+    block.close()
+    assert (content(tmp_path), (tmp_path / "keys.block").stat().st_mtime_ns) == before
+    KeyBlock.open(tmp_path, CREDENTIAL).close()
+    assert content(tmp_path) != before[0], "a writing open completes it, so there was something to leave alone"
+
+
+def test_a_block_open_for_reading_refuses_to_write(tmp_path: Path) -> None:
+    """Adding and destroying raise, and the file stays as it was."""
+    fresh(tmp_path).close()
+    before = content(tmp_path)
+    block = KeyBlock.open(tmp_path, CREDENTIAL, read_only=True)
+    for write in (block.add, block.destroy):
+        with pytest.raises(DeviceError, match="reading only"):
+            write(with_keys(block.keys, data_key(1)))
+    assert content(tmp_path) == before
+
+
 def holds(slot: bytes, key: DataKey) -> bool:
     """Whether somebody with the credential and the slot's own seed finds the key in it."""
     try:

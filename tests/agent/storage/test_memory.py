@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.storage.memory import DictMemory, Memory, MemoryStore
+from agent.errors import DeviceError
+from agent.storage.memory import DictMemory, Memory, MemoryStore, PatientMemory
 from agent.storage.sqlite import open_database, transaction
 
 KEY = bytes(range(32))
@@ -64,3 +65,27 @@ def test_a_value_set_inside_a_transaction_goes_with_it(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="cut"):
         cut()
     assert memory.get("trip") is None
+
+
+class Refusing(DictMemory):
+    """A store that takes nothing while `full`."""
+
+    full = False
+
+    def set(self, key: str, value: bytes) -> None:
+        if self.full:
+            raise DeviceError("the disk is full", "here", "make room")
+        super().set(key, value)
+
+
+def test_patient_memory_goes_on_while_the_disk_is_full() -> None:
+    """What was said last counts, and is written with the next change after there is room."""
+    inner = Refusing()
+    memory = PatientMemory(inner)
+    memory.set("trip", b"1")
+    inner.full = True
+    memory.set("trip", b"2")
+    assert (memory.get("trip"), inner.get("trip"), memory.keys(), memory.problem) == (b"2", b"1", ["trip"], "the disk is full")
+    inner.full = False
+    memory.set("other", b"3")
+    assert (inner.get("trip"), inner.get("other"), memory.problem) == (b"2", b"3", "")

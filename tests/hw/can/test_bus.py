@@ -216,6 +216,21 @@ def test_fault_full_inbox_is_counted_and_does_not_stop_the_reader() -> None:
         assert reader.alive()
 
 
+def test_fault_a_frame_lost_in_a_full_inbox_comes_again_unchanged() -> None:
+    """The ignition's OFF finds no room; its unchanged repetition is delivered once there is room again."""
+    garage, got = Garage(), queue.Queue[Frame | Silence](maxsize=1)
+    with reading(garage.open, got.put_nowait) as reader:
+        reader.subscribe([wish(0x10)])
+        until(lambda: garage.buses)
+        for data in (b"\x01", b"\x00"):
+            garage.buses[0].inbox.put(message(0x10, data))
+        until(lambda: reader.counters.lost == 1)
+        first = got.get(timeout=WAIT_S)
+        garage.buses[0].inbox.put(message(0x10, b"\x00"))
+        again = got.get(timeout=WAIT_S)
+    assert [one.data for one in (first, again) if isinstance(one, Frame)] == [b"\x01", b"\x00"]
+
+
 def test_the_kernel_is_asked_for_the_wanted_identifiers_only() -> None:
     """On socketcan the filter follows the subscriptions, at opening and at each change, and is never empty (= everything)."""
     garage = Garage()

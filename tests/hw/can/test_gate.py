@@ -153,6 +153,43 @@ def test_two_subscriptions_of_one_identifier_are_refused() -> None:
         Gate([wish(mask=1), wish(mask=2)])
 
 
+def test_a_frame_that_got_lost_comes_again_with_the_next_unchanged_one() -> None:
+    """After `forget` the next frame of the identifier is delivered, the one after it is not."""
+    gate, again = Gate([wish()]), frame(2, b"\x05")
+    gate.forget(told(gate, frame(1, b"\x05"))[0])
+    assert told(gate, again, frame(3, b"\x05")) == [again]
+    assert gate.delivered == 1
+
+
+def test_a_lost_case_of_a_multiplexed_frame_comes_again_alone() -> None:
+    """Only the multiplexer value that got lost is delivered again."""
+    gate = Gate([wish(mask=0, mux=Mux(0x0F, {1: 0xFF00, 2: 0xFF00}))])
+    one, two, again = frame(1, b"\x01\x09"), frame(2, b"\x02\x09"), frame(3, b"\x01\x09")
+    told(gate, one, two)
+    gate.forget(one)
+    assert told(gate, frame(3, b"\x02\x09"), again) == [again]
+
+
+@pytest.mark.parametrize(("timeout_ns", "again_ns"), [(50, 50), (3_600 * 10**9, 10**9)])
+def test_a_silence_that_got_lost_is_told_again(timeout_ns: int, again_ns: int) -> None:
+    """A second later, or a time-out later where that is shorter; once it was kept, no more."""
+    gate = Gate()
+    gate.swap([wish(timeout_ns=timeout_ns)], 0)
+    (lost,) = gate.due(timeout_ns)
+    gate.forget(lost)
+    assert gate.due(timeout_ns + again_ns - 1) == []
+    assert gate.due(timeout_ns + again_ns) == [Silence(BUS, 0x10, timeout_ns + again_ns)]
+    assert gate.due(10**15) == []
+
+
+def test_what_is_not_wanted_any_more_cannot_be_forgotten() -> None:
+    """A lost item of a withdrawn identifier changes nothing."""
+    gate = Gate()
+    gate.forget(frame(1, b"\x05"))
+    gate.forget(Silence(BUS, 0x10, 1))
+    assert (gate.delivered, gate.next_due_ns()) == (0, None)
+
+
 # -- against a slow model ------------------------------------------------------------------------------------------------
 
 

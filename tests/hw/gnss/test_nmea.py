@@ -232,6 +232,22 @@ def test_a_date_is_carried_to_moments_that_say_only_the_time_also_over_midnight(
     assert [fix.utc_ns for fix in zda] == [utc_ns(2026, 12, 1, 12)]
 
 
+@pytest.mark.parametrize("field", [1, 2, 3])
+@pytest.mark.parametrize("value", ["9" * 20, "9" * 5000, "-1", "0", "1e9", "", "x"])
+def test_a_date_that_cannot_be_is_no_date(field: int, value: str) -> None:
+    """A ZDA with a sound checksum and a day, month or year of any size never raises and dates nothing."""
+    fields = ["120000.00", "01", "12", "2026", "00", "00"]
+    fields[field] = value
+    got, _ = fixes(sentence(f"GPZDA,{','.join(fields)}"), gga("120000.00"))
+    assert [fix.utc_ns for fix in got] == [None]
+
+
+def test_a_number_of_400_digits_is_no_number() -> None:
+    """It costs its sentence's value, not the reading thread."""
+    got, _ = fixes(gga("120000.00", alt="9" * 400, satellites="9" * 400), rmc("120000.00", knots="9" * 400))
+    assert [(fix.alt_m, fix.satellites, fix.speed_mps) for fix in got] == [(None, None, None)]
+
+
 def test_an_interruption_forgets_the_date() -> None:
     """After an unplugging a time of day is not dated by what another receiver said."""
     epochs = Epochs()
