@@ -112,8 +112,10 @@ class SystemClock:
 
     `sources`: which of ntp, gnss, system may be believed. `saved_ns`: the last committed time of an earlier run, a floor
     while nothing is believed. `earlier`: what an earlier run left; in the same boot its axis goes on (`continued`).
-    Promises: the first belief sets the axis, in both directions; from then on it only moves forward, GNSS moves it by
-    no more than GNSS_MOVE_MAX_NS in sum, and it is trusted only while it is within DISAGREE_NS of what its source last said.
+    Promises: the first belief of a run sets the axis, in both directions; from then on it never runs backwards (it stands
+    still while a source that is behind by no more than DISAGREE_NS catches up, and ignores one that is farther behind), GNSS
+    moves it by no more than GNSS_MOVE_MAX_NS in sum, and it is trusted only while it is within DISAGREE_NS of what its
+    source last said.
     """
 
     sources: frozenset[str] = frozenset({"ntp", "gnss"})
@@ -125,6 +127,7 @@ class SystemClock:
     offset_ns: int = 0
     _said_ns: int = 0
     _anchor_ns: int = 0
+    _floor_ns: int = 0
     _agreeing: int = 0
     _last_gnss_offset_ns: int = 0
     _looked: tuple[int, int] = (0, 0)
@@ -137,7 +140,7 @@ class SystemClock:
         self._looked = self.now_ns(), self._mono_ns()
 
     def now_ns(self) -> int:
-        return self._mono_ns() + self.offset_ns
+        return max(self._mono_ns() + self.offset_ns, self._floor_ns)
 
     def trusted(self) -> bool:
         return self.source != "unsure" and abs(self._said_ns - self.offset_ns) <= DISAGREE_NS
@@ -174,11 +177,17 @@ class SystemClock:
             self.offset_ns = self._anchor_ns = offset_ns
         elif source != "gnss":
             if source != self.source or abs(offset_ns - self.offset_ns) > STEP_NS:
-                self.offset_ns = max(offset_ns, self.offset_ns)
+                self._move(offset_ns)
             self._anchor_ns = self.offset_ns
-        elif offset_ns - self.offset_ns > STEP_NS and abs(offset_ns - self._anchor_ns) <= GNSS_MOVE_MAX_NS:
-            self.offset_ns = offset_ns
+        elif abs(offset_ns - self.offset_ns) > STEP_NS and abs(offset_ns - self._anchor_ns) <= GNSS_MOVE_MAX_NS:
+            self._move(offset_ns)
         self.source, self._said_ns = source, offset_ns
+
+    def _move(self, offset_ns: int) -> None:
+        """Forward at once; back by drift only, during which the axis stands still."""
+        if self.offset_ns - offset_ns <= DISAGREE_NS:
+            self._floor_ns = self.now_ns()
+            self.offset_ns = offset_ns
 
     @staticmethod
     def _mono_ns() -> int:

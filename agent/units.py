@@ -16,6 +16,7 @@ ALIASES = {
     "°c": "degc",
     "c": "degc",
     "fahrenheit": "degf",
+    "degree celsius": "degc",
     "°f": "degf",
     "kelvin": "k",
     "deg": "degrees",

@@ -127,7 +127,8 @@ class Buffer:
         self._offered[lane] = frozenset(exclude)
         if limit <= 0 or not self._counts.any_for(*lane):
             return []
-        sql = f"SELECT n, {COLUMNS}, rules, samples, sealed FROM records WHERE n NOT IN (SELECT value FROM json_each(?))"  # noqa: S608  constants
+        sql = f"SELECT n, {COLUMNS}, rules, samples, sealed FROM records"  # noqa: S608  constants
+        sql += " WHERE n NOT IN (SELECT value FROM json_each(?))"
         parameters: list[object] = [json.dumps(sorted(exclude))]
         if recipients is not None:
             sql += " AND recipient IN (SELECT value FROM json_each(?))"
@@ -224,7 +225,7 @@ class Buffer:
         rules = json.dumps(sorted({sample.rule.id for sample in draft.samples}))
         size = size_bytes(sealed)
         cursor = self._db.execute(
-            f"INSERT INTO records ({COLUMNS}, oldest_ms, rules, samples, bytes, sealed) VALUES ({', '.join('?' * 16)})",  # noqa: S608  constants
+            f"INSERT INTO records ({COLUMNS}, oldest_ms, rules, samples, bytes, sealed) VALUES ({', '.join('?' * 16)})",  # noqa: S608
             (*values, oldest_ms, rules, len(draft.samples), size, sealed),
         )
         return Held(int(cursor.lastrowid or 0), key.stream, rule.recipient, rule.identity, size)

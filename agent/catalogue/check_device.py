@@ -6,13 +6,18 @@ streams (refused with a reason) and is a warning; what cannot work at all is an 
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+from fractions import Fraction
 from pathlib import Path
 
 from agent.catalogue.types import Catalogue
 from agent.settings import Settings
 from agent.toml import At, Report
 from agent.units import conversion
-from agent.vehicle import Vehicle
+from agent.vehicle import Source, Vehicle
+
+NEARLY = 0.9
+"""How alike two names are when one is probably meant for the other."""
 
 
 def check_settings(settings: Settings, file: str, catalogue: Catalogue, report: Report) -> None:
@@ -67,16 +72,34 @@ def check_buses(settings: Settings, file: str, vehicle: Vehicle, report: Report)
 
 
 def check_vehicle(vehicle: Vehicle, file: str, catalogue: Catalogue, report: Report) -> None:
-    """Adds what loading the vehicle found, and units that cannot become the catalogue's."""
+    """Adds what loading the vehicle found, signals that nobody asks for, and units that cannot become the catalogue's."""
     for finding in vehicle.findings:
         add = report.error if finding.severity == "error" else report.warning
         add(finding.code, finding.text, file, finding.hint)
     for name, source in vehicle.sources.items():
         signal = catalogue.signals.get(name)
-        if signal is None or source.unit is None or source.values is not None:
-            continue
-        if conversion(source.unit, signal.unit) is None:
-            at = At(file).key("signals").key(name).key("unit")
-            report.error(
-                "unit", f"{source.unit!r} cannot become {signal.unit!r}", at, "correct the unit, or use scale and offset and leave unit out"
-            )
+        at = At(file).key("signals").key(name)
+        if signal is None:
+            _misspelt(name, vehicle, catalogue, at, report)
+        elif source.values is None:
+            _unit(source, signal.unit, at.key("unit"), report)
+
+
+def _misspelt(name: str, vehicle: Vehicle, catalogue: Catalogue, at: At, report: Report) -> None:
+    """A name that the catalogue does not know is allowed, and never read; one that is nearly a missing one is a mistake."""
+    near = get_close_matches(name, catalogue.signals.keys() - vehicle.sources.keys(), n=1, cutoff=NEARLY)
+    if near:
+        report.warning("signal-unknown", "no signal of the catalogue has this name", at, f"it is never read; do you mean {near[0]}?")
+
+
+def _unit(source: Source, unit: str, at: At, report: Report) -> None:
+    """The unit as written, or, where none is, the DBC's own, has to be the catalogue's or become it."""
+    if source.unit is not None:
+        if conversion(source.unit, unit) is None:
+            hint = "correct the unit, or use scale and offset and leave unit out"
+            report.error("unit", f"{source.unit!r} cannot become {unit!r}", at, hint)
+        return
+    own = source.dbc.unit
+    plain_numbers = source.scale == 1 and source.offset == 0
+    if own and plain_numbers and conversion(own, unit) not in {None, (Fraction(1), Fraction(0))}:
+        report.warning("unit-missing", f"the DBC says {own!r}, the catalogue {unit!r}", at, f'write unit = "{own}"')

@@ -89,7 +89,7 @@ def stream_totals(lines: Sequence[Mapping[str, object]], envelopes: Sequence[tup
     }
 
 
-def write_outcome(
+def write_outcome(  # noqa: PLR0913  the results are six, each by its name
     folder: Path,
     *,
     lines: Sequence[Mapping[str, object]],

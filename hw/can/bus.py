@@ -29,8 +29,9 @@ NO_IDENTIFIER = 0x1FFF_FFFF
 
 @dataclass(slots=True)
 class BusCounters:
-    """`lost`: items that the inbox had no room for; each comes again with the next frame. `unknown`: frames of an identifier that no DBC of the bus has.
+    """`lost`: items that the inbox had no room for; the gate tells them again.
 
+    `unknown`: frames of an identifier that no DBC of the bus has.
     Gaps are counted by the supervision (`BusReader.gaps`). On a kernel-filtered interface unknown frames never get here.
     """
 

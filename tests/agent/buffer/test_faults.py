@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from agent.body import unpack
+from agent.buffer.counts import Counts
 from agent.buffer.store import Buffer
 from agent.clock import RELEASE_NS
 from agent.errors import DeviceError, IntegrityError
@@ -241,6 +242,7 @@ def openable(folder: Path) -> list[int]:
     ring = Keyring.open(with_copy, CREDENTIAL)
     buffer = Buffer(open_database(None, bytes(32), "buffer"), ring, units=UNITS)
     buffer._db = open_database(with_copy / "buffer.db", ring.database_key("buffer"), "buffer")
+    buffer._counts = Counts(buffer._db)
     found = []
     for stored in buffer.waiting(10**6, []):
         try:

@@ -93,7 +93,7 @@ def test_the_buffer_never_holds_more_than_its_quota(buffer: Buffer) -> None:
     for round_ in range(30):
         put(buffer, *[round_ % 10] * (round_ % 4 + 1))
         assert held_bytes(buffer) <= 8 * (ROW_BYTES + 1300)
-        assert buffer._held_bytes == held_bytes(buffer)
+        assert buffer._counts.total_bytes == held_bytes(buffer)
         if round_ % 7 == 0:
             buffer.acked(buffer_numbers(buffer)[:2])
 

@@ -194,3 +194,19 @@ def test_examples_of_adding_work(run: Any, tmp_path: Path, monkeypatch: pytest.M
     assert {(finding["code"], finding["severity"]) for finding in said.document["findings"]} == {("not-in-policy", "warning")}
     example = next(entry for entry in said.document["checked"] if entry["path"].endswith("vehicles/example"))
     assert example["mapped"] == 2
+
+
+def test_a_misspelt_signal_and_a_forgotten_unit_are_said(run: Any, tmp_path: Path) -> None:
+    """Both would go unnoticed: the one is never read, the other is sent in the wrong unit."""
+    folder = shutil.copytree(config_folder() / "vehicles" / "bench", tmp_path / "bench")
+    text = (folder / "vehicle.toml").read_text()
+    for old, new in (('"Vehicle.Diagnostics.DTCList"', '"Vehicle.Diagnostic.DTCList"'), (', unit = "kPa" }', " }")):
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "vehicle.toml").write_text(text)
+    dbc = (folder / "bench.dbc").read_text()
+    (folder / "bench.dbc").write_text(dbc.replace('"kPa"', '"bar"'))
+    said = run("--vehicle", folder)
+    assert said.status == 0
+    assert "do you mean Vehicle.Diagnostics.DTCList?" in said.err
+    assert "the DBC says 'bar', the catalogue 'kPa'" in said.err

@@ -131,7 +131,7 @@ def test_an_end_beyond_the_longest_term_is_cut(agent: Agent, cli: Cli) -> None:
 def test_a_guest_can_grant_nothing(agent: Agent, cli: Cli) -> None:
     """Without a confirmed driver there is nobody whose word it would be."""
     agent.ask("profile.use", name="guest")
-    assert "no profile guest" in cli("consent", "grant", ITEM, "--trip", "--config", agent.config).refused(2)
+    assert "a guest grants nothing" in cli("consent", "grant", ITEM, "--trip", "--config", agent.config).refused(2)
 
 
 def test_every_verb_has_help_without_an_agent(cli: Cli) -> None:

@@ -129,16 +129,6 @@ def test_permission_by_user_and_group(monkeypatch: pytest.MonkeyPatch) -> None:
             assert server_module.permitted(Peer(1, uid, gid), permission) is may, (permission, uid, gid)
 
 
-def test_what_is_not_known_of_a_peer_s_groups_gives_it_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that is gone, or that is another user's by now, has no groups."""
-    mine, group = os.geteuid(), (os.getgroups() or [os.getegid()])[0]
-    monkeypatch.setattr(os, "geteuid", lambda: AGENT)
-    monkeypatch.setattr(os, "getegid", lambda: group)
-    for peer in (Peer(2**30, OTHER, OTHER), Peer(0, OTHER, OTHER), Peer(os.getpid(), mine + 1, OTHER)):
-        assert server_module.supplementary_groups(peer) == frozenset()
-        assert not server_module.permitted(peer, "read")
-
-
 def test_the_kernel_says_who_asks() -> None:
     """The peer's credentials are its own, whatever it says."""
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -201,20 +191,12 @@ def test_another_user_may_not_connect(reachable: Path, loop: Answering) -> None:
 
 @needs_root
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_member_of_the_group_reads_and_drives_and_does_not_own(reachable: Path, loop: Answering) -> None:
+@pytest.mark.parametrize(("gid", "groups"), [(os.getegid(), []), (OTHER, [os.getegid()])], ids=["primary", "supplementary"])
+def test_a_member_of_the_group_reads_and_drives_and_does_not_own(reachable: Path, loop: Answering, gid: int, groups: list[int]) -> None:
     """By the peer's credentials over the real socket: 0 for read and drive, 4 for what is the owner's."""
-    group = os.getegid()
-    statuses = {route: as_other(reachable, route, groups=[], gid=group) for route in ("live", "consent.withdraw", "audit.show")}
+    statuses = {route: as_other(reachable, route, groups=groups, gid=gid) for route in ("live", "consent.withdraw", "audit.show")}
     assert statuses == {"live": 0, "consent.withdraw": 0, "audit.show": 4}
     assert loop.asked == ["live", "consent.withdraw"]
-
-
-@needs_root
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_supplementary_group_is_a_group(reachable: Path) -> None:
-    """Whoever is in the agent's group by /etc/group reads and drives, and does not own."""
-    statuses = {route: as_other(reachable, route, groups=[os.getegid()]) for route in ("live", "consent.withdraw", "audit.show")}
-    assert statuses == {"live": 0, "consent.withdraw": 0, "audit.show": 4}
 
 
 @needs_root

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agent.body import unpack
 from agent.buffer.store import Buffer
 from agent.clock import NS
 from agent.core.deliver import Delivery
@@ -58,6 +59,33 @@ def test_each_recipient_without_identity_has_a_lane_of_its_own(stage: Stage) -> 
         "id:main": ["other", "someone"],
     }
     assert {name for name, (_, _, unlinkable) in lanes.items() if unlinkable} == {"open:main:someone", "open:main:other"}
+
+
+def one_number_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Delivery, "told", lambda self, recipient, number: number)
+
+
+@pytest.mark.req("R39", "R40", control=one_number_for_all)
+def test_two_recipients_who_compare_notes_share_no_number(driven: Stage) -> None:
+    """Neither id, store epoch nor boot of one recipient's messages is known to the other: nothing ties a pairwise id to a VIN."""
+    driven.connect()
+    driven.deliver_all()
+    told: dict[str, set[bytes]] = {}
+    for offer in on_lane(LANE, driven.offers):
+        message = opened(offer)
+        recipient = "other" if stream_of(offer) == WEAR else "someone"
+        told.setdefault(recipient, set()).update({bytes.fromhex(message.id or ""), bytes(message.key[2]), unpack(message.body).boot})
+    assert {len(numbers) for numbers in told.values()} == {3}
+    assert told["someone"].isdisjoint(told["other"])
+
+
+def test_no_position_is_offered_after_a_restart_without_a_trip(driven: Stage) -> None:
+    """Killed while driving, started again on a sleeping bus hours later: what was buffered of places is gone, the rest waits."""
+    driven.clock.set(driven.clock.now_ns() + 600 * NS)
+    with driven.again() as parked:
+        assert parked.core.trip.id is None
+        assert PLACE not in parked.stored()
+        assert WEAR in parked.stored()
 
 
 def test_without_a_rule_there_is_no_connection(stage: Stage) -> None:

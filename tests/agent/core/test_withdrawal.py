@@ -283,3 +283,18 @@ def test_a_crash_at_any_step_of_a_withdrawal_leaves_none_of_it(crashed: Path) ->
             after.deliver_all()
             assert bool(of(SPEED, after.offers)) == stands, name
             after.ledger.verify()
+
+
+def test_a_guest_at_the_wheel_takes_back_the_word_of_who_drove_last(stage: Stage) -> None:
+    """Withdrawing must not wait until the driver is confirmed again."""
+    stage.trip_of("anna", "x.speed")
+    stage.drive(5)
+    stage.ignition(on=False)
+    stage.wait(200)
+    stage.ignition(on=True)
+    assert stage.core.profile == "guest"
+    assert stage.stored().get(SPEED)
+    answer = stage.ask("consent.withdraw", item="x.speed")
+    assert stage.turn_until(answer.done)
+    assert answer.result()["ended"]  # type: ignore[index]
+    assert SPEED not in stage.stored()
