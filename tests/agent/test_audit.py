@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from agent import audit as module
 from agent.audit import Audit, Disclosure
-from agent.storage.chain import Chain
 from agent.errors import IntegrityError
+from agent.storage.chain import Chain
 from tests.agent.consent.device import DAY_MS, NOW_MS, Device
 
 STORE = bytes(range(8))

@@ -6,7 +6,8 @@ had arrived (one more in real time) and stands for at most 5 s; an event has the
 are the moments within WAY_M of the way that trimming asks for, and those while a withdrawal is being carried out.
 
 Trimming as the project decided it: a stream with `trim_trip_m` is silent as a whole until the car has left the secret cell in which the
-trip began and has gone that far since ignition on; and inside the cells in which trips began or ended. The cells come from the device's secret.
+trip began and has gone that far since ignition on; and inside the cells in which trips began or ended. The cells come from the
+device's secret.
 """
 
 from __future__ import annotations

@@ -94,7 +94,8 @@ def plan(rules: Iterable[Rule], more: Iterable[str] = (), plan_id: bytes = b"p" 
     """A plan of exactly these rules."""
     rules = tuple(rules)
     wanted = {one.signal for one in rules} | INPUTS | set(more)
-    return Plan(id=plan_id, rules=rules, refused=(), wanted=dict.fromkeys(sorted(wanted)), valid_until_ms=None)  # type: ignore[arg-type]  # the pipeline reads the names only
+    asked: Any = dict.fromkeys(sorted(wanted))  # the pipeline reads the names only
+    return Plan(id=plan_id, rules=rules, refused=(), wanted=asked, valid_until_ms=None)
 
 
 def ns(t_s: float) -> int:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from agent.consent import ledger as module
 from agent.consent import state
-from agent.storage.chain import Entry
 from agent.consent.ledger import Ledger
 from agent.consent.state import NOTHING, standing_refs
 from agent.errors import IntegrityError, UsageError
+from agent.storage.chain import Entry
 from tests.agent.consent.device import DAY_MS, TERM_S, Device
 
 ITEM = "traffic.position"
@@ -181,7 +181,7 @@ def test_grant_without_exactly_one_end_is_refused(device: Device, words: dict[st
     """No grant is for ever, none in the past, none with two ends; nothing is entered."""
     head = device.ledger.facts().head
     with pytest.raises(UsageError):
-        device.ledger.grant("anna", ITEM, policy="p", method="touch", max_term_s=TERM_S, **words)  # type: ignore[arg-type]  # wrong on purpose
+        device.ledger.grant("anna", ITEM, policy="p", method="touch", max_term_s=TERM_S, **words)  # type: ignore[arg-type]
     assert device.ledger.facts().head == head
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.storage.chain import DEVICE, Entry
 from agent.consent.state import APPLY, NOTHING, Facts, Grant, State, admits, replay, standing_refs, stands
 from agent.errors import IntegrityError
+from agent.storage.chain import DEVICE, Entry
 
 ANNA, BEN = bytes([1]) * 16, bytes([2]) * 16
 DATED = Grant("item", "YES", "anna", 7, 100, 1_000, None, "p1")

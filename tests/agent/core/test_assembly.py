@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -50,8 +51,6 @@ def test_two_agents_never_share_a_state_folder(device: Device) -> None:
     lock = lock_state(device.state)
     with pytest.raises(UsageError, match="another agent"):
         assemble(load_settings(device.config))
-    import os
-
     os.close(lock)
     assemble(load_settings(device.config))
 

@@ -31,7 +31,7 @@ def test_publish_bytes_is_what_a_client_writes(size: int) -> None:
     client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
     sink = _Sink()
     client._sock = sink  # type: ignore[assignment]
-    properties = Properties(PacketTypes.PUBLISH)
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho has no types here
     properties.MessageExpiryInterval = 60
     client._send_publish(1, topic.encode(), payload, 1, retain=False, dup=False, info=None, properties=properties)
     client._packet_write()

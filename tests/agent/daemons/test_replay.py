@@ -53,7 +53,8 @@ def test_the_summary_has_every_promised_key_and_agrees_with_what_was_received(tm
     done = played(tmp_path, log(tmp_path / "a.log", drive(10)), receiver=nmea(tmp_path / "g.nmea", T_S, 10))
     summary: dict[str, Any] = dict(done.summary)
     assert {key: type(summary[key]) for key in SUMMARY} == SUMMARY
-    write_outcome(tmp_path / "out", lines=done.lines, envelopes=done.run.received.envelopes, plan=done.plan, summary=done.summary)
+    envelopes_made, keys = done.run.received.envelopes, done.run.keys
+    write_outcome(tmp_path / "out", lines=done.lines, envelopes=envelopes_made, plan=done.plan, summary=done.summary, keys=keys)
     received = [json.loads(line) for line in (tmp_path / "out/received.jsonl").read_text().splitlines()]
     envelopes = sorted((tmp_path / "out/envelopes").iterdir())
     assert json.loads((tmp_path / "out/summary.json").read_text()) == summary

@@ -26,6 +26,8 @@ from tests.support.fake_broker import FakeBroker
 from tests.support.mosquitto import Mosquitto
 from tests.support.proxy import Proxy
 
+pytestmark = pytest.mark.live
+
 TOPIC = "m/v1/abc/svc/stream"
 
 
@@ -150,7 +152,8 @@ def test_broker_sigstop(site: Site, tmp_path: Path) -> None:
         broker.pause()
         fill(car.core, 5)
         assert car.core.run(lambda: not car.core.online, within_s=5)
-        assert {(one.again, one.maybe_sent) for one in car.core.refused} == {(True, True)}
+        assert {one.again for one in car.core.refused} == {True}
+        assert any(one.maybe_sent for one in car.core.refused)
         assert car.core.acked == []
         broker.resume()
         assert car.core.run(lambda: sorted(car.core.acked) == list(range(5)))

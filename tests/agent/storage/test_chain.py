@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.errors import IntegrityError
 from agent.storage import chain
 from agent.storage.chain import DEVICE, Chain, Draft, decode, encode
-from agent.errors import IntegrityError
 from tests.agent.consent.device import Device
 
 PROFILE = bytes(range(16))

@@ -29,7 +29,7 @@ def broker(authority: Authority) -> Iterator[tuple[subprocess.Popen[str], int]]:
     server = authority.issue("broker", ("127.0.0.1",))
     command = [sys.executable, "-m", "hw.bench.broker", "--port", "0", "--cert", str(server.cert), "--key", str(server.key)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen([*command, "--ca", str(authority.ca)], **pipes) as program:  # type: ignore[call-overload]  # text=True stands in the dictionary
+    with subprocess.Popen([*command, "--ca", str(authority.ca)], **pipes) as program:  # type: ignore[call-overload]
         word, port = program.stdout.readline().split()
         assert word == "ready"
         yield program, int(port)
