@@ -7,6 +7,7 @@ from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -28,7 +29,7 @@ class _Sink:
 def test_publish_bytes_is_what_a_client_writes(size: int) -> None:
     """The PUBLISH packet of MQTT 5 with a message expiry, to the byte, as paho builds it."""
     topic, payload = "modicum/v1/open/a/b", b"x" * size
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
     sink = _Sink()
     client._sock = sink  # type: ignore[assignment]
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho has no types here
