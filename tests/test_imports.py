@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("agent.entitlements", "agent.policy", "agent.seal", "agent.storage"),
     ("agent.buffer", "agent.consent"),
     ("agent.audit", "agent.collect", "agent.plan"),
-    ("agent.core", "agent.health", "agent.retention", "agent.rights", "agent.uplink"),
+    ("agent.core", "agent.retention", "agent.rights", "agent.uplink"),
     ("agent.control", "agent.ecall"),
     ("agent.daemons",),
     ("agent.cli",),
