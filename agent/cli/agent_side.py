@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from agent.control.protocol import ask
-from agent.errors import AgentAbsent
+from agent.errors import UsageError
 from agent.settings import load_settings
 
 CONFIG_DEFAULT = Path("/etc/modicum/agent.toml")
@@ -37,7 +37,7 @@ def json_option(function: F) -> F:
 def asked(config: Path, route: str, **args: object) -> Any:  # noqa: ANN401  each route has its own result
     """The agent's answer."""
     if not config.exists():
-        raise AgentAbsent("no agent.toml", str(config), "name the agent's own with --config FILE (a running bench prints its)")
+        raise UsageError("no agent.toml", str(config), "name the agent's own with --config FILE (a running bench prints its)")
     return ask(load_settings(config).control.socket, route, **args)
 
 

@@ -102,7 +102,7 @@ def test_history_has_both_and_never_forgets(agent: Agent, cli: Cli) -> None:
     ("words", "about"),
     [
         ([ITEM], "a grant needs an end"),
-        ([ITEM, "--until", UNTIL, "--trip"], "a grant needs an end"),
+        ([ITEM, "--until", UNTIL, "--trip"], "one end is enough"),
         ([ITEM, "--until", "always"], "not a date"),
         ([ITEM, "--until", ""], "a grant needs an end"),
         ([ITEM, "--until", "2020-01-01"], "the end has passed"),

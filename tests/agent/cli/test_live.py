@@ -12,6 +12,10 @@ def says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.cli.live.asked", lambda config, route: empty)
 
 
+def asked_for(triggers: list[str]) -> bool:
+    return all(trigger.startswith(("request:", "order:")) for trigger in triggers)
+
+
 @pytest.mark.req("R59", control=says_nothing)
 def test_live_says_what_is_collected_now(agent: Agent, cli: Cli) -> None:
     """The streams of the plan that may speak now, who drives, and the indicator; as text and as JSON."""
@@ -22,18 +26,19 @@ def test_live_says_what_is_collected_now(agent: Agent, cli: Cli) -> None:
     live = agent.ask("live")
     assert "indicator: collecting\n" in text
     assert "driver: bob\n" in text
-    planned = {f"{rule['service']}.{rule['stream']}" for rule in agent.ask("plan")["rules"] if rule["while"] == "any"}
+    rules = [rule for rule in agent.ask("plan")["rules"] if rule["while"] == "any" and not asked_for(rule["triggers"])]
+    planned = {f"{rule['service']}.{rule['stream']}" for rule in rules}
     assert set(live["collecting"]) == planned
     assert all(f"  {stream}: " in text for stream in planned)
     said = cli("live", "--config", agent.config, "--json").document
     assert (said["indicator"], said["ignition"], said["trip"]) == ("on", True, True)
 
 
-def test_the_indicator_says_when_a_position_is_among_it(agent: Agent, cli: Cli) -> None:
-    """A granted position that may be asked for at any time shows; withdrawn it does not."""
+def test_a_position_that_is_only_asked_for_does_not_count_as_collected(agent: Agent, cli: Cli) -> None:
+    """Granted, and nobody has asked: nothing is being collected of it, so the indicator does not say so."""
     agent.ask("profile.use", name="bob")
     agent.ask("consent.grant", item="breakdown.position", trip=True)
-    assert cli("live", "--config", agent.config, "--json").document["indicator"] == "position"
-    assert "position among it" in cli("live", "--config", agent.config).out
+    said = cli("live", "--config", agent.config, "--json").document
+    assert said["indicator"] == "on"
+    assert "teleservices.breakdown_position" not in said["collecting"]
     agent.ask("consent.withdraw", item="breakdown.position")
-    assert cli("live", "--config", agent.config, "--json").document["indicator"] == "on"

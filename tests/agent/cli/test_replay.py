@@ -44,11 +44,11 @@ def test_text_says_what_was_sent_and_withheld(files: dict[str, Path], cli: Cli) 
 
 
 def test_json_is_the_summary_and_nothing_else(files: dict[str, Path], cli: Cli) -> None:
-    """One document on stdout; with --out the same in summary.json, beside the other three."""
+    """One document on stdout; with --out the same in summary.json, beside the others."""
     said = cli(*words(files, "--nmea", files["nmea"], "--out", files["out"], "--json"))
     assert (said.status, said.err) == (0, "")
     assert said.document == json.loads((files["out"] / "summary.json").read_text())
-    assert {path.name for path in files["out"].iterdir()} == {"received.jsonl", "summary.json", "plan.json", "envelopes"}
+    assert {path.name for path in files["out"].iterdir()} == {"received.jsonl", "summary.json", "plan.json", "envelopes", "recipients"}
     plan = json.loads((files["out"] / "plan.json").read_text())
     assert {"id", "rules", "refused", "subscriptions", "valid_until"} <= set(plan)
 

@@ -115,3 +115,18 @@ def test_missing_arguments_are_an_error_in_one_line(stage: Stage) -> None:
         problem = stage.ask(route).exception(0)
         assert isinstance(problem, UsageError)
         assert len(str(problem).splitlines()) == 1
+
+
+def test_the_indicator_says_when_a_position_is_among_it(stage: Stage) -> None:
+    """What is collected by itself shows; withdrawn it does not."""
+    stage.trip_of("anna", "x.place")
+
+    def indicator() -> object:
+        answer = stage.ask("live")
+        assert stage.turn_until(answer.done)
+        return answer.result()["indicator"]  # type: ignore[index]
+
+    assert indicator() == "position"
+    stage.ledger.withdraw("anna", "x.place")
+    stage.core.decide()
+    assert indicator() == "on"
