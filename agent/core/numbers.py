@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from hw.can.bus import BusReader
     from hw.gnss.receiver import Receiver
 
+RECEIVER_GRACE_S = 30.0
+"""A receiver that has not been read for this long is a finding."""
+
 
 @dataclass(slots=True)
 class Numbers:
@@ -28,6 +32,7 @@ class Numbers:
     loop: Loop | None = field(default=None)
     receiver: Receiver | None = field(default=None)
     at_rest: str = "weak"
+    _receiver_since_s: float | None = None
 
     def attach(self, core: Core, loop: Loop) -> None:
         """What there is to count is complete now."""
@@ -39,7 +44,7 @@ class Numbers:
         found = [*self.assembled.findings, *self.assembled.parts.buffer.findings()]
         if self.core is not None and self.core.trouble is not None:
             found.append(self.core.trouble)
-        if self.receiver is not None and self.receiver.losses and self.receiver.problem:
+        if self.receiver is not None and self._receiver_gone():
             text = f"receiver: {self.receiver.problem}"
             found.append(Finding(code="receiver-lost", severity="error", text=text, hint="check its port and cable"))
         found += [
@@ -52,6 +57,16 @@ class Numbers:
                 Finding(code="clock-unsure", severity="warning", text="the time is not known for sure", hint="wait for a fix or for NTP")
             )
         return found
+
+    def _receiver_gone(self) -> bool:
+        """Whether the receiver has not been read for a while: one that is plugged in late is no fault."""
+        assert self.receiver is not None
+        if not self.receiver.problem:
+            self._receiver_since_s = None
+            return False
+        if self._receiver_since_s is None:
+            self._receiver_since_s = time.monotonic()
+        return time.monotonic() - self._receiver_since_s >= RECEIVER_GRACE_S
 
     def signals(self) -> dict[str, Value]:
         """The current `Modicum.Health.*`."""

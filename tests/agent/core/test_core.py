@@ -11,6 +11,7 @@ import pytest
 from agent.buffer.store import Buffer
 from agent.collect.trip import TRIP_GAP_S
 from agent.collect.window import Windows
+from agent.consent.ledger import Ledger
 from agent.core import core as core_module
 from agent.core import standing as standing_module
 from agent.core.core import Core
@@ -27,7 +28,7 @@ def keeps_ram(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def keeps_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Core, "_forget", lambda self, facts: None)
+    monkeypatch.setattr(Core, "_forget", lambda self, facts, live: None)
 
 
 def never_decides_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,9 +172,8 @@ def test_a_restart_within_the_trip_goes_on_with_driver_and_grants(stage: Stage) 
 
 
 def drives_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.collect.trip.Trip.allows", lambda self, while_: True)
-    keeps_rows(monkeypatch)
-    keeps_ram(monkeypatch)
+    ignite = Trip.ignite
+    monkeypatch.setattr(Trip, "ignite", lambda self, on, t_ns: ignite(self, True, t_ns))
 
 
 @pytest.mark.req("T06", control=keeps_rows)
@@ -283,7 +283,12 @@ def test_a_minor_change_of_the_policy_leaves_grants(tmp_path: Path) -> None:
         assert stage.stored()[SPEED] == before
 
 
-@pytest.mark.req("R33", "T26", control=lambda patch: patch.setattr("agent.consent.state.Profile.kind", "adult", raising=False))
+def everybody_is_adult(monkeypatch: pytest.MonkeyPatch) -> None:
+    add = Ledger.add_profile
+    monkeypatch.setattr(Ledger, "add_profile", lambda self, name, kind="adult", guardian=None: add(self, name, "adult", guardian))
+
+
+@pytest.mark.req("R33", "T26", control=everybody_is_adult)
 def test_a_minor_has_no_sensitive_stream(stage: Stage) -> None:
     """Without a guardian's reference a minor's position is not even grantable; insensitive items are."""
     stage.ledger.add_profile("kim", "minor")

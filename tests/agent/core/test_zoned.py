@@ -62,7 +62,7 @@ def zones_kept(stage: Stage) -> list[str]:
 
 
 def keeps_zones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Core, "_zones_of", lambda self, facts: None)
+    monkeypatch.setattr(Core, "_zones_of", lambda self, facts, live: None)
 
 
 def test_a_place_where_a_trip_ended_is_kept_sealed_while_a_trimmed_stream_is_granted(stage: Stage) -> None:
