@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.buffer.store import Buffer
-from agent.collect.trip import TRIP_GAP_S
+from agent.collect.trip import TRIP_GAP_S, Trip
 from agent.collect.window import Windows
 from agent.consent.ledger import Ledger
 from agent.core import core as core_module
@@ -172,6 +172,7 @@ def test_a_restart_within_the_trip_goes_on_with_driver_and_grants(stage: Stage) 
 
 
 def drives_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trip, "allows", lambda self, while_: True)
     ignite = Trip.ignite
     monkeypatch.setattr(Trip, "ignite", lambda self, on, t_ns: ignite(self, True, t_ns))
 
