@@ -6,6 +6,7 @@ handed to another process. A Sample is what the rule allowed to remain; only `ag
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -42,13 +43,18 @@ class Transform:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A live permission: this signal may leave in this form, for this purpose, to this recipient, because of this."""
+    """A live permission: this signal may leave in this form, for this purpose, to this recipient, because of this.
+
+    `trim_m`: the trim distance of its stream, also where this signal has no step of that name: a trimmed stream is silent as a
+    whole. `sensitive`: not taken while the ignition is unknown.
+    """
 
     id: str
     service: str
     stream: str
     purpose: str
     category: str
+    sensitive: bool
     basis: str
     basis_ref: str
     signal: str
@@ -58,6 +64,7 @@ class Rule:
     while_: str
     triggers: tuple[str, ...]
     transforms: tuple[Transform, ...]
+    trim_m: float | None
     fresh_s: float | None
     identity: str
     recipient: str
@@ -75,13 +82,21 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A candidate that is not live, and the one reason. `lasting`: what was buffered of it must be forgotten too."""
+    """A candidate that is not live, and the one reason.
+
+    `lasting`: whoever's word it rests on, what was buffered of it must go too, unless another part of its stream lives.
+    """
 
     service: str
     stream: str
     signal: str
     reason: str
     lasting: bool
+
+    @property
+    def name(self) -> str:
+        """`service.stream`, the stream's full name."""
+        return f"{self.service}.{self.stream}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +138,11 @@ class Demand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The decision, as data. `id` is a hash of everything that it was made from.
+    """The decision, as data. `id` is a hash of what is collected and withheld: `rules`, `refused`, `wanted`.
 
     `wanted` are the inputs of the live rules (their signals, and what triggers, `while` and trimming need).
+    `ended` are streams of which nothing that is buffered may stay; `carried` says for each grant that stands, by its basis
+    reference, of which streams it still carries what is buffered; `zoned` are the profiles whose trim zones are kept.
     `valid_until_ms` is when the decision changes by itself, or None.
     """
 
@@ -134,3 +151,6 @@ class Plan:
     refused: tuple[Refusal, ...]
     wanted: dict[str, Demand]
     valid_until_ms: int | None
+    ended: frozenset[str] = frozenset()
+    carried: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    zoned: frozenset[str] = frozenset()

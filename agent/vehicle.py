@@ -50,7 +50,10 @@ class BusFile(_Strict, frozen=True, kw_only=True):
 
 
 class SignalFile(_Strict, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """One line of [signals]. `unit` absent: already the catalogue's unit. `values` maps raw integers."""
+    """One line of [signals]. `unit` absent: already the catalogue's unit. `values` maps raw integers.
+
+    `encoding`: the raw bits are characters, the first one in the first byte.
+    """
 
     bus: str
     from_: Annotated[str, Meta(pattern=r"^[^.]+\.[^.]+$", description="MESSAGE.SIGNAL of the DBC")]
@@ -58,6 +61,7 @@ class SignalFile(_Strict, frozen=True, kw_only=True, rename={"from_": "from"}):
     scale: float = 1.0
     offset: float = 0.0
     values: dict[str, Any] | None = None
+    encoding: Literal["ascii"] | None = None
     invalid: tuple[Any, ...] | None = None
 
 
@@ -117,6 +121,7 @@ class Source:
     offset: float
     values: dict[int, Value] | None
     invalid: frozenset[int]
+    text: bool = False
 
 
 @dataclass(slots=True)
@@ -157,6 +162,8 @@ def _senseless(entry: SignalFile) -> tuple[str, str] | None:
         return "values", "write { RAW = VALUE }: a whole number, and a number, true, false, a text or a list of texts"
     if entry.invalid is not None and not all(item == "all-ones" or type(item) is int for item in entry.invalid):
         return "invalid", 'write raw whole numbers or "all-ones"'
+    if entry.encoding is not None and entry.values is not None:
+        return "encoding", "write either values or encoding"
     key = next((key for key, number in (("scale", entry.scale), ("offset", entry.offset)) if not math.isfinite(number)), None)
     return None if key is None else (key, "write a finite number")
 
@@ -236,10 +243,19 @@ def _resolve(vehicle: Vehicle, databases: dict[str, Database], name: str, entry:
         vehicle.findings.append(Finding(code="signal-unmapped", severity="error", text=text, hint="correct bus and from"))
         return
     values = {int(key, 0): _value(value) for key, value in entry.values.items()} if entry.values else None
-    source = Source(
-        name, entry.bus, frame_id(message), message, dbc, entry.unit, entry.scale, entry.offset, values, _invalid(dbc, entry.invalid)
+    vehicle.sources[name] = Source(
+        signal=name,
+        bus=entry.bus,
+        can_id=frame_id(message),
+        message=message,
+        dbc=dbc,
+        unit=entry.unit,
+        scale=entry.scale,
+        offset=entry.offset,
+        values=values,
+        invalid=_invalid(dbc, entry.invalid),
+        text=entry.encoding is not None,
     )
-    vehicle.sources[name] = source
 
 
 def _value(value: Any) -> Value:  # noqa: ANN401  whatever TOML can say

@@ -68,6 +68,7 @@ def planned(vehicle_dir: Path | None, catalogue: Path | None, package: str | Non
         package=package_of(package),
         choice=read_choice(consent),
         vin=REPLAY_VIN,
+        compare_vin=False,
         seed=b"plan",
         start_ns=time.time_ns(),
     )

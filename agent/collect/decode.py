@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from cantools.database.can import Message
+from cantools.database.can import Message, Signal
 
 from agent.bits import bytes_needed
 from agent.model import Reading, Value
@@ -110,8 +110,18 @@ def _converted(one: _Wanted, raw: object) -> Value | None:
         return None
     if source.values is not None:
         return source.values.get(int(raw))
+    if source.text:
+        return _characters(int(raw), source.dbc)
     if isinstance(raw, float):
         value = (raw * one.a + one.b) / one.d
         return value if math.isfinite(value) else None
     exact = raw * one.a + one.b
     return exact if one.d == 1 else exact / one.d
+
+
+def _characters(raw: int, dbc: Signal) -> str | None:
+    """The text that the raw bits spell, without filling; None for bits that are no printable ASCII."""
+    size = (dbc.length + 7) // 8
+    data = (raw % (1 << dbc.length)).to_bytes(size, "little" if dbc.byte_order == "little_endian" else "big")
+    text = data.strip(b"\0 ").decode("latin-1")
+    return text if text and text.isascii() and text.isprintable() else None

@@ -74,7 +74,7 @@ class Pipeline:
         self.windows.plan_id = plan.id
         self._wanted = set(plan.wanted)
         self.latest.forget(self._wanted)
-        self.trip.zones.enabled = any(step.name == "trim_trip_m" for rule in plan.rules for step in rule.transforms)
+        self.trip.zones.enabled = any(rule.trim_m is not None for rule in plan.rules)
         self._watch({name.removeprefix("event:") for rule in plan.rules for name in rule.triggers if name.startswith("event:")})
         self._look_at([(s, c) for s in self.streams for c in s.channels if c.rule.id not in kept], t_ns)
         self._reschedule(t_ns)

@@ -47,8 +47,7 @@ class Stream:
     @property
     def trim_m(self) -> float | None:
         """How far the trip has to be from its start; None where the stream is not trimmed."""
-        steps = [step for channel in self.channels for step in channel.rule.transforms if step.name == "trim_trip_m"]
-        return float(str(steps[0].argument)) if steps else None
+        return self.head.trim_m
 
     def has(self, trigger: str) -> bool:
         """Whether the stream has this trigger."""

@@ -90,27 +90,13 @@ def stands(grant: Grant, now_ms: int, trusted: bool, live_trip: str | None) -> b
     """Whether data taken under the grant may still be kept and sent at `now_ms`.
 
     Not for a state other than YES, outside its trip, or from `until_ms` on. With an untrusted clock an end is undecidable: the
-    grant goes on standing for what is buffered already. It admits nothing new then, which is `admits`.
+    grant goes on standing for what is buffered already. (Whether it admits anything new is the plan's to say.)
     """
     if grant.state != "YES":
         return False
     if grant.trip is not None:
         return grant.trip == live_trip
     return grant.until_ms is not None and (not trusted or now_ms < grant.until_ms)
-
-
-def admits(grant: Grant, now_ms: int, trusted: bool, live_trip: str | None) -> bool:
-    """Whether new data may be taken under the grant: it stands, and its end can be decided (undecidable means no)."""
-    return stands(grant, now_ms, trusted, live_trip) and (trusted or grant.trip is not None)
-
-
-def standing_refs(facts: Facts, now_ms: int, trusted: bool, live_trip: str | None) -> set[str]:
-    """Basis references of the grants that still stand; what is buffered under any other ledger reference must be forgotten.
-
-    A grant that was withdrawn or replaced by a newer word, or whose end has passed, does not stand. With an untrusted clock an
-    end is undecidable: the reference stays for buffered data, it just admits nothing new.
-    """
-    return {grant.ref for grant in facts.grants.values() if stands(grant, now_ms, trusted, live_trip)}
 
 
 def replay(entries: Iterable[Entry], facts: Facts = NOTHING) -> Facts:

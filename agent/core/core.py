@@ -7,7 +7,7 @@ carry; what the ledger or the plan no longer permits is unreadable when the call
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,34 +21,37 @@ from agent.collect.respond import Responder
 from agent.collect.trip import Trip
 from agent.collect.zones import Zones
 from agent.consent.ledger import Ledger
-from agent.consent.state import GUEST, Facts, Grant
+from agent.consent.state import GUEST, Facts
 from agent.core.deliver import Delivery
 from agent.core.recipients import Recipient
-from agent.core.standing import carries, next_end, standing, zone_owners
 from agent.core.zoned import SealedMemory, zone_secret
 from agent.errors import DeviceError
-from agent.model import Draft, Finding, Plan, Rule, Value
+from agent.model import Draft, Finding, Plan, Reading, Rule, Value
 from agent.plan.compile import compile_plan
 from agent.plan.inputs import PlanInputs, TripFacts
+from agent.plan.standing import keeps, next_end_ms
 from agent.plan.subscribe import subscriptions
 from agent.seal.keyring import Keyring
 from agent.storage.memory import MemoryStore
 from agent.vehicle import Vehicle
-from agent.vss import IGNITION, SPEED
+from agent.vss import IGNITION, SPEED, VIN
 from hw.ports import Fix, Frame, Silence, Subscription
 
 NS_PER_MS = 1_000_000
 TRIP_KEY = "trip"
 ZONES_PREFIX = "zones/"
+VIN_CHARS_MIN = 6
+"""Fewer would let too many cars pass: the last six are the serial number (ISO 3779)."""
 UNSAVED_MAX = 256
 """Drafts that wait in RAM while the disk takes nothing (full, failing); the oldest go first."""
-STRUCTURAL = frozenset({"no_package", "switched_off", "policy"})
-"""Refusals after which a stream's buffered rows go, whoever's grant they rest on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What a core is made of. `sole_driver`: a profile that is confirmed for every trip (replay and `plan` only)."""
+    """What a core is made of.
+
+    `sole_driver`: a profile that is confirmed for every trip (replay and `plan` only). `compare_vin`: whether the bus has to agree.
+    """
 
     catalogue: Catalogue
     vehicle: Vehicle
@@ -65,6 +68,7 @@ class Parts:
     new_id: Callable[[], str]
     responder: Responder
     sole_driver: str | None = None
+    compare_vin: bool = True
     policies_folder: Path = Path()
 
 
@@ -86,6 +90,8 @@ class Core:
     delivery: Delivery = field(init=False)
     unsaved: list[Draft] = field(default_factory=list)
     trouble: Finding | None = None
+    vin_holds: bool | None = None
+    """Whether the bus named the configured VIN; None before it named one."""
     _trip_saved: bytes = b""
     _decided_for: object = None
     _ends_ms: int | None = None
@@ -140,7 +146,7 @@ class Core:
             trip=trip,
             recipients={name: recipient.region for name, recipient in parts.recipients.items()},
             regions=parts.regions,
-            vin_known=parts.vin is not None,
+            vin_known=self._vin_known(),
             now_ms=parts.clock.now_ns() // NS_PER_MS,
             trusted=parts.clock.trusted(),
         )
@@ -148,10 +154,9 @@ class Core:
     def decide(self) -> None:
         """Compiles the plan of this moment, swaps it in, forgets what may not stay."""
         facts, now_ms = self.parts.ledger.facts(), self.parts.clock.now_ns() // NS_PER_MS
-        live = standing(facts, now_ms, self.parts.clock.trusted(), self.trip.id)
-        self._ends_ms = next_end(facts, now_ms)
-        self._zones_of(facts, live)
+        self._ends_ms = next_end_ms(facts.grants, now_ms)
         plan = compile_plan(self.inputs())
+        self._zones_of(facts, plan.zoned)
         if plan.id != self.plan.id:
             self.plan = plan
             counters = self.decoder.counters
@@ -163,7 +168,7 @@ class Core:
         self.plan = plan
         self.delivery.serve(plan.rules)
         try:
-            self._forget(facts, live)
+            self._forget()
         except DeviceError:
             self._decided_for = None  # not certain: the next step decides, and forgets, again
             raise
@@ -171,6 +176,8 @@ class Core:
     def frame(self, frame: Frame) -> None:
         """A frame that the gate delivered."""
         readings = self.decoder.decode(frame)
+        if readings and VIN in self.plan.wanted:
+            readings = self._compared(readings)
         if readings:
             before = self._state()
             self.pipeline.read(readings)
@@ -258,6 +265,23 @@ class Core:
         kept = ((draft, tuple(sample for sample in draft.samples if sample.rule.id in live)) for draft in self.unsaved)
         self.unsaved = [replace(draft, samples=samples) for draft, samples in kept if samples]
 
+    def _vin_known(self) -> bool:
+        """Configured and, where the bus tells a VIN, told to be that one: a unit moved to another car must not speak for the first."""
+        parts = self.parts
+        if VIN not in parts.vehicle.sources or not parts.compare_vin:
+            return parts.vin is not None
+        return bool(self.vin_holds)
+
+    def _compared(self, readings: list[Reading]) -> list[Reading]:
+        """The readings without the VIN, which is compared and goes no further. Some cars tell only its last characters."""
+        told = next((reading.value for reading in readings if reading.signal == VIN), None)
+        if isinstance(told, str) and self.parts.vin is not None:
+            holds = len(told) >= VIN_CHARS_MIN and self.parts.vin.endswith(told)
+            if holds != self.vin_holds:
+                self.vin_holds = holds
+                self.decide()
+        return [reading for reading in readings if reading.signal != VIN]
+
     def _state(self) -> tuple[str | None, bool | None]:
         return self.trip.id, self.trip.ignition
 
@@ -279,19 +303,12 @@ class Core:
         changed, self._decided_for = facts != self._decided_for, facts
         return changed
 
-    def _forget(self, facts: Facts, live: Mapping[str, Grant]) -> None:
-        gone = {f"{no.service}.{no.stream}" for no in self.plan.refused if no.reason in STRUCTURAL}
-        gone -= {rule.name for rule in self.plan.rules}
-        if self.trip.ignition is False or self.trip.off_since_ns is not None or self.trip.id is None:
-            gone |= self._position_streams()
-
-        def dead(stream: str, basis_ref: str) -> bool:
-            if stream in gone or not basis_ref.startswith("ledger:"):
-                return stream in gone
-            grant = live.get(basis_ref)
-            return grant is None or not carries(grant, stream, self.parts.catalogue, facts.policy)
-
-        self.delivery.forgotten(self.parts.buffer.forget(dead))
+    def _forget(self) -> None:
+        """What the plan does not keep, and positions while the ignition is off."""
+        off = self.trip.ignition is False or self.trip.off_since_ns is not None or self.trip.id is None
+        places = self._position_streams() if off else set()
+        dead = self.parts.buffer.forget(lambda stream, ref: stream in places or not keeps(self.plan, stream, ref))
+        self.delivery.forgotten(dead)
 
     def _position_streams(self) -> set[str]:
         """Streams that carry a position without being asked for it in person: none of theirs is kept with the ignition off."""
@@ -304,9 +321,9 @@ class Core:
             and not any(trigger.startswith("request:") for trigger in stream.triggers)
         }
 
-    def _zones_of(self, facts: Facts, live: dict[str, Grant]) -> None:
-        """The zones of this trip's driver; those of a profile without a live grant for a trimmed stream are forgotten."""
-        kept = {ZONES_PREFIX + profile_id for profile_id in zone_owners(self.parts.catalogue, facts, live)}
+    def _zones_of(self, facts: Facts, zoned: Collection[str]) -> None:
+        """The zones of this trip's driver; those that the plan does not keep are forgotten."""
+        kept = {ZONES_PREFIX + facts.profiles[name].id for name in zoned if name in facts.profiles}
         for name in self.parts.memory.keys(ZONES_PREFIX):
             if name not in kept:
                 self.parts.memory.delete(name)

@@ -44,6 +44,9 @@ class Numbers:
         found = [*self.assembled.findings, *self.assembled.parts.buffer.findings()]
         if self.core is not None and self.core.trouble is not None:
             found.append(self.core.trouble)
+        if self.core is not None and self.core.vin_holds is False:
+            text = "the bus names another car than agent.toml; nothing that carries the VIN is collected"
+            found.append(Finding(code="vin-differs", severity="error", text=text, hint="correct [vehicle] vin, or the platform"))
         if self.receiver is not None and self._receiver_gone():
             text = f"receiver: {self.receiver.problem}"
             found.append(Finding(code="receiver-lost", severity="error", text=text, hint="check its port and cable"))

@@ -41,7 +41,7 @@ STEP_NS = NS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """What a virtual run is about. `seed` decides every secret and id of the device."""
+    """What a virtual run is about. `seed` decides every secret and id of the device; `compare_vin`: as of `Parts`."""
 
     catalogue: Catalogue
     vehicle: Vehicle
@@ -50,6 +50,7 @@ class Scene:
     vin: str
     seed: bytes
     start_ns: int
+    compare_vin: bool = True
 
 
 @dataclass(slots=True)
@@ -108,6 +109,7 @@ class VirtualRun:
             new_id=lambda: source.randbytes(16).hex(),
             responder=Responder(memory, source),
             sole_driver=DRIVER,
+            compare_vin=scene.compare_vin,
         )
         self.core = Core(parts, lambda wanted: self.gate.swap(wanted, self.clock.now_ns()), self._agent_signals)
         if IGNITION not in scene.vehicle.sources:

@@ -132,6 +132,7 @@ def _scene(request: ReplayRequest, start_ns: int) -> Scene:
         package=request.package,
         choice=request.choice,
         vin=REPLAY_VIN,
+        compare_vin=False,
         seed=b"replay",
         start_ns=start_ns,
     )

@@ -17,12 +17,12 @@ import msgspec
 from agent.catalogue.check_streams import EMERGENCY_SERVICE, MARKETING
 from agent.catalogue.types import DURATION, ServiceFile, Stream, StreamSignal, duration_s
 from agent.consent.state import Grant
-from agent.errors import ConfigError
 from agent.model import Demand, Plan, Refusal, Rule, Transform
 from agent.plan.inputs import PlanInputs
-from agent.plan.needs import EACH, demand_of, helpful, merged, required, trims
+from agent.plan.needs import EACH, demand_of, helpful, merged, required, trim_m
+from agent.plan.standing import carried, zoned
 from agent.policy.versions import stands_since
-from agent.vss import IGNITION, LOCATION, SPEED
+from agent.vss import IGNITION, LOCATION, SPEED, VIN
 
 POSITION_KEEP_MAX_S = 7 * 86400
 """House limit: a position lives at most this long on the device, whatever a catalogue says."""
@@ -44,7 +44,7 @@ class Candidate:
 
 
 Verdict = tuple[str, bool] | None
-"""A reason with whether it is lasting, or None: nothing against it."""
+"""A reason with whether it is lasting (model.Refusal), or None: nothing against it. What rests on a grant ends with that grant alone."""
 
 
 def compile_plan(inputs: PlanInputs) -> Plan:
@@ -54,19 +54,26 @@ def compile_plan(inputs: PlanInputs) -> Plan:
     ends_ms: list[int] = []
     wanted: dict[str, Demand] = {IGNITION: EACH} if IGNITION in inputs.mapped else {}
     for candidate in candidates(inputs):
-        verdict = next((found for check in CHECKS if (found := check(candidate, inputs))), None)
+        against, verdict = next(((check, found) for check in CHECKS if (found := check(candidate, inputs))), (None, None))
         ends_ms += _ends_ms(candidate, inputs)
         if verdict is None:
             rules.append(rule_of(candidate, inputs))
             _want(wanted, candidate, inputs)
         else:
-            head, reason = candidate.service.service, verdict[0]
-            refused.append(
-                Refusal(service=head.id, stream=candidate.stream.id, signal=candidate.signal.id, reason=reason, lasting=verdict[1])
-            )
+            refused.append(_refusal(candidate, *verdict))
+        if against in (None, identified) and candidate.stream.identity == "vin" and VIN in inputs.mapped:
+            wanted[VIN] = EACH  # what is lacking may come; what was seen may turn out to be another car's
     body = msgspec.json.encode([rules, refused, sorted(wanted.items())], order="deterministic")
-    plan_id = hashlib.sha256(b"modicum/plan/1" + body).digest()[:8]
-    return Plan(id=plan_id, rules=tuple(rules), refused=tuple(refused), wanted=wanted, valid_until_ms=min(ends_ms, default=None))
+    return Plan(
+        id=hashlib.sha256(b"modicum/plan/1" + body).digest()[:8],
+        rules=tuple(rules),
+        refused=tuple(refused),
+        wanted=wanted,
+        valid_until_ms=min(ends_ms, default=None),
+        ended=frozenset(no.name for no in refused if no.lasting) - {rule.name for rule in rules},
+        carried=carried(inputs),
+        zoned=zoned(inputs),
+    )
 
 
 def candidates(inputs: PlanInputs) -> Iterator[Candidate]:
@@ -114,12 +121,12 @@ def _grant_stands(candidate: Candidate, inputs: PlanInputs) -> Verdict:
     grant = inputs.grants.get((inputs.trip.profile, item))
     if grant is None or grant.state != "YES":
         elsewhere = any(other.state == "YES" for (_, it), other in inputs.grants.items() if it == item)
-        return ("profile", False) if elsewhere else ("no_consent", True)
+        return ("profile" if elsewhere else "no_consent"), False
     alone = inputs.trip.kind == "minor" and not inputs.trip.guardian
     if inputs.trip.kind == "guest" or (alone and _sensitive(candidate, inputs)):
         return "profile", False
     if not _same_policy(candidate, inputs, grant):
-        return "policy", True
+        return "policy", False
     return _in_time(grant, inputs)
 
 
@@ -127,21 +134,16 @@ def _same_policy(candidate: Candidate, inputs: PlanInputs, grant: Grant) -> bool
     """Nothing of what the grant was given for has changed majorly since; not so where the versions cannot be put in order."""
     stream = candidate.stream
     named = (stream.purpose, _category(candidate, inputs), stream.recipient)
-    try:
-        return stands_since(inputs.catalogue.policies, grant.policy, inputs.acknowledged or "", *named)
-    except ConfigError:
-        return False
+    return stands_since(inputs.catalogue.policies, grant.policy, inputs.acknowledged or "", *named)
 
 
 def _in_time(grant: Grant, inputs: PlanInputs) -> Verdict:
     """The grant's end, dated or the trip's, has not come. Without a believed clock a date cannot be decided."""
     if grant.trip is not None:
-        return None if grant.trip == inputs.trip.id else ("expired", True)
-    if grant.until_ms is None:
-        return "expired", True
-    if not inputs.trusted:
-        return "expired", False
-    return None if inputs.now_ms < grant.until_ms else ("expired", True)
+        stands = grant.trip == inputs.trip.id
+    else:
+        stands = grant.until_ms is not None and inputs.trusted and inputs.now_ms < grant.until_ms
+    return None if stands else ("expired", False)
 
 
 def in_policy(candidate: Candidate, inputs: PlanInputs) -> Verdict:
@@ -178,14 +180,18 @@ def reachable(candidate: Candidate, inputs: PlanInputs) -> Verdict:
 def on_vehicle(candidate: Candidate, inputs: PlanInputs) -> Verdict:
     """The vehicle gives the signal and everything that its triggers, `while` and trimming have to know."""
     stream = candidate.stream
-    needs_ignition = stream.while_ != "any" or trims(stream) or _sensitive(candidate, inputs)
+    needs_ignition = stream.while_ != "any" or trim_m(stream) is not None or _sensitive(candidate, inputs)
     missing = (
         not inputs.has(candidate.signal.id)
         or (needs_ignition and not inputs.trip.ignition_known)
-        or (stream.identity == "vin" and not inputs.vin_known)
         or any(not inputs.has(signal) and signal != SPEED for signal in required(stream, inputs.catalogue))
     )
     return ("not_on_vehicle", False) if missing else None
+
+
+def identified(candidate: Candidate, inputs: PlanInputs) -> Verdict:
+    """The car is known to be the one whose VIN the stream would carry."""
+    return ("not_on_vehicle", False) if candidate.stream.identity == "vin" and not inputs.vin_known else None
 
 
 CHECKS: tuple[Callable[[Candidate, PlanInputs], Verdict], ...] = (
@@ -195,7 +201,13 @@ CHECKS: tuple[Callable[[Candidate, PlanInputs], Verdict], ...] = (
     in_policy,
     reachable,
     on_vehicle,
+    identified,
 )
+
+
+def _refusal(candidate: Candidate, reason: str, lasting: bool) -> Refusal:
+    service = candidate.service.service.id
+    return Refusal(service=service, stream=candidate.stream.id, signal=candidate.signal.id, reason=reason, lasting=lasting)
 
 
 def rule_of(candidate: Candidate, inputs: PlanInputs) -> Rule:
@@ -209,6 +221,7 @@ def rule_of(candidate: Candidate, inputs: PlanInputs) -> Rule:
         stream=stream.id,
         purpose=stream.purpose,
         category=_category(candidate, inputs),
+        sensitive=_sensitive(candidate, inputs),
         basis=stream.basis,
         basis_ref=ref,
         signal=candidate.signal.id,
@@ -218,6 +231,7 @@ def rule_of(candidate: Candidate, inputs: PlanInputs) -> Rule:
         while_=stream.while_,
         triggers=stream.triggers,
         transforms=tuple(Transform(name=name, argument=value) for step in candidate.signal.transforms for name, value in step.items()),
+        trim_m=trim_m(stream),
         fresh_s=candidate.signal.fresh_s,
         identity=stream.identity,
         recipient=stream.recipient,

@@ -28,6 +28,7 @@ class PlanInputs:
 
     `mapped`: signals that the vehicle's files give. `recipients`: name -> region of those that have a key.
     `regions` None: no restriction is configured (a replay). `orders`: streams with a valid signed order.
+    `vin_known`: the VIN is configured and, where the vehicle's bus tells one, was heard to be this.
     `trusted`: whether `now_ms` may be believed; a dated grant cannot be decided otherwise, so it does not count.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterable
 
 from agent.catalogue.types import Catalogue, Stream
@@ -10,7 +11,7 @@ from agent.clock import NS
 from agent.errors import ConfigError
 from agent.expression import parse
 from agent.model import Demand
-from agent.vss import GEAR, ODOMETER, SPEED
+from agent.vss import GEAR, LOCATION, ODOMETER, SPEED
 
 TIMEOUT_NS = 5 * NS
 STATE_THROTTLE_NS = NS // 5
@@ -25,9 +26,10 @@ TIMEOUT_MAX_S = 366 * 86_400
 AGGREGATES = frozenset({"mean_s", "min_s", "max_s", "count_s"})
 
 
-def trims(stream: Stream) -> bool:
-    """Whether any signal of the stream has a trimmed trip."""
-    return any("trim_trip_m" in step for signal in stream.signals for step in signal.transforms)
+def trim_m(stream: Stream) -> float | None:
+    """How far from its start a trip has to be before the stream speaks: the longest that any of its signals asks for, or None."""
+    asked = [step["trim_trip_m"] for signal in stream.signals for step in signal.transforms if "trim_trip_m" in step]
+    return max((float(metres) for metres in asked if isinstance(metres, int | float)), default=math.inf if asked else None)
 
 
 def required(stream: Stream, catalogue: Catalogue) -> dict[str, Demand]:
@@ -56,10 +58,10 @@ def _names(condition: str | None) -> frozenset[str]:
 
 
 def helpful(stream: Stream) -> dict[str, Demand]:
-    """Inputs that are used where the vehicle has them: speed (else from GNSS) and gear."""
-    if stream.while_ == "driving" or trims(stream):
-        return {SPEED: STATE, GEAR: EACH}
-    return {}
+    """Inputs that are used where the vehicle has them: speed (else from GNSS) and gear; the place, where a trip is trimmed."""
+    trimmed = trim_m(stream) is not None
+    needs = {SPEED: STATE, GEAR: EACH} if stream.while_ == "driving" or trimmed else {}
+    return needs | ({LOCATION: STATE} if trimmed else {})
 
 
 def demand_of(stream: Stream, steps: Iterable[dict[str, object]]) -> Demand:

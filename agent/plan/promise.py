@@ -15,8 +15,8 @@ import msgspec
 from agent.catalogue.types import Catalogue, Policy, Stream
 
 SPEED, GEAR, IGNITION = "Vehicle.Speed", "Vehicle.Powertrain.Transmission.SelectedGear", "Vehicle.LowVoltageSystemState"
-ODOMETER = "Vehicle.TraveledDistance"
-RECEIVER = frozenset({"Vehicle.CurrentLocation", "Vehicle.CurrentLocation.Heading", "Vehicle.CurrentLocation.Speed"})
+ODOMETER, VIN, PLACE = "Vehicle.TraveledDistance", "Vehicle.VehicleIdentification.VIN", "Vehicle.CurrentLocation"
+RECEIVER = frozenset({PLACE, "Vehicle.CurrentLocation.Heading", "Vehicle.CurrentLocation.Speed"})
 NAME = re.compile(r"[A-Za-z_]\w*(?:\.\w+)+")
 POSITION_S_MAX = 7 * 86_400
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -50,7 +50,7 @@ class Subject(NamedTuple):
 
     `packages`: those that contain it, None among them where every car does. `named`: which of purpose, category and recipient the
     newest policy names. `anyway`: exists on every vehicle. `vin`, `ignition`: has to be known. `moving`: speed and gear are listened
-    to where there are any. `needs`: what its triggers have to know.
+    to where there are any. `trimmed`: the place is listened to. `needs`: what its triggers have to know.
     """
 
     signal: str
@@ -62,6 +62,7 @@ class Subject(NamedTuple):
     vin: bool
     ignition: bool
     moving: bool
+    trimmed: bool
     needs: frozenset[str]
 
 
@@ -116,7 +117,13 @@ def listened_to(live: Iterable[Subject]) -> set[str]:
     asked = {IGNITION}
     for subject in live:
         asked |= {subject.signal} | subject.needs | ({SPEED, GEAR} if subject.moving else set())
+        asked |= ({VIN} if subject.vin else set()) | ({PLACE} if subject.trimmed else set())
     return asked
+
+
+def waits_for_vin(subject: Subject, case: Case, story: Story) -> bool:
+    """Whether nothing but the bus's word that this is the right car is lacking: then that word is listened for."""
+    return subject.vin and case.car == "no VIN" and not promised(subject, case._replace(car="whole"), story)
 
 
 def longest_s(catalogue: Catalogue, stream: Stream, category: str) -> int:
@@ -152,6 +159,7 @@ def subject_of(catalogue: Catalogue, service: str, stream: Stream, signal: str) 
         vin=stream.identity == "vin",
         ignition=sensitive or trimmed or stream.while_ != "any",
         moving=trimmed or stream.while_ == "driving",
+        trimmed=trimmed,
         needs=frozenset(needs - anyway - {SPEED}),
     )
 

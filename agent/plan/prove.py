@@ -26,9 +26,11 @@ from agent.plan.promise import (
     IGNITION,
     NOT_YES,
     NOTHING,
+    PLACE,
     RECIPIENTS,
     SAID,
     SPEED,
+    VIN,
     Case,
     listened_to,
     longest_s,
@@ -36,6 +38,7 @@ from agent.plan.promise import (
     promised,
     stories_of,
     subject_of,
+    waits_for_vin,
 )
 
 BROKEN_MAX = 20
@@ -125,7 +128,7 @@ class Stage:
         self.subjects = [subject_of(catalogue, service, stream, signal.id) for signal in described]
         needs = NONE.union(*(subject.needs for subject in self.subjects))
         own = {subject.signal for subject in self.subjects if not subject.anyway}
-        self.vehicle = frozenset({*own, *needs, SPEED, GEAR, IGNITION})
+        self.vehicle = frozenset({*own, *needs, SPEED, GEAR, IGNITION, VIN})
         self._grants = {
             (said, driver, policy): self._granted(said, driver, policy)
             for said, driver, policy in itertools.product(SAID, DRIVERS, {story.granted for story in self.stories.values()})
@@ -193,7 +196,8 @@ class Stage:
             first = next(((name, *pair) for name, pair in told.items() if pair[0] != pair[1]), ("a signal", "twice", "once"))
             return [f"{self.name}: {first[0]}: the plan says {first[1]}, promised is {first[2]} ({case})"]
         live = [subject for subject in self.subjects if not expected[subject.signal]]
-        asked = listened_to(live) & (self.mapped(case.car) | {subject.signal for subject in live})
+        waits = any(waits_for_vin(subject, case, self.stories[case.policy]) for subject in self.subjects)
+        asked = (listened_to(live) | ({VIN} if waits else set())) & (self.mapped(case.car) | {PLACE} | {subject.signal for subject in live})
         if plan.wanted.keys() != asked:
             return [f"{self.name}: subscribes to {', '.join(sorted(plan.wanted.keys() ^ asked))} otherwise than promised ({case})"]
         return [f"{self.name}: the rule for {rule.signal} is not what its stream says" for rule in plan.rules if not self.faithful(rule)]

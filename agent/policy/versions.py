@@ -67,22 +67,20 @@ def ordered(policies: Mapping[str, Policy]) -> list[str]:
     return sorted(policies, key=lambda version: (effective(policies[version]), version))
 
 
-def in_force(policies: Mapping[str, Policy], today: date) -> str | None:
-    """The newest version that is effective on `today`; None where there is none. Raises ConfigError."""
-    return next((version for version in reversed(ordered(policies)) if effective(policies[version]) <= today), None)
-
-
 def stands_since(  # noqa: PLR0913, PLR0917  # two versions and the three things by which a stream is named
     policies: Mapping[str, Policy], granted: str, current: str, purpose: str, category: str, recipient: str
 ) -> bool:
     """Whether a grant given under `granted` still counts under `current` for a stream of this purpose, category and recipient.
 
     Each step between the two counts, so that what was taken away and added again has to be granted again. Undecidable means no:
-    an unknown version, or one that is older than the one it was granted under.
+    an unknown version, one that is older than the one it was granted under, or versions that cannot be put in order.
     """
     if granted == current:
         return True
-    versions = ordered(policies)
+    try:
+        versions = ordered(policies)
+    except ConfigError:
+        return False
     if granted not in versions or current not in versions:
         return False
     first, last = versions.index(granted), versions.index(current)

@@ -124,10 +124,6 @@ class Keyring:
         """Destroys every data key whose time has come. Ask only while the clock is believed."""
         return self.destroy(lambda key: key.destroy_ms <= now_ms)
 
-    def next_destroy_ms(self) -> int | None:
-        """When `expire` has work next; None without data keys."""
-        return min((key.destroy_ms for key in self._keys.data.values()), default=None)
-
     def profile_key(self, profile_id: bytes, *, create: bool = False) -> bytes | None:
         """The key of a driver profile, made and durable on return where `create`; None where there is none."""
         known = self._keys.profiles.get(profile_id)

@@ -137,6 +137,10 @@ def _service(car: CarState) -> Values:
     return {"DISTANCE": car.service_km, "DAYS": car.service_left_days, "DUE": car.service_due}
 
 
+def _ident(car: CarState) -> Values:
+    return {"SERIAL": int.from_bytes(car.vin[-7:].encode("ascii"), "big")}
+
+
 def _checks(car: CarState) -> Values:
     low = min(car.tyres_kpa) < TYRE_LOW_KPA
     return {"SET": car.washer_low * CHECK_WASHER | low * CHECK_TYRE | car.service_due * CHECK_SERVICE}
@@ -182,6 +186,7 @@ CONTENT: Mapping[str, Content] = {
     "BATTERY": _battery,
     "BRAKE_WEAR": _brake_wear,
     "SERVICE": _service,
+    "IDENT": _ident,
     "CHECKS": _checks,
     "CLIMATE": _climate,
     "DISPLAY": _display,

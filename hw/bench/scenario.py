@@ -20,6 +20,8 @@ from msgspec import Meta
 from hw.errors import HwError
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "config" / "bench"
+VIN = "WMWTESTCAR0000001"
+"""Of no car that exists."""
 STRAIGHT_M_MAX = 100_000.0
 SECONDS_MAX = 86_400.0
 
@@ -41,6 +43,7 @@ class Condition:
     Percent are 0 to 100; faults are codes of SAE J2012, those that this car can broadcast.
     """
 
+    vin: str = VIN
     ignition: Ignition = "ON"
     gear: Lever = "P"
     gnss_mode: int = 3

@@ -16,7 +16,8 @@ from agent import body
 from agent.errors import IntegrityError
 from agent.model import Position, Sample, Value
 from agent.vss import LOCATION
-from tests.agent.buffer.build import BOOT, T_NS, UNITS, sample
+from tests.agent.buffer.build import UNITS
+from tests.support.samples import BOOT, T_NS, sample
 
 T_MS = T_NS // 1_000_000
 INTEGERS = st.integers(-(2**70), 2**70)

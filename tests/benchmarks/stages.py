@@ -8,6 +8,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import can
@@ -21,7 +22,7 @@ from agent.clock import NS
 from agent.consent.choice import Choice
 from agent.core.virtual import Scene, VirtualRun
 from agent.envelope import open_envelope, seal_envelope, sender_for
-from agent.model import Draft, Rule, Sample
+from agent.model import Draft, Sample
 from agent.seal.keyring import Keyring
 from agent.storage.sqlite import open_database
 from agent.vehicle import Vehicle, load_vehicle
@@ -31,6 +32,7 @@ from hw.ports import Frame, Subscription
 from tests.benchmarks import traffic
 from tests.benchmarks.measure import ratios_us, table
 from tests.benchmarks.replay import VEHICLE
+from tests.support.samples import BOOT, PLAN, RULE
 
 SECONDS = 60.0
 FRAMES = 20_000
@@ -138,37 +140,11 @@ def _draft(number: int) -> Draft:
         for second in range(SECONDS_EACH)
         for signal, rule in enumerate(RULES)
     ]
-    return Draft(tuple(samples), b"p" * 32, b"b" * 16, trusted=True)
+    return Draft(tuple(samples), PLAN, BOOT, trusted=True)
 
 
-def _rule(signal: str) -> Rule:
-    return Rule(
-        id=f"dense/{signal}",
-        service="dense",
-        stream="thirty",
-        purpose="operations",
-        category="status",
-        basis="contract",
-        basis_ref="contract",
-        signal=signal,
-        every_s=1,
-        window_s=10,
-        time_floor_s=0,
-        while_="any",
-        triggers=("periodic",),
-        transforms=(),
-        fresh_s=None,
-        identity="pairwise",
-        recipient="desk",
-        priority=5,
-        keep_s=86_400,
-        policy="2026-11",
-        profile="",
-        because="a benchmark",
-    )
-
-
-RULES = [_rule(f"Vehicle.Benchmark.Part{number}.Value") for number in range(SIGNALS)]
+NAMES = [f"Vehicle.Benchmark.Part{number}.Value" for number in range(SIGNALS)]
+RULES = [replace(RULE, id=f"dense/{name}", stream="thirty", signal=name, window_s=10, recipient="desk") for name in NAMES]
 UNITS = {rule.signal: "km/h" for rule in RULES}
 
 

@@ -13,12 +13,13 @@ import can
 import pytest
 
 from agent.catalogue.load import load_catalogue
-from agent.cli.bench.device import VIN, BusChoice
+from agent.cli.bench.device import BusChoice
 from agent.cli.bench.stage import BenchRequest, Stage, default_bus
 from agent.cli.bench.stage import play as play_live
 from agent.consent.choice import Choice
 from agent.envelope import open_envelope
 from hw.bench.car import open_bus
+from hw.bench.scenario import VIN
 from hw.bench.truth import Drive
 from tests.support.device import copied, opened, opens, profile_cell
 from tests.support.live import alone, frozen, modicum

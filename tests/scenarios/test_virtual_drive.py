@@ -7,7 +7,6 @@ from collections import Counter
 import pytest
 
 from agent.buffer.store import Stored
-from agent.cli.bench.device import VIN
 from agent.cli.bench.virtual import START_NS
 from agent.collect.transforms import TRANSFORMS
 from agent.consent.choice import DRIVER, Choice, GrantEntry
@@ -18,6 +17,7 @@ from agent.envelope import open_envelope
 from agent.errors import IntegrityError
 from agent.model import Draft, Rule, Sample
 from agent.plan import compile as compiler
+from hw.bench.scenario import VIN
 from tests.support.markers import Planted, scan
 from tests.support.moments import Item, items_of
 from tests.support.truth import NS

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.catalogue.load import load_catalogue
-from agent.cli.bench.device import VIN
 from agent.cli.bench.virtual import START_NS, play_virtual
 from agent.consent.choice import Choice
 from agent.core.virtual import Scene, VirtualRun
 from agent.vehicle import Vehicle, load_vehicle
 from hw.bench.car import Car
 from hw.bench.receiver import Receiver
+from hw.bench.scenario import VIN
 from hw.bench.truth import Drive
 from hw.gnss.lines import LineAssembler
 from hw.gnss.nmea import Epochs

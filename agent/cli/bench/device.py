@@ -16,8 +16,8 @@ from agent.consent.ledger import Ledger
 from agent.seal.keyring import Keyring
 from agent.storage.sqlite import open_database
 from hw.bench.authority import Authority, Credential
+from hw.bench.scenario import VIN
 
-VIN = "WMWTESTCAR0000001"
 REGION = "CN"
 CREDENTIAL_BYTES = 32
 

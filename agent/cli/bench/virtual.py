@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from agent.catalogue.types import Catalogue
-from agent.cli.bench.device import VIN
 from agent.clock import RELEASE_NS
 from agent.consent.choice import Choice
 from agent.core.virtual import Scene, VirtualRun
 from agent.vehicle import Vehicle
 from hw.bench.car import Car
 from hw.bench.receiver import Receiver
+from hw.bench.scenario import VIN
 from hw.bench.truth import Drive
 from hw.gnss.lines import LineAssembler
 from hw.gnss.nmea import Epochs

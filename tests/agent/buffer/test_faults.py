@@ -29,10 +29,11 @@ from agent.model import Position
 from agent.seal.keyring import Keyring
 from agent.storage.sqlite import PRAGMAS, open_database, open_or_set_aside, rows
 from agent.vss import LOCATION
-from tests.agent.buffer.build import CREDENTIAL, UNITS, draft
+from tests.agent.buffer.build import CREDENTIAL, UNITS
 from tests.agent.buffer.test_store import opened
 from tests.agent.buffer.writer import KEEP_S
 from tests.agent.buffer.writer import opened as writer_opened
+from tests.support.samples import draft
 
 ROOT = Path(__file__).parents[3]
 KILLS = 20

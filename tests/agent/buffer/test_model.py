@@ -15,8 +15,8 @@ from agent.body import unpack
 from agent.buffer.counts import Counts
 from agent.model import Value
 from agent.seal.keyring import epoch_length_s
-from tests.agent.buffer.build import T_NS, draft
 from tests.agent.buffer.test_store import opened
+from tests.support.samples import T_NS, draft
 
 STREAMS = ("a", "b", "c")
 BASES = ("contract", "traffic.position")

@@ -12,7 +12,8 @@ from agent.buffer.quota import ROW_BYTES
 from agent.buffer.store import Buffer
 from agent.seal.keyring import Keyring
 from agent.storage.sqlite import open_database, rows
-from tests.agent.buffer.build import CREDENTIAL, UNITS, draft
+from tests.agent.buffer.build import CREDENTIAL, UNITS
+from tests.support.samples import draft
 
 
 def noise() -> str:

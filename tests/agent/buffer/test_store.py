@@ -16,7 +16,8 @@ from agent.model import Draft, Position, Value
 from agent.seal.keyring import Keyring
 from agent.storage.sqlite import open_database, rows, transaction
 from agent.vss import LOCATION
-from tests.agent.buffer.build import BOOT, CREDENTIAL, PLAN, T_NS, UNITS, draft, sample
+from tests.agent.buffer.build import CREDENTIAL, UNITS
+from tests.support.samples import BOOT, PLAN, T_NS, draft, sample
 
 T_MS = T_NS // 10**6
 DAY_MS = 86_400_000

@@ -20,7 +20,8 @@ from agent.buffer.store import Buffer
 from agent.clock import RELEASE_NS
 from agent.seal.keyring import Keyring
 from agent.storage.sqlite import open_database
-from tests.agent.buffer.build import CREDENTIAL, UNITS, draft
+from tests.agent.buffer.build import CREDENTIAL, UNITS
+from tests.support.samples import draft
 
 KEEP_S = 40
 

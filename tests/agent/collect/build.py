@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from agent.catalogue.types import Event
-from agent.clock import NS, RELEASE_NS
+from agent.clock import NS
 from agent.collect.pipeline import Pipeline
 from agent.collect.respond import Responder
 from agent.collect.transforms import Context
@@ -22,37 +22,12 @@ from agent.model import Draft, Plan, Position, Reading, Rule, Transform, Value
 from agent.storage.memory import DictMemory, MemoryStore
 from agent.vss import GEAR, IGNITION, LOCATION, ODOMETER, SPEED
 from hw.ports import Fix
+from tests.support.samples import RULE, T_NS
 
-T_NS = RELEASE_NS
 SECRET = b"the secret of one profile, 32 B."
 INPUTS = frozenset({IGNITION, SPEED, GEAR, ODOMETER})
 """What the plan compiler subscribes for triggers, `while` and trimming."""
 ELSEWHERE = Position(48.2, 11.5)
-
-RULE = Rule(
-    id="",
-    service="tests",
-    stream="plain",
-    purpose="service",
-    category="status",
-    basis="contract",
-    basis_ref="contract",
-    signal="Test.A",
-    every_s=0,
-    window_s=0,
-    time_floor_s=0,
-    while_="any",
-    triggers=("on_change",),
-    transforms=(),
-    fresh_s=None,
-    identity="pairwise",
-    recipient="teleservices",
-    priority=5,
-    keep_s=86_400,
-    policy="2026-11",
-    profile="",
-    because="a test",
-)
 
 
 class Row(NamedTuple):
@@ -65,9 +40,11 @@ class Row(NamedTuple):
 
 
 def rule(signal: str = "Test.A", *steps: tuple[str, object], **changes: Any) -> Rule:
-    """RULE with `changes` and the transforms `steps`."""
+    """RULE with `changes` and the transforms `steps`, on change and at any rate where nothing else is said."""
     transforms = tuple(Transform(name=name, argument=argument) for name, argument in steps)
-    made = replace(RULE, signal=signal, transforms=transforms, **changes)
+    trim = next((argument for name, argument in steps if name == "trim_trip_m"), None)
+    usual = {"id": "", "every_s": 0, "triggers": ("on_change",), "trim_m": trim}
+    made = replace(RULE, signal=signal, transforms=transforms, **(usual | changes))
     return made if made.id else replace(made, id=f"{made.name}/{signal}/{transforms}/{made.basis_ref}")
 
 
@@ -81,6 +58,7 @@ def probe(**changes: Any) -> tuple[Rule, Rule, Rule]:
         "every_s": 30,
         "window_s": 10,
         "time_floor_s": 10,
+        "trim_m": 500,
         **changes,
     }
     return (

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agent.consent import ledger as module
 from agent.consent import state
 from agent.consent.ledger import Ledger
-from agent.consent.state import NOTHING, standing_refs
+from agent.consent.state import NOTHING, stands
 from agent.errors import IntegrityError, UsageError
 from agent.storage.chain import Entry
 from tests.agent.consent.device import DAY_MS, TERM_S, Device
@@ -30,7 +30,8 @@ def device() -> Iterator[Device]:
 
 
 def standing(device: Device, trip: str | None = None) -> set[str]:
-    return standing_refs(device.ledger.facts(), device.now_ms, device.clock.trusted(), trip)
+    grants = device.ledger.facts().grants.values()
+    return {grant.ref for grant in grants if stands(grant, device.now_ms, device.clock.trusted(), trip)}
 
 
 def deaf(monkeypatch: pytest.MonkeyPatch) -> None:

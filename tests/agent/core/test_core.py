@@ -12,11 +12,10 @@ from agent.buffer.store import Buffer
 from agent.collect.trip import TRIP_GAP_S, Trip
 from agent.collect.window import Windows
 from agent.consent.ledger import Ledger
-from agent.core import core as core_module
-from agent.core import standing as standing_module
 from agent.core.core import Core
 from agent.errors import DeviceError, IntegrityError
 from agent.plan import compile as compile_module
+from agent.plan import standing as standing_module
 from hw.ports import Fix, Silence
 from tests.agent.catalogue.trees import Tree
 from tests.agent.core.stage import EXTRA, MINUTE, PLACE, POLICY, SPEED, TREE, WEAR, Stage
@@ -28,7 +27,7 @@ def keeps_ram(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def keeps_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Core, "_forget", lambda self, facts, live: None)
+    monkeypatch.setattr(Core, "_forget", lambda self: None)
 
 
 def never_decides_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +87,7 @@ def test_a_grant_ends_at_its_very_millisecond(stage: Stage) -> None:
 
 
 def only_this_drivers_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core_module, "next_end", lambda facts, now_ms: None)
+    monkeypatch.setattr("agent.core.core.next_end_ms", lambda grants, now_ms: None)
 
 
 @pytest.mark.req("R26", control=only_this_drivers_ends)
@@ -206,7 +205,8 @@ def test_with_the_ignition_off_no_position_is_taken(tmp_path: Path) -> None:
 
 
 def keeps_structural(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core_module, "STRUCTURAL", frozenset())
+    refusal = compile_module._refusal
+    monkeypatch.setattr(compile_module, "_refusal", lambda candidate, reason, lasting: refusal(candidate, reason, lasting=False))
 
 
 @pytest.mark.req("R06", "T02", control=keeps_structural)

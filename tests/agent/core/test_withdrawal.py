@@ -33,7 +33,7 @@ def no_basis_needed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def nothing_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Core, "_forget", lambda self, facts, live: None)
+    monkeypatch.setattr(Core, "_forget", lambda self: None)
 
 
 def nothing_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:

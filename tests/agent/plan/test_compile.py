@@ -14,7 +14,7 @@ from agent.model import Demand, Refusal
 from agent.plan.compile import compile_plan
 from agent.plan.inputs import TripFacts
 from agent.plan.needs import demand_of
-from agent.vss import GEAR, IGNITION, LOCATION, ODOMETER, SPEED
+from agent.vss import GEAR, IGNITION, LOCATION, ODOMETER, SPEED, VIN
 from tests.agent.plan.build import DRIVER, NOW_MS, TRIP, all_on, grant, granted, instead, live_streams, shipped, stream_named, without
 
 EVERY_CAR = {"service_process.case", "product_improvement.usage", "product_improvement.vehicle", "operations.health", "legal.recall"}
@@ -291,15 +291,32 @@ def test_rule_ids_are_told_apart_by_what_they_allow() -> None:
 
 
 def test_refusals_that_last_are_told_from_those_that_pass() -> None:
-    """Who drives, where the car is fitted and whether the clock is known may change again; a withdrawal stays."""
-    item = {"grants": granted(["traffic.position"], state="NO")}
+    """Package, switch and notice end a stream for everybody; a grant ends for its driver, and the rest may change again."""
 
     def lasting(**changes: Any) -> set[bool]:
         refused: tuple[Refusal, ...] = compile_plan(all_on(**changes)).refused
         return {no.lasting for no in refused if no.service == "real_time_traffic"}
 
-    assert lasting(**item) == lasting(package="basic") == lasting(acknowledged=None) == {True}
-    assert lasting(trip=replace(DRIVER, profile="other")) == lasting(trusted=False) == lasting(recipients={}) == {False}
+    assert lasting(package="basic") == lasting(services_off=frozenset({"real_time_traffic"})) == {True}
+    passing: tuple[dict[str, Any], ...] = (
+        {"grants": granted(["traffic.position"], state="NO")},
+        {"trip": replace(DRIVER, profile="other")},
+        {"trusted": False},
+        {"recipients": {}},
+    )
+    for changes in passing:
+        assert lasting(**changes) == {False}, changes
+
+
+def test_a_vin_that_is_not_known_yet_is_listened_for() -> None:
+    """Nothing that carries it is collected, but the frame that tells it is heard; without such a stream it is not asked for."""
+    car = all_on().mapped | {VIN}
+    waiting = compile_plan(all_on(mapped=car, vin_known=False))
+    assert VIN in waiting.wanted
+    assert not [rule for rule in waiting.rules if rule.identity == "vin"]
+    assert VIN in compile_plan(all_on(mapped=car)).wanted
+    nothing = all_on(mapped=car, vin_known=False, package=None, acknowledged=None, grants={}, orders=frozenset())
+    assert VIN not in compile_plan(nothing).wanted
 
 
 def test_what_decides_is_listened_to_and_nothing_more() -> None:

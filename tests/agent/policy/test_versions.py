@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent.catalogue.types import Policy, PolicyText
 from agent.errors import ConfigError, UsageError
 from agent.policy import versions
-from agent.policy.versions import Touched, effective, in_force, notice_hash, ordered, stands_since, text_of, touched
+from agent.policy.versions import Touched, effective, notice_hash, ordered, stands_since, text_of, touched
 
 NAMES = ("a", "b", "c")
 
@@ -122,13 +122,6 @@ def test_order_is_by_day_then_name() -> None:
     """Names do not decide; equal days are settled by name."""
     some = line(policy("b", date(2026, 1, 1)), policy("a", date(2027, 1, 1)), policy("c", "2026-01-01"))
     assert ordered(some) == ["b", "c", "a"]
-
-
-def test_version_is_in_force_from_its_day_on() -> None:
-    """Not the day before."""
-    two = line(policy("1", date(2026, 11, 1)), policy("2", datetime(2027, 1, 1, tzinfo=UTC)))
-    days = (date(2026, 10, 31), date(2026, 11, 1), date(2026, 12, 31), date(2027, 1, 1))
-    assert [in_force(two, day) for day in days] == [None, "1", "1", "2"]
 
 
 @pytest.mark.parametrize("value", [None, 20261101, "soon"])

@@ -1,0 +1,63 @@
+"""What of the past may stay: which grants still carry what is buffered, until when, and whose trim zones are kept. Pure.
+
+Asks only for grants, whoever drives now: what was buffered under one driver's word does not outlive that word because
+another sits in the car.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from agent.catalogue.types import Catalogue, Stream
+from agent.consent.state import Grant, stands
+from agent.model import Plan
+from agent.plan.inputs import PlanInputs
+from agent.plan.needs import trim_m
+from agent.policy.versions import stands_since
+
+LEDGER = "ledger:"
+
+
+def keeps(plan: Plan, stream: str, basis_ref: str) -> bool:
+    """Whether what is buffered of `service.stream` on this basis may stay."""
+    if stream in plan.ended:
+        return False
+    return not basis_ref.startswith(LEDGER) or stream in plan.carried.get(basis_ref, ())
+
+
+def carried(inputs: PlanInputs) -> dict[str, frozenset[str]]:
+    """For each grant that stands, by its basis reference, the streams whose records it still carries."""
+    named = list(streams(inputs.catalogue))
+    return {
+        grant.ref: frozenset(name for name, stream in named if stream.consent == grant.item and _unchanged(grant, stream, inputs))
+        for grant in _standing(inputs)
+    }
+
+
+def zoned(inputs: PlanInputs) -> frozenset[str]:
+    """Profiles with a standing grant for a trimmed stream: only their trim zones are kept."""
+    trimmed = {stream.consent for _, stream in streams(inputs.catalogue) if trim_m(stream) is not None}
+    return frozenset(grant.profile for grant in _standing(inputs) if grant.item in trimmed)
+
+
+def next_end_ms(grants: Mapping[tuple[str, str], Grant], now_ms: int) -> int | None:
+    """When the next dated grant ends, whoever gave it; None without one."""
+    ends = (grant.until_ms for grant in grants.values() if grant.state == "YES")
+    return min((end for end in ends if end is not None and end > now_ms), default=None)
+
+
+def streams(catalogue: Catalogue) -> Iterator[tuple[str, Stream]]:
+    """Every stream by its full name."""
+    return ((f"{file.service.id}.{stream.id}", stream) for file in catalogue.services.values() for stream in file.streams)
+
+
+def _standing(inputs: PlanInputs) -> Iterator[Grant]:
+    return (grant for grant in inputs.grants.values() if stands(grant, inputs.now_ms, inputs.trusted, inputs.trip.id))
+
+
+def _unchanged(grant: Grant, stream: Stream, inputs: PlanInputs) -> bool:
+    """Whether no major change of the policy since the grant touches any part of the stream. Undecidable means no."""
+    signals = inputs.catalogue.signals
+    categories = {signals[signal.id].category for signal in stream.signals if signal.id in signals}
+    versions = (inputs.catalogue.policies, grant.policy, inputs.acknowledged or "")
+    return all(stands_since(*versions, stream.purpose, category, stream.recipient) for category in categories)
