@@ -16,7 +16,6 @@ from __future__ import annotations
 import builtins
 import hashlib
 import hmac
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -164,14 +163,16 @@ class Audit:
             self._chain.write_note(self._digest())
 
     def show(self, limit: int = 100) -> list[dict[str, object]]:
-        """The newest `limit` lines for people: counts of days not closed yet, marked `open`, then entries, newest first."""
+        """The newest `limit` lines for people: counts of days not closed yet, marked `open`, then entries, newest first.
+
+        Only these are read: a long log must not hold the loop up. That all the others are there is `verify`'s to say.
+        """
         waiting = [
             _told_count(subject, line, count) | {"open": True}
             for subject, counter in self._counters()
             for line, count in counter.lines.items()
         ]
-        newest = deque(self._chain.entries(), maxlen=limit)
-        return (waiting + [_told(entry) for entry in reversed(newest)])[:limit]
+        return (waiting + [_told(entry) for entry in self._chain.newest(max(0, limit - len(waiting)))])[:limit]
 
     def verify(self) -> None:
         """Raises IntegrityError naming the entry where the chain breaks, or the counters. Limits: `agent.storage.chain`."""

@@ -23,9 +23,11 @@ RELEASE_NS = 1_793_491_200 * NS
 STEP_NS = 500_000_000
 """A trusted source may move the axis by more than this only as a step, which is reported as one."""
 LEAP_NS = 5 * NS
-"""More than this between two looks is no passing of time that anybody watched: the axis leapt."""
+"""More than this of suspended or moved time between two looks was watched by nobody: the axis leapt."""
 BACK_NS = NS
 """So far back the axis may go unnoticed."""
+STALL_NS = 30 * NS
+"""A process that did not run for so long has lost frames too; for less, they wait where they were received, rightly stamped."""
 DISAGREE_NS = 2 * NS
 """An axis that is farther than this from what its own source says is not trusted."""
 GNSS_MOVE_MAX_NS = 300 * NS
@@ -106,6 +108,14 @@ class Leap(NamedTuple):
     passed_ns: int
 
 
+class _Look(NamedTuple):
+    """The clocks at one moment."""
+
+    now_ns: int
+    mono_ns: int
+    suspended_ns: int
+
+
 @dataclass(slots=True)
 class SystemClock:
     """The clock of a running agent.
@@ -130,14 +140,14 @@ class SystemClock:
     _floor_ns: int = 0
     _agreeing: int = 0
     _last_gnss_offset_ns: int = 0
-    _looked: tuple[int, int] = (0, 0)
+    _looked: _Look = field(default=_Look(0, 0, 0))
 
     def __post_init__(self) -> None:
         self.continued = self.earlier.boot_id == self.boot_id
         floor_ns = max(self.saved_ns, self.earlier.now_ns, RELEASE_NS)
         self.offset_ns = self.earlier.offset_ns if self.continued else floor_ns - self._mono_ns()
         self.poll()
-        self._looked = self.now_ns(), self._mono_ns()
+        self._looked = self._look()
 
     def now_ns(self) -> int:
         return max(self._mono_ns() + self.offset_ns, self._floor_ns)
@@ -150,10 +160,20 @@ class SystemClock:
         return Saved(self.now_ns(), self.boot_id, self.offset_ns).encoded()
 
     def leapt(self) -> Leap | None:
-        """Whether the axis moved by more than LEAP_NS forward or BACK_NS backward since this was last asked."""
-        (from_ns, from_mono_ns), (now_ns, mono_ns) = self._looked, (self.now_ns(), self._mono_ns())
-        self._looked = now_ns, mono_ns
-        return None if -BACK_NS <= now_ns - from_ns <= LEAP_NS else Leap(from_ns, now_ns, mono_ns - from_mono_ns)
+        """Whether, since this was last asked, the axis was moved (LEAP_NS forward, BACK_NS back) or nobody watched it for long.
+
+        Nobody watched while the device was suspended (LEAP_NS), or while this process did not run (STALL_NS).
+        """
+        before, self._looked = self._looked, self._look()
+        passed_ns = self._looked.mono_ns - before.mono_ns
+        moved_ns = self._looked.now_ns - before.now_ns - passed_ns
+        suspended_ns = self._looked.suspended_ns - before.suspended_ns
+        unnoticed = -BACK_NS <= moved_ns <= LEAP_NS and suspended_ns <= LEAP_NS and passed_ns <= STALL_NS
+        return None if unnoticed else Leap(before.now_ns, self._looked.now_ns, passed_ns)
+
+    def _look(self) -> _Look:
+        mono_ns = self._mono_ns()
+        return _Look(max(mono_ns + self.offset_ns, self._floor_ns), mono_ns, mono_ns - self._awake_ns())
 
     def poll(self) -> None:
         """Looks at the system's own sources; call it about once a second."""
@@ -192,3 +212,8 @@ class SystemClock:
     @staticmethod
     def _mono_ns() -> int:
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+    @staticmethod
+    def _awake_ns() -> int:
+        """CLOCK_MONOTONIC stands still while the device is suspended."""
+        return time.clock_gettime_ns(time.CLOCK_MONOTONIC)

@@ -182,12 +182,15 @@ def open_envelope(data: bytes, private_key: bytes, expected_ids: Collection[byte
 def received_lines(opened: Opened, order: int) -> Iterator[dict[str, object]]:
     """One dict per sample, as a line of `received.jsonl`. `order`: the order of arrival, used where there is no identity.
 
+    `id` stands in it where there is an identity, `vin` where that is the VIN.
     Raises IntegrityError when the body is not canonical.
     """
     seq = opened.key[3] if len(opened.key) == 4 else order
     head = {"service": opened.service, "stream": opened.stream, "purpose": opened.purpose, "identity": opened.identity}
     if opened.id is not None:
         head["id"] = opened.id
+    if opened.vin is not None:
+        head["vin"] = opened.vin
     for row in unpack(opened.body).rows:
         value = list(row.value) if isinstance(row.value, tuple) else row.value
         yield {**head, "signal": row.signal, "t": row.t_ms / 1000, "value": value, "unit": row.unit, "seq": seq}

@@ -142,7 +142,8 @@ class Plan:
 
     `wanted` are the inputs of the live rules (their signals, and what triggers, `while` and trimming need).
     `ended` are streams of which nothing that is buffered may stay; `carried` says for each grant that stands, by its basis
-    reference, of which streams it still carries what is buffered; `zoned` are the profiles whose trim zones are kept.
+    reference, of which streams it still carries what is buffered, and so for each policy version; `zoned` are the profiles whose
+    trim zones are kept; `places` the streams of which nothing may stay once the ignition is off.
     `valid_until_ms` is when the decision changes by itself, or None.
     """
 
@@ -154,3 +155,4 @@ class Plan:
     ended: frozenset[str] = frozenset()
     carried: Mapping[str, frozenset[str]] = field(default_factory=dict)
     zoned: frozenset[str] = frozenset()
+    places: frozenset[str] = frozenset()

@@ -1,11 +1,13 @@
 """Units: conversions between a vehicle file's unit and the catalogue's, each linear (value * scale + offset).
 
 A name that is not in the table converts only to itself. Factors are exact by definition (SI brochure; the
-international mile and inch; the standard pound-force for psi).
+international mile and inch; the standard pound-force for psi), but for pi, which is that of a double.
 """
 
 from __future__ import annotations
 
+import functools
+import math
 from fractions import Fraction
 
 ALIASES = {
@@ -64,7 +66,11 @@ _TABLE: dict[str, tuple[str, Fraction, Fraction]] = {
     "ratio": ("ratio", Fraction(1), Fraction(0)),
     "l": ("volume", Fraction(1), Fraction(0)),
     "ml": ("volume", Fraction(1, 1000), Fraction(0)),
+    "degrees": ("angle", Fraction(1), Fraction(0)),
+    "radians": ("angle", 180 / Fraction(math.pi), Fraction(0)),
 }
+PAIRS_MAX = 256
+"""Pairs of units that are remembered: a car has few, and asks for them at every reading."""
 
 
 def plain(unit: str) -> str:
@@ -73,6 +79,7 @@ def plain(unit: str) -> str:
     return ALIASES.get(lower, lower)
 
 
+@functools.lru_cache(maxsize=PAIRS_MAX)
 def conversion(source: str, target: str) -> tuple[Fraction, Fraction] | None:
     """(scale, offset) from `source` to `target`, or None when the two are not known to measure the same thing."""
     one, other = plain(source), plain(target)
@@ -82,3 +89,19 @@ def conversion(source: str, target: str) -> tuple[Fraction, Fraction] | None:
     if have is None or want is None or have[0] != want[0]:
         return None
     return have[1] / want[1], (have[2] - want[2]) / want[1]
+
+
+def whole(scale: Fraction, offset: Fraction) -> tuple[int, int, int]:
+    """`scale` and `offset` as (a, b, d): value * scale + offset = (value * a + b) / d, in which whole numbers stay exact."""
+    d = math.lcm(scale.denominator, offset.denominator)
+    return int(scale * d), int(offset * d), d
+
+
+def converted(value: float, source: str, target: str) -> float | None:
+    """`value` in the unit `target`; None when that is another kind of unit. An unchanged whole number stays one."""
+    factor = conversion(source, target)
+    if factor is None:
+        return None
+    a, b, d = whole(*factor)
+    scaled = value * a + b
+    return scaled if d == 1 else scaled / d

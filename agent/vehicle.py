@@ -10,7 +10,10 @@ import math
 import pathlib
 import re
 import tomllib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 import cantools
@@ -21,6 +24,8 @@ from msgspec import Meta
 
 from agent.errors import ConfigError, UsageError
 from agent.model import Finding, Value
+from agent.units import conversion
+from agent.vss import unit_of
 from hw.ports import EXTENDED_ID
 
 
@@ -123,6 +128,11 @@ class Source:
     invalid: frozenset[int]
     text: bool = False
 
+    @property
+    def measures(self) -> bool:
+        """Whether any of its values is a number, which has a unit."""
+        return not self.text and (self.values is None or any(type(value) in (int, float) for value in self.values.values()))
+
 
 @dataclass(slots=True)
 class Vehicle:
@@ -154,6 +164,26 @@ def load_vehicle(folder: pathlib.Path) -> Vehicle:
     for name, entry in file.signals.items():
         _resolve(vehicle, databases, name, entry)
     return vehicle
+
+
+def usable(vehicle: Vehicle, units: Mapping[str, str]) -> tuple[frozenset[str], list[Finding]]:
+    """The signals that the vehicle gives in the catalogue's `units`, and why each of the others counts as not mapped."""
+    lost = {name: unit_of(name, units) for name, source in vehicle.sources.items() if not becomes(source, unit_of(name, units))}
+    findings = [
+        Finding(
+            code="unit",
+            severity="error",
+            text=f"vehicle.toml: signals.{name}: {vehicle.sources[name].unit!r} cannot become {unit!r}",
+            hint="correct the unit, or use scale and offset and leave unit out",
+        )
+        for name, unit in lost.items()
+    ]
+    return frozenset(vehicle.sources.keys() - lost.keys()), findings
+
+
+def becomes(source: Source, unit: str | None) -> bool:
+    """Whether the source's numbers can be said in `unit`; a unit that one of the two does not name is the other's."""
+    return source.unit is None or unit is None or not source.measures or conversion(source.unit, unit) is not None
 
 
 def _senseless(entry: SignalFile) -> tuple[str, str] | None:
@@ -203,12 +233,11 @@ def _unreadable(path: pathlib.Path, error: Exception) -> Finding:
     line = _line_of(path, str(error))
     where = f"{path}:{line}" if line else f"{path}"
     reason = " ".join(str(error).split())[:200]
-    return Finding(
-        code="dbc-unreadable",
-        severity="error",
-        text=f"{where}: {reason}",
-        hint="correct the file, or set strict = false where only signals overlap; its signals are not collected until then",
-    )
+    hint = "correct the file, or set strict = false where only signals overlap"
+    if isinstance(error, OSError):
+        reason, hint = error.strerror or reason, "put it there, or correct dbc under [buses]"
+    hint += "; its signals are not collected until then"
+    return Finding(code="dbc-unreadable", severity="error", text=f"{where}: {reason}", hint=hint)
 
 
 def _line_of(path: pathlib.Path, reason: str) -> int | None:
@@ -238,9 +267,14 @@ def _resolve(vehicle: Vehicle, databases: dict[str, Database], name: str, entry:
     message = next((m for m in database.messages if m.name == message_name), None) if database else None
     dbc = next((s for s in message.signals if s.name == signal_name), None) if message else None
     if message is None or dbc is None:
-        missing = "no such bus" if database is None else "no such message" if message is None else "no such signal"
-        text = f"vehicle.toml: signals.{name}: {missing} for {entry.bus}:{entry.from_}"
-        vehicle.findings.append(Finding(code="signal-unmapped", severity="error", text=text, hint="correct bus and from"))
+        if database is None:
+            missing, hint = "bus", _nearest(entry.bus, databases)
+        elif message is None:
+            missing, hint = "message", _nearest(message_name, (m.name for m in database.messages))
+        else:
+            missing, hint = "signal", _nearest(signal_name, (s.name for s in message.signals))
+        text = f"vehicle.toml: signals.{name}: no such {missing} for {entry.bus}:{entry.from_}"
+        vehicle.findings.append(Finding(code="signal-unmapped", severity="error", text=text, hint=hint))
         return
     values = {int(key, 0): _value(value) for key, value in entry.values.items()} if entry.values else None
     vehicle.sources[name] = Source(
@@ -258,20 +292,33 @@ def _resolve(vehicle: Vehicle, databases: dict[str, Database], name: str, entry:
     )
 
 
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else "correct bus and from"
+
+
 def _value(value: Any) -> Value:  # noqa: ANN401  whatever TOML can say
     return tuple(value) if isinstance(value, list) else value
 
 
 def _invalid(dbc: Signal, wanted: tuple[Any, ...] | None) -> frozenset[int]:
     """Raw values that mean "no value": as written, else all ones of an unsigned signal of 8 bits or more."""
-    ones = (1 << dbc.length) - 1
+    ones = -1 if dbc.is_signed else (1 << dbc.length) - 1
     if wanted is not None:
         return frozenset(ones if item == "all-ones" else int(item) for item in wanted)
     if dbc.is_signed or dbc.is_float or dbc.length < 8:
         return frozenset()
     named = dbc.choices is not None and ones in dbc.choices
+    return frozenset() if named or _in_range(dbc, ones) else frozenset({ones})
+
+
+def _in_range(dbc: Signal, raw: int) -> bool:
+    """Whether the DBC's range includes a raw value, in the decimals that are written there: 255 * 0.01 is 2.55 and not a little more."""
     low, high = dbc.minimum, dbc.maximum
-    ranged = low is not None and high is not None and not low == high == 0
-    physical = dbc.conversion.raw_to_scaled(ones, decode_choices=False)
-    inside = ranged and isinstance(physical, int | float) and float(low or 0) <= physical <= float(high or 0)
-    return frozenset() if named or inside else frozenset({ones})
+    if low is None or high is None or low == high == 0:
+        return False
+    return _exact(low) <= raw * _exact(dbc.scale) + _exact(dbc.offset) <= _exact(high)
+
+
+def _exact(number: float) -> Fraction | float:
+    return Fraction(str(number)) if math.isfinite(number) else number

@@ -16,6 +16,8 @@ from agent.catalogue.types import Catalogue, Category, Policy, duration_s
 from agent.errors import ConfigError
 from agent.expression import parse
 from agent.toml import At, Report
+from agent.units import conversion
+from agent.vss import LOCATION, UNITS
 
 SENSITIVE_TERM_S_MAX = 366 * 86400
 """A grant for a sensitive item ends within 12 months (house limit; GB/T 41871-2022 forbids an open end)."""
@@ -83,6 +85,18 @@ def _signals(catalogue: Catalogue, report: Report) -> None:
             report.warning(
                 "position-not-marked", f"{name!r} is a position and not marked", at, "write sensitive = true; it is treated so anyway"
             )
+        if name == LOCATION and signal.category != "position":
+            report.error("not-a-position", f"{name!r} as {signal.category!r}", at.key("category"), 'write category = "position"')
+        _own_unit(name, signal.unit, at.key("unit"), report)
+
+
+def _own_unit(name: str, unit: str, at: At, report: Report) -> None:
+    """What the agent itself counts with has to be in a unit that it can convert; where none is written it takes its own."""
+    own = UNITS.get(name)
+    if own is not None and not unit:
+        report.warning("unit-missing", f"{name!r} has no unit", at, f'write unit = "{own}"; it is taken for that')
+    elif own is not None and conversion(unit, own) is None:
+        report.error("unit", f"{name!r} in {unit!r}", at, f"write {own}, or a unit that can become it")
 
 
 def _purposes(catalogue: Catalogue, report: Report) -> None:

@@ -14,7 +14,8 @@ from agent.catalogue.types import Catalogue
 from agent.settings import Settings
 from agent.toml import At, Report
 from agent.units import conversion
-from agent.vehicle import Source, Vehicle
+from agent.vehicle import Source, Vehicle, usable
+from agent.vss import IGNITION, IGNITION_OFF, IGNITION_ON, INPUTS, VIN, unit_of
 
 NEARLY = 0.9
 """How alike two names are when one is probably meant for the other."""
@@ -73,16 +74,18 @@ def check_buses(settings: Settings, file: str, vehicle: Vehicle, report: Report)
 
 def check_vehicle(vehicle: Vehicle, file: str, catalogue: Catalogue, report: Report) -> None:
     """Adds what loading the vehicle found, signals that nobody asks for, and units that cannot become the catalogue's."""
-    for finding in vehicle.findings:
+    units = {name: signal.unit for name, signal in catalogue.signals.items()}
+    for finding in (*vehicle.findings, *usable(vehicle, units)[1]):
         add = report.error if finding.severity == "error" else report.warning
         add(finding.code, finding.text, file, finding.hint)
     for name, source in vehicle.sources.items():
-        signal = catalogue.signals.get(name)
         at = At(file).key("signals").key(name)
-        if signal is None:
+        if name not in units and name not in INPUTS:
             _misspelt(name, vehicle, catalogue, at, report)
-        elif source.values is None:
-            _unit(source, signal.unit, at.key("unit"), report)
+        unit = unit_of(name, units)
+        if unit is not None:
+            _unit(source, unit, at.key("unit"), report)
+        _understood(source, at, report)
 
 
 def _misspelt(name: str, vehicle: Vehicle, catalogue: Catalogue, at: At, report: Report) -> None:
@@ -93,13 +96,21 @@ def _misspelt(name: str, vehicle: Vehicle, catalogue: Catalogue, at: At, report:
 
 
 def _unit(source: Source, unit: str, at: At, report: Report) -> None:
-    """The unit as written, or, where none is, the DBC's own, has to be the catalogue's or become it."""
-    if source.unit is not None:
-        if conversion(source.unit, unit) is None:
-            hint = "correct the unit, or use scale and offset and leave unit out"
-            report.error("unit", f"{source.unit!r} cannot become {unit!r}", at, hint)
-        return
+    """Where no unit is written, the DBC's own has to be the catalogue's."""
     own = source.dbc.unit
-    plain_numbers = source.scale == 1 and source.offset == 0
+    plain_numbers = source.unit is None and source.values is None and not source.text and source.scale == 1 and source.offset == 0
     if own and plain_numbers and conversion(own, unit) not in {None, (Fraction(1), Fraction(0))}:
         report.warning("unit-missing", f"the DBC says {own!r}, the catalogue {unit!r}", at, f'write unit = "{own}"')
+
+
+def _understood(source: Source, at: At, report: Report) -> None:
+    """What the agent reads for itself has to say what it means: a bare number is neither an ignition nor a VIN."""
+    words = (*IGNITION_ON, *IGNITION_OFF)
+    named = any(value in words or isinstance(value, bool) for value in (source.values or {}).values())
+    if source.signal == IGNITION and not named:
+        known = ", ".join(words)
+        hint = f"write values = {{ RAW = NAME }} with {known}; until then nothing sensitive is collected"
+        report.error("ignition-unnamed", "an ignition that never says on or off", at.key("values"), hint)
+    if source.signal == VIN and not source.text and source.values is None:
+        hint = 'write encoding = "ascii"; until then streams with identity vin are refused'
+        report.error("vin-unread", "a VIN that is read as a number", at.key("encoding"), hint)

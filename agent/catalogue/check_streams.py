@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from agent.catalogue.transforms_schema import ARGUMENTS, complaint
+from agent.catalogue.transforms_schema import AGGREGATES, ARGUMENTS, complaint
 from agent.catalogue.types import DURATION, Catalogue, ConsentItem, SignalType, Stream, StreamSignal, duration_s
 from agent.toml import At, Report
 from agent.vss import LOCATION
@@ -19,6 +19,8 @@ COARSE_M = 200
 """A position on a finer grid than this is exact: its consent item has to say so."""
 POSITION_KEEP_S_MAX = 7 * 86400
 """Position rows live at most this long on the device, whatever a catalogue says."""
+DAY_S = 86400
+"""A period of this or more that was missed while off is made up at the next start."""
 FAST_MPS = 100 / 3
 """120 km/h: a report more often than a cell can be crossed gives the crossing away (docs/attack-model.md)."""
 MARKETING = frozenset({"Marketing", "Advertising", "DirectMarketing", "PersonalisedAdvertising", "TargetedAdvertising", "PublicRelations"})
@@ -95,8 +97,20 @@ def keep_ends(view: StreamView) -> None:
         view.report.error("keep-too-long", f"keeps {keep}, {view.stream.purpose!r} at most {purpose.max_keep}", at, hint)
     if keep_s > POSITION_KEEP_S_MAX and any(kind.category == "position" for _, kind, _ in view.signals()):
         view.report.warning("position-keep", f"a position for {keep}", at, "the agent keeps it 7 days at most; write 7d or less")
-    if view.stream.window_s > keep_s:
-        view.report.error("window", "collects longer than it keeps", view.at.key("window_s"), "write a window shorter than keep")
+    _ends_too_soon(view, keep_s)
+
+
+def _ends_too_soon(view: StreamView, keep_s: int) -> None:
+    """What is over before it could be sent: a term counts from the sample's own time."""
+    stream, at = view.stream, view.at
+    if stream.window_s > keep_s:
+        view.report.error("window", "collects longer than it keeps", at.key("window_s"), "write a window shorter than keep")
+    if stream.time_floor_s >= keep_s:
+        hint = "write a floor shorter than keep"
+        view.report.error("time-floor", "a time so coarse that a sample may be over at once", at.key("time_floor_s"), hint)
+    if "periodic" in stream.triggers and stream.every_s >= DAY_S and keep_s < stream.every_s:
+        hint = "write a keep of every_s or more"
+        view.report.warning("keep-too-short", "a report that is made up later than it is kept is lost", at.key("keep"), hint)
 
 
 def basis_fits(view: StreamView) -> None:
@@ -202,6 +216,8 @@ def transforms_fit(view: StreamView) -> None:
             view.report.error(
                 "transform-order", "trim_trip_m after grid_m", at, "trim first: a cell's centre says nothing about the distance"
             )
+        if sum(name in AGGREGATES for name in names) > 1:
+            view.report.error("transform", "a second aggregate", at, "one at most: what it gives is no stream of changes any more")
         _randomised(view, signal, at)
 
 
@@ -240,6 +256,8 @@ def triggers_fire(view: StreamView) -> None:
             view.report.error("distance", "a distance of 0 km", at.item(index), "write for example distance:1000")
         if trigger in stream.triggers[:index]:
             view.report.error("trigger-twice", f"{trigger!r} twice", at.item(index), "name it once")
+    if stream.while_ == "driving" and {"ignition_off", "trip_end"} & set(stream.triggers):
+        view.report.warning("while", "the ignition is off then", view.at.key("while"), "write parked or any")
     if "periodic" in stream.triggers and stream.every_s <= 0:
         view.report.error("every_s", "periodic without every_s", view.at.key("every_s"), "write how many seconds lie between two samples")
     if stream.every_s > 0 and not {"periodic", "on_change"} & set(stream.triggers):

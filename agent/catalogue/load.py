@@ -29,7 +29,7 @@ OPTIONAL = frozenset({"events.toml"})
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Loaded:
     """What could be read of a folder: `broken` names the files with errors of form, whose content is missing."""
 
     catalogue: Catalogue
@@ -68,13 +68,13 @@ def load_catalogue(folder: Path, policies: Path | None = None) -> Catalogue:
     Raises UsageError when there is none, ConfigError (file and key) for the first error.
     """
     report = Report()
-    reading = read_catalogue(folder, report, policies)
-    check_catalogue(reading.catalogue, report, reading.broken)
+    loaded = read_catalogue(folder, report, policies)
+    check_catalogue(loaded.catalogue, report, loaded.broken)
     report.raise_first()
-    return reading.catalogue
+    return loaded.catalogue
 
 
-def read_catalogue(folder: Path, report: Report, policies: Path | None = None) -> Reading:
+def read_catalogue(folder: Path, report: Report, policies: Path | None = None) -> Loaded:
     """Reads every file of `folder`; errors of form go to the report. Raises UsageError when it is no catalogue at all."""
     if not any((folder / name).is_file() for name in TABLES):
         raise UsageError(
@@ -93,9 +93,8 @@ def read_catalogue(folder: Path, report: Report, policies: Path | None = None) -
         policies={
             policy.version: policy for policy in sorted(_present(versions), key=lambda policy: (str(policy.effective), policy.version))
         },
-        folder=str(folder),
     )
-    return Reading(catalogue, frozenset(name for name, file in everything.items() if file is None))
+    return Loaded(catalogue, frozenset(name for name, file in everything.items() if file is None))
 
 
 def _present(policies: dict[str, Policy | None]) -> list[Policy]:

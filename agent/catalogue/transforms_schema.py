@@ -16,6 +16,8 @@ BUCKETS_MAX = 10
 EPSILON_MAX = 1.0
 """Privacy budget of one randomised answer."""
 METRES_MAX = 1_000_000
+AGGREGATES = frozenset({"mean_s", "min_s", "max_s", "count_s"})
+"""At most one in a chain."""
 DATUM_PREFIX = "datum:"
 
 Complaint = str | None

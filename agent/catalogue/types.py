@@ -195,7 +195,6 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     events: dict[str, Event]
     services: dict[str, ServiceFile]
     policies: dict[str, Policy]
-    folder: str = ""
 
     def recipients(self) -> set[str]:
         """Every recipient that a stream names."""

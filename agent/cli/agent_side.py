@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from agent.catalogue.load import load_catalogue, shipped_catalogue
+from agent.catalogue.types import Catalogue
+from agent.cli.options import F
 from agent.control.protocol import ask
 from agent.errors import UsageError
-from agent.settings import load_settings
+from agent.settings import Settings, load_settings
 
 CONFIG_DEFAULT = Path("/etc/modicum/agent.toml")
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def config_option(function: F) -> F:
@@ -36,9 +37,19 @@ def json_option(function: F) -> F:
 
 def asked(config: Path, route: str, **args: object) -> Any:  # noqa: ANN401  each route has its own result
     """The agent's answer."""
+    return ask(settings_of(config).control.socket, route, **args)
+
+
+def settings_of(config: Path) -> Settings:
+    """The agent's settings. Raises UsageError where there is no such file."""
     if not config.exists():
         raise UsageError("no agent.toml", str(config), "name the agent's own with --config FILE (a running bench prints its)")
-    return ask(load_settings(config).control.socket, route, **args)
+    return load_settings(config)
+
+
+def catalogue_of(config: Path) -> Catalogue:
+    """The catalogue that the agent works with."""
+    return load_catalogue(settings_of(config).catalogue.dir or shipped_catalogue())
 
 
 def printed(result: object, *, as_json: bool, text: str) -> None:

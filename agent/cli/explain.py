@@ -7,23 +7,17 @@ from typing import Any
 
 import click
 
-from agent.cli.agent_side import asked, config_option, json_option, printed
+from agent.catalogue.types import Catalogue
+from agent.cli.agent_side import asked, catalogue_of, config_option, json_option, printed
+from agent.cli.loading import load_checked_catalogue
 from agent.cli.plan import planned, source_options
+from agent.cli.streams import Withheld, name_of, withheld
+from agent.cli.words import IDENTITIES, REASONS, basis, counted, moment, only_on_demand, term, whole
 from agent.errors import FindingsError
-from agent.vss import LOCATION
+from agent.vss import LOCATION, VIN
 
-HALVES = (f"{LOCATION}.Latitude", f"{LOCATION}.Longitude")
-REASONS = {
-    "no_package": "the owner's package does not contain this service",
-    "switched_off": "the driver has switched this service off",
-    "policy": "the acknowledged policy does not cover it, or none is acknowledged",
-    "no_consent": "nobody has granted it, or no valid order asks for it",
-    "expired": "the grant has ended, or the time is not known for sure",
-    "profile": "it was granted, but not by whoever drives this trip",
-    "not_on_vehicle": "this vehicle does not have the signal, or an input that it needs",
-    "no_recipient": "there is no recipient with a key for it",
-    "region": "its recipient is in a region that is not allowed",
-}
+VIN_NAMES = (VIN, "VIN")
+"""No stream has it as a signal: it stands in the messages of streams with identity `vin`."""
 
 
 @click.command(name="explain")
@@ -46,20 +40,28 @@ def explain_command(
         printed(result, as_json=as_json, text="\n".join(map(_disclosed, result["disclosures"])))
         return
     document = planned(vehicle_dir, catalogue, package, consent, config)
+    vin = set[str]()
+    if subject in VIN_NAMES:
+        vin = _with_vin(load_checked_catalogue(catalogue) if package is not None else catalogue_of(config))
     result = {
         "subject": subject,
-        "sent": [rule for rule in document["rules"] if speaks_of(subject, rule)],
-        "withheld": [no for no in document["refused"] if speaks_of(subject, no)],
+        "sent": [rule for rule in document["rules"] if speaks_of(subject, rule) or name_of(rule) in vin],
+        "withheld": [no for no in document["refused"] if speaks_of(subject, no) or name_of(no) in vin],
     }
     if not result["sent"] and not result["withheld"]:
         raise FindingsError(f"no stream carries {subject}", "explain", "modicum plan lists what there is; nothing else is collected")
-    printed(result, as_json=as_json, text=told(result))
+    printed(result, as_json=as_json, text=told_of_vin(result, vin) if vin else told(result))
 
 
 def speaks_of(subject: str, candidate: dict[str, Any]) -> bool:
     """Whether a rule or refusal is about this signal or stream. A position is one signal, and two in what a recipient reads."""
-    signal = LOCATION if subject in HALVES else subject
-    return candidate["signal"] == signal or f"{candidate['service']}.{candidate['stream']}" == subject
+    return candidate["signal"] == whole(subject) or name_of(candidate) == subject
+
+
+def _with_vin(catalogue: Catalogue) -> set[str]:
+    """The streams whose identity is the VIN."""
+    services = catalogue.services.values()
+    return {f"{file.service.id}.{stream.id}" for file in services for stream in file.streams if stream.identity == "vin"}
 
 
 def told(result: dict[str, Any]) -> str:
@@ -68,26 +70,66 @@ def told(result: dict[str, Any]) -> str:
     for rule in result["sent"]:
         steps = ", ".join(f"{key} {value}" for step in rule["transforms"] for key, value in step.items()) or "as it is"
         rows.append(
-            f"{rule['signal']} is sent in {rule['service']}.{rule['stream']} to {rule['recipient']}"
-            f" (identity {rule['identity']}), {steps}, "
-            f"while {rule['while']}, triggers {', '.join(rule['triggers'])}: basis {rule['basis']}, because {rule['because']}; "
-            f"policy {rule['policy'] or 'none'}; "
-            f"kept at most {rule['keep_s']:g} s; rule {rule['id']}"
+            f"{rule['signal']} {_is_sent(rule)} in {name_of(rule)} to {rule['recipient']}"
+            f" (identity {rule['identity']}), {steps}, {_why(rule)}; rule {rule['id']}"
         )
-    rows += [
-        f"{no['signal']} is withheld from {no['service']}.{no['stream']}: {no['reason']}: {REASONS[no['reason']]}"
-        for no in result["withheld"]
-    ]
+    rows += [f"{no['signal']} is withheld from {name_of(no)}: {no['reason']}: {REASONS[no['reason']]}" for no in result["withheld"]]
     return "\n".join(rows)
 
 
+def told_of_vin(result: dict[str, Any], streams: set[str]) -> str:
+    """Which streams carry the VIN as identity, which would, and what speaks against those; one row each."""
+    rules = {name_of(rule): rule for rule in result["sent"]}
+    refused: dict[str, Withheld] = {no.stream: no for no in withheld({"refused": result["withheld"]})}
+    rows = ["no signal: the VIN stands, as the car's identity, inside every message of these streams"]
+    for name in sorted(streams):
+        if name in rules:
+            rule = rules[name]
+            rows.append(f"VIN {_is_sent(rule)} in {name} to {rule['recipient']} (identity vin), {_why(rule)}")
+        elif name in refused:
+            rows.append(f"VIN would be sent in {name}, which is withheld: {refused[name].reason}: {REASONS[refused[name].reason]}")
+        else:
+            rows.append(f"VIN would be sent in {name} by the emergency call's own program; no rule comes from it")
+    return "\n".join(rows)
+
+
+def _is_sent(rule: dict[str, Any]) -> str:
+    """Nothing is sent yet by a stream that waits for somebody's asking."""
+    asking = only_on_demand(rule)
+    return f"would be sent {asking}" if asking else "is sent"
+
+
+def _why(rule: dict[str, Any]) -> str:
+    return (
+        f"while {rule['while']}, triggers {', '.join(rule['triggers'])}: basis {rule['basis']}, because {rule['because']}; "
+        f"policy {rule['policy'] or 'none'}; kept at most {term(rule['keep_s'])}"
+    )
+
+
 def _disclosed(entry: dict[str, Any]) -> str:
-    return " ".join(f"{key}={value}" for key, value in entry.items() if value not in (None, "", []))
+    """One message in a sentence: what, to whom, when, how much, on which basis, by which rules."""
+    when = f" at {moment(entry['t'])}{'' if entry.get('trusted', True) else ' (by a clock that was not sure)'}" if entry.get("t") else ""
+    identity = f", {IDENTITIES[entry['identity']]}" if entry.get("identity") in IDENTITIES else ""
+    rules = ", ".join(entry.get("rules", ())) or "not kept"
+    position = " (a position counts as one)" if f"/{LOCATION}#" in rules else ""
+    size = f"{counted(entry.get('samples', 0), 'value')}{position}, {counted(entry.get('bytes', 0), 'byte')} sealed"
+    return (
+        f"message {entry['seq']} of {entry['stream']} went to {entry['recipient']}{when}{identity}: {size}; "
+        f"basis: {basis(entry.get('basis_ref', ''))}; policy {entry.get('policy') or 'none'}; rules: {rules}"
+    )
 
 
 def _disclosures(subject: str, config: Path) -> list[dict[str, Any]]:
+    """The entries of a message. FindingsError where there is none, or none for it alone."""
     stream, _, seq = subject.partition("/")
-    found = [entry for entry in asked(config, "audit.show", limit=10_000) if entry.get("stream") == stream and str(entry.get("seq")) == seq]
-    if not found:
-        raise FindingsError(f"no such message: {subject}", "audit", "modicum audit show lists what left")
-    return found
+    of_stream = [entry for entry in asked(config, "audit.show", limit=10_000) if entry.get("stream") == stream]
+    found = [entry for entry in of_stream if str(entry.get("seq")) == seq]
+    if found:
+        return found
+    if any(entry.get("identity") == "none" for entry in of_stream):
+        hint = "messages without identity are kept as counts of a day only: modicum audit show"
+        raise FindingsError(f"no single message of {stream} can be told", "audit", hint)
+    if any(entry["kind"] == "disclosure_day" for entry in of_stream):
+        hint = "messages older than 30 days are kept as counts of a day only: modicum audit show"
+        raise FindingsError(f"no such message: {subject}", "audit", hint)
+    raise FindingsError(f"no such message: {subject}", "audit", "modicum audit show lists what left")

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import click
 
-from agent.errors import UsageError
+from agent.errors import FindingsError, UsageError
 from hw.gnss.nmea import Epochs, fixes_in
 from hw.ports import Fix
 
@@ -35,12 +35,15 @@ def decode(file: str, *, as_json: bool) -> None:
     """Turn NMEA in FILE (or - for standard input) into fixes.
 
     Use it to see what a receiver or a log really says: one line per epoch, void ones among them, then what was wrong.
+    Exit 1 when there is not one good sentence in it.
     """
     epochs = Epochs()
     for fix in fixes_in(_chunks(file), epochs):
         click.echo(json.dumps(_document(fix)) if as_json else _text(fix))
     summary = epochs.counters()
     click.echo(json.dumps({"summary": summary}) if as_json else _summary_text(summary))
+    if not summary["good"]:
+        raise FindingsError("not one good NMEA sentence", file, "is it a recording of a receiver, at the right baud rate?")
 
 
 def _chunks(file: str) -> Iterator[bytes]:

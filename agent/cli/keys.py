@@ -7,12 +7,11 @@ from pathlib import Path
 
 import click
 
-from agent.cli.agent_side import config_option, json_option, printed
+from agent.cli.agent_side import config_option, json_option, printed, settings_of
 from agent.core.assembly import open_keyring, read_credential
 from agent.envelope import sender_for
 from agent.errors import UsageError
 from agent.seal.keyring import Keyring
-from agent.settings import load_settings
 
 CREDENTIAL_BYTES = 32
 
@@ -27,7 +26,7 @@ def keys_group() -> None:
 @json_option
 def init(config: Path, as_json: bool) -> None:
     """Make the credential (unless systemd hands one in) and the key block. Refuses when there are keys already."""
-    settings = load_settings(config)
+    settings = settings_of(config)
     settings.state.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     if (settings.state.dir / "keys.block").exists():
         raise UsageError("this device has keys already", str(settings.state.dir), "they are never made again over old ones")
@@ -51,7 +50,7 @@ def init(config: Path, as_json: bool) -> None:
 @json_option
 def show(config: Path, as_json: bool) -> None:
     """The pairwise id and public signing key towards each recipient, for enrolment. No secret is shown."""
-    settings = load_settings(config)
+    settings = settings_of(config)
     keyring = open_keyring(settings, read_only=True)
     try:
         senders = {name: sender_for(keyring.derive, name) for name in sorted(settings.recipients)}

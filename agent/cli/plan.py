@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import click
 
 from agent.catalogue.load import config_folder
-from agent.cli.agent_side import F, asked, config_option, json_option, printed
-from agent.cli.common import load_checked_catalogue, load_named_vehicle, package_of, warn
-from agent.consent.choice import read_choice
+from agent.cli.agent_side import asked, config_option, json_option, printed
+from agent.cli.loading import load_checked_catalogue, load_choice, load_named_vehicle, package_of, warn
+from agent.cli.options import F, decision_options
+from agent.cli.streams import withheld
+from agent.cli.words import REASONS, wrapped
 from agent.core.outcome import plan_document
 from agent.core.virtual import Scene, VirtualRun
 from agent.daemons.replay import REPLAY_VIN
@@ -21,14 +22,8 @@ from agent.errors import UsageError
 
 def source_options(function: F) -> F:
     """What a plan can be computed from instead of asking the agent."""
-    for option in (
-        click.option("--consent", help="all, none, unaccepted or a file with [grants]"),
-        click.option("--package", help="the owner's package, or none"),
-        click.option("--catalogue", type=click.Path(path_type=Path), help="another catalogue folder"),
-        click.option("--vehicle", "vehicle_dir", type=click.Path(path_type=Path), help="folder of a vehicle; default: the bench car"),
-    ):
-        function = option(function)
-    return function
+    vehicle = click.option("--vehicle", "vehicle_dir", type=click.Path(path_type=Path), help="folder of a vehicle; default: the bench car")
+    return vehicle(decision_options()(function))
 
 
 @click.command(name="plan")
@@ -66,7 +61,7 @@ def planned(vehicle_dir: Path | None, catalogue: Path | None, package: str | Non
         catalogue=load_checked_catalogue(catalogue),
         vehicle=load_named_vehicle(vehicle_dir or config_folder() / "vehicles" / "bench"),
         package=package_of(package),
-        choice=read_choice(consent),
+        choice=load_choice(consent),
         vin=REPLAY_VIN,
         compare_vin=False,
         seed=b"plan",
@@ -89,10 +84,7 @@ def told(document: Any) -> str:  # noqa: ANN401  JSON
             rows.append(f"  {name} to {rule['recipient']} ({rule['identity']}), {', '.join(rule['triggers'])}: {rule['because']}")
         steps = ", ".join(f"{key} {value}" for step in rule["transforms"] for key, value in step.items())
         rows.append(f"    sent      {rule['signal']}{' as ' + steps if steps else ''}")
-    counts = Counter((no["service"], no["stream"], no["reason"]) for no in document["refused"])
-    rows += [
-        f"    withheld  {service}.{name}: {count} signal{'s' if count > 1 else ''}: {reason}"
-        for (service, name, reason), count in counts.items()
-    ]
+    for stream, reason, signals in withheld(document):
+        rows += wrapped(f"withheld  {stream}: {', '.join(signals)} ({reason}: {REASONS[reason]})", 4, 14)
     rows += [f"  subscribed {one['bus']} {one['id']:X} mask {one['mask']}" for one in document["subscriptions"]]
     return "\n".join(rows)

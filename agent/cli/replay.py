@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from agent.cli.common import load_checked_catalogue, load_named_vehicle, package_of
-from agent.consent.choice import read_choice
+from agent.cli.loading import load_checked_catalogue, load_choice, load_named_vehicle, package_of
+from agent.cli.options import decision_options
+from agent.cli.streams import silent, trim_of, withheld
+from agent.cli.words import REASONS, counted, occasions, wrapped
 from agent.core.outcome import write_outcome
 from agent.daemons.replay import Replayed, ReplayRequest, replay
 from agent.errors import UsageError
@@ -19,9 +22,7 @@ from agent.errors import UsageError
 @click.option("--vehicle", "vehicle_dir", required=True, type=click.Path(path_type=Path), help="folder with vehicle.toml and its DBC files")
 @click.option("--nmea", type=click.Path(path_type=Path), help="a receiver's NMEA file")
 @click.option("--bus", "buses", multiple=True, metavar="CHANNEL=BUS", help="which bus of the vehicle a log's channel is")
-@click.option("--catalogue", type=click.Path(path_type=Path), help="another catalogue folder; it stands alone")
-@click.option("--package", required=True, help="the owner's package, or none")
-@click.option("--consent", required=True, help="all, none, unaccepted or a file with [grants]")
+@decision_options(required=True)
 @click.option("--out", type=click.Path(path_type=Path), help="where received.jsonl, summary.json, plan.json and envelopes/ go")
 @click.option("--json", "as_json", is_flag=True, help="print the summary as JSON")
 def replay_command(
@@ -48,7 +49,7 @@ def replay_command(
         vehicle=vehicle,
         catalogue=load_checked_catalogue(catalogue),
         package=package_of(package),
-        choice=read_choice(consent),
+        choice=load_choice(consent),
         channels=dict(_channel(text, list(vehicle.file.buses)) for text in buses),
     )
     done = replay(request)
@@ -66,19 +67,21 @@ def _channel(text: str, buses: list[str]) -> tuple[str, str]:
 
 
 def told(done: Replayed) -> str:
-    """The summary in words."""
-    summary = done.summary
-    read = f"{summary['frames_read']} frames and {summary['fixes_read']} fixes over {summary['duration_s']:.1f} s"
+    """What became of it, in words: sent, allowed without an occasion, withheld and why, notes."""
+    summary: dict[str, Any] = done.summary
+    read = f"{summary['frames_read']:,} frames and {summary['fixes_read']:,} fixes over {summary['duration_s']:.1f} s"
     rows = [
-        f"{read}, {summary['frames_delivered']} frames delivered to the pipeline in {summary['cpu_s']} s of CPU",
-        f"{summary['samples']} samples left in {summary['messages']} sealed messages ({summary['bytes_sealed']} bytes)",
+        f"{read}, {summary['frames_delivered']:,} frames delivered to the pipeline in {summary['cpu_s']} s of CPU",
+        f"{_amount(summary)} ({summary['bytes_sealed']:,} bytes) left",
     ]
-    streams = summary["streams"]
-    assert isinstance(streams, dict)
-    rows += [f"  sent      {name}: {row['samples']} samples, {row['messages']} messages" for name, row in streams.items()]
-    refused = summary["refused"]
-    assert isinstance(refused, dict)
-    rows += [f"  withheld  {count} rules: {reason}" for reason, count in refused.items()]
-    notes = summary["notes"]
-    assert isinstance(notes, list)
-    return "\n".join(rows + [f"  note      {note}" for note in notes])
+    rows += [f"  sent      {name}: {_amount(row)}" for name, row in summary["streams"].items()]
+    for name, rule in silent(done.plan, done.lines).items():
+        when = occasions(rule, done.run.scene.catalogue.events, trim_of(done.plan, name))
+        rows += wrapped(f"silent    {name}: allowed, and there was no occasion for it ({when})", 2, 12)
+    for stream, reason, signals in withheld(done.plan):
+        rows += wrapped(f"withheld  {stream}: {REASONS[reason]}: {', '.join(signals)}", 2, 12)
+    return "\n".join(rows + [f"  note      {note}" for note in summary["notes"]])
+
+
+def _amount(totals: dict[str, Any]) -> str:
+    return f"{counted(totals['samples'], 'value')} in {counted(totals['messages'], 'sealed message')}"

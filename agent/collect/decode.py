@@ -14,9 +14,11 @@ from fractions import Fraction
 from cantools.database.can import Message, Signal
 
 from agent.bits import bytes_needed
+from agent.collect.transforms import number
 from agent.model import Reading, Value
-from agent.units import conversion
-from agent.vehicle import Source, Vehicle
+from agent.units import conversion, converted, whole
+from agent.vehicle import Source, Vehicle, usable
+from agent.vss import unit_of
 from hw.ports import Frame
 
 
@@ -33,8 +35,11 @@ class DecodeCounters:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
+    """`values`: as of the source, numbers already in the catalogue's unit; else value = (raw * a + b) / d."""
+
     source: Source
     bytes_needed: int
+    values: dict[float, Value] | None
     a: int
     b: int
     d: int
@@ -42,7 +47,10 @@ class _Wanted:
 
 @dataclass(slots=True)
 class Decoder:
-    """Turns frames of `vehicle` into readings of `wanted` signals. `units`: the catalogue's unit of each signal."""
+    """Turns frames of `vehicle` into readings of `wanted` signals. `units`: the catalogue's unit of each signal.
+
+    A source whose unit cannot become the catalogue's gives nothing (`agent.vehicle.usable`).
+    """
 
     vehicle: Vehicle
     wanted: frozenset[str]
@@ -51,10 +59,11 @@ class Decoder:
     _by_id: dict[tuple[str, int], tuple[Message, list[_Wanted]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in sorted(self.wanted & self.vehicle.sources.keys()):
-            source = self.vehicle.sources[name]
+        names, _ = usable(self.vehicle, self.units)
+        for name in sorted(self.wanted & names):
+            source, unit = self.vehicle.sources[name], unit_of(name, self.units)
             entry = self._by_id.setdefault((source.bus, source.can_id), (source.message, []))
-            entry[1].append(_Wanted(source, bytes_needed(source.dbc), *_linear(source, self.units.get(name))))
+            entry[1].append(_Wanted(source, bytes_needed(source.dbc), _values(source, unit), *_linear(source, unit)))
 
     def decode(self, frame: Frame) -> list[Reading]:
         """The wanted readings that this frame carries; an empty list for anything that cannot be read."""
@@ -75,10 +84,10 @@ class Decoder:
 
     def _readings(self, frame: Frame, raw: Mapping[str, object], wanted: list[_Wanted]) -> Iterable[Reading]:
         for one in wanted:
-            number = raw.get(one.source.dbc.name)
-            if number is None or len(frame.data) < one.bytes_needed:
+            bits = raw.get(one.source.dbc.name)
+            if bits is None or len(frame.data) < one.bytes_needed:
                 continue
-            value = _converted(one, number)
+            value = _converted(one, bits)
             if value is None:
                 self.counters.invalid += 1
                 continue
@@ -94,11 +103,19 @@ def _linear(source: Source, unit: str | None) -> tuple[int, int, int]:
     factor = conversion(source.unit, unit) if source.unit is not None and unit is not None else None
     scale, offset = factor or (Fraction(1), Fraction(0))
     own_scale, own_offset = Fraction(repr(source.scale)) * scale, Fraction(repr(source.offset)) * scale + offset
-    if source.values is None:
-        dbc_scale, dbc_offset = Fraction(repr(source.dbc.scale)), Fraction(repr(source.dbc.offset))
-        own_scale, own_offset = dbc_scale * own_scale, dbc_offset * own_scale + own_offset
-    d = math.lcm(own_scale.denominator, own_offset.denominator)
-    return int(own_scale * d), int(own_offset * d), d
+    dbc_scale, dbc_offset = Fraction(repr(source.dbc.scale)), Fraction(repr(source.dbc.offset))
+    return whole(dbc_scale * own_scale, dbc_offset * own_scale + own_offset)
+
+
+def _values(source: Source, unit: str | None) -> dict[float, Value] | None:
+    """The source's `values` with their numbers in the catalogue's unit; what is no number stays as it is."""
+    return None if source.values is None else {raw: _in_unit(value, source.unit, unit) for raw, value in source.values.items()}
+
+
+def _in_unit(value: Value, have: str | None, want: str | None) -> Value:
+    said = number(value)
+    moved = converted(said, have, want) if said is not None and have is not None and want is not None else None
+    return value if moved is None else moved
 
 
 def _converted(one: _Wanted, raw: object) -> Value | None:
@@ -108,8 +125,8 @@ def _converted(one: _Wanted, raw: object) -> Value | None:
         return None
     if isinstance(raw, float) and not math.isfinite(raw):
         return None
-    if source.values is not None:
-        return source.values.get(int(raw))
+    if one.values is not None:
+        return one.values.get(raw)
     if source.text:
         return _characters(int(raw), source.dbc)
     if isinstance(raw, float):

@@ -16,6 +16,7 @@ from agent.collect.cells import on_earth
 from agent.collect.channel import Channel
 from agent.collect.events import Watch
 from agent.collect.latest import FIX_AGE_MAX_NS, Latest
+from agent.collect.measure import own, stated
 from agent.collect.respond import Responder
 from agent.collect.stream import Stream
 from agent.collect.transforms import Context, number
@@ -32,7 +33,7 @@ TICK_NS = NS
 
 @dataclass(slots=True)
 class Pipeline:
-    """The collecting half of core. `agent_signals` gives the current values of `Modicum.Health.*`."""
+    """The collecting half of core. `agent_signals` gives the current values of `Modicum.Health.*`; `units` are the catalogue's."""
 
     trip: Trip
     memory: MemoryStore
@@ -40,6 +41,7 @@ class Pipeline:
     events: Mapping[str, Event]
     agent_signals: Callable[[], Mapping[str, Value]] = dict
     speed_from_gnss: bool = False
+    units: Mapping[str, str] = field(default_factory=dict)
     latest: Latest = field(default_factory=Latest)
     windows: Windows = field(default_factory=Windows)
     streams: list[Stream] = field(default_factory=list)
@@ -59,20 +61,16 @@ class Pipeline:
         by_stream: dict[str, list[Rule]] = {}
         for rule in plan.rules:
             by_stream.setdefault(rule.name, []).append(rule)
-        armed = {(stream.name, stream.every_ns): (stream.next_ns, stream.missed_ns) for stream in self.streams}
         self.streams = [Stream.of(rules, self.memory) for rules in by_stream.values()]
         self._by_signal = {}
         for stream in self.streams:
             stream.channels = [kept.get(channel.rule.id, channel) for channel in stream.channels]
-            if (stream.name, stream.every_ns) in armed:  # a stream that stays neither loses nor repeats a multiple
-                stream.next_ns, stream.missed_ns = armed[stream.name, stream.every_ns]
-            else:
-                stream.arm(t_ns, before.get(stream.name))
+            stream.arm(t_ns, before.get(stream.name))
             for channel in stream.channels:
                 self._by_signal.setdefault(channel.rule.signal, []).append((stream, channel))
         self.windows.drop({rule.id for rule in plan.rules})
         self.windows.plan_id = plan.id
-        self._wanted = set(plan.wanted)
+        self._wanted = set(plan.wanted) | ({SPEED} if self.speed_from_gnss and plan.rules else set())
         self.latest.forget(self._wanted)
         self.trip.zones.enabled = any(rule.trim_m is not None for rule in plan.rules)
         self._watch({name.removeprefix("event:") for rule in plan.rules for name in rule.triggers if name.startswith("event:")})
@@ -84,9 +82,7 @@ class Pipeline:
         self._poll_agent_signals(t_ns)
         if not self._started:
             self._started = True
-            for stream in self.streams:
-                if stream.has("start"):
-                    self._speak(stream, t_ns, t_ns)
+            self._set_off("start", t_ns, t_ns)
 
     def read(self, readings: Iterable[Reading]) -> None:
         """Readings of one frame, in order of time with everything else.
@@ -105,16 +101,24 @@ class Pipeline:
             return
         if self.speed_from_gnss and fix.speed_mps is not None:
             self._gnss_speed_ns = fix.t_ns
-            self._read(Reading(SPEED, fix.speed_mps * 3.6, fix.t_ns))
+            self._measured(SPEED, fix.speed_mps, "m/s", fix.t_ns)
         if not self.trip.ignition:  # no place is kept, not even in RAM, while nobody drives
             self.latest.drop(GNSS_SIGNALS)
             return
         self.trip.locate(place)
         self._read(Reading(LOCATION, place, fix.t_ns))
         if fix.course_deg is not None:
-            self._read(Reading(HEADING, fix.course_deg, fix.t_ns))
+            self._measured(HEADING, fix.course_deg, "degrees", fix.t_ns)
         if fix.speed_mps is not None:
-            self._read(Reading(GNSS_SPEED, fix.speed_mps * 3.6, fix.t_ns))
+            self._measured(GNSS_SPEED, fix.speed_mps, "m/s", fix.t_ns)
+
+    def ignite(self, on: bool, t_ns: int) -> None:
+        """The ignition, where something else than a reading tells it."""
+        self.advance(t_ns - 1)
+        was = self._standing()
+        self._ignite(on, t_ns)
+        self._turned(was, t_ns)
+        self._reschedule(t_ns)
 
     def silence(self, signals: Iterable[str], last_frame_ns: int, t_ns: int) -> None:
         """The frame of these signals has not come since `last_frame_ns`."""
@@ -172,7 +176,7 @@ class Pipeline:
         for watch in self.watches:
             if signal in watch.signals:
                 watch.pass_by(self.latest, t_ns)
-        was = (self.trip.driving, self.trip.parked)
+        was = self._standing()
         self._tell_trip(reading)
         if signal not in self._wanted:
             return
@@ -182,37 +186,68 @@ class Pipeline:
             ready = channel.feed(reading, self._context(channel.rule, t_ns))
             if ready is not None and stream.has("on_change"):
                 self._on_change(stream, channel, ready, t_ns)
-        if was != (self.trip.driving, self.trip.parked):
-            self._look_again(t_ns)
+        self._turned(was, t_ns)
         self._happen(signal, t_ns)
         if signal == ODOMETER:
             self._travel(reading)
         self._reschedule(t_ns)
 
+    def _measured(self, signal: str, value: float, unit: str, t_ns: int) -> None:
+        for reading in stated(signal, value, unit, t_ns, self.units):
+            self._read(reading)
+
     def _tell_trip(self, reading: Reading) -> None:
         if reading.signal == IGNITION:
             on = ignition_of(reading.value)
             if on is not None:
-                self.trip.ignite(on, reading.t_ns)
+                self._ignite(on, reading.t_ns)
         elif reading.signal == SPEED:
-            speed = number(reading.value)
-            self.trip.drive(None if speed is None else float(speed), reading.t_ns)
+            self._pass(reading.t_ns)
+            self.trip.drive(own(reading, self.units), reading.t_ns)
         elif reading.signal == GEAR:
             gear = number(reading.value)
             self.trip.gear = None if gear is None else int(gear)
+
+    def _ignite(self, on: bool, t_ns: int) -> None:
+        self._pass(t_ns)
+        self.trip.ignite(on, t_ns)
+
+    def _pass(self, t_ns: int) -> None:
+        """Time passes for the trip. Where that ends it, its streams speak before anything new counts: the ignition is not on.
+
+        They say what stood when it went off, for the car may be asleep by now.
+        """
+        trip, off_ns = self.trip.id, self.trip.off_since_ns
+        self.trip.tick(t_ns)
+        if trip is not None and self.trip.id is None and off_ns is not None:
+            self._set_off("trip_end", t_ns, off_ns)
+
+    def _standing(self) -> tuple[bool | None, bool, bool]:
+        return self.trip.ignition, self.trip.driving, self.trip.parked
+
+    def _turned(self, was: tuple[bool | None, bool, bool], t_ns: int) -> None:
+        """What it sets off that driving or parking began, or the ignition went off."""
+        now = self._standing()
+        if was[1:] != now[1:]:
+            self._look_again(t_ns)
+        if was[0] and now[0] is False:
+            self._set_off("ignition_off", t_ns, t_ns)
+
+    def _set_off(self, trigger: str, t_ns: int, stood_ns: int) -> None:
+        for stream in self.streams:
+            if stream.has(trigger):
+                self._speak(stream, t_ns, t_ns, stood_ns)
 
     def _happen(self, signal: str, t_ns: int) -> None:
         for watch in self.watches:
             if signal in watch.signals and watch.observe(self.latest, t_ns):
                 self.latest.put(Reading(EVENT_KIND, watch.name, t_ns))
-                for stream in self.streams:
-                    if stream.has(f"event:{watch.name}"):
-                        self._speak(stream, t_ns, t_ns)
+                self._set_off(f"event:{watch.name}", t_ns, t_ns)
 
     def _travel(self, reading: Reading) -> None:
-        odometer = number(reading.value)
+        odometer_km = own(reading, self.units)
         for stream in self.streams:
-            if odometer is not None and stream.travelled(float(odometer)):
+            if odometer_km is not None and stream.travelled(odometer_km):
                 self._speak(stream, reading.t_ns, reading.t_ns)
 
     def _look_again(self, t_ns: int) -> None:
@@ -251,13 +286,16 @@ class Pipeline:
             sample = channel.changed(reading, self._context(channel.rule, t_ns))
             self._collect([sample] if sample is not None else [], t_ns)
 
-    def _speak(self, stream: Stream, t_ns: int, now_ns: int) -> bool:
-        """A trigger of the whole stream: the value that each rule has now, as of `t_ns`. Whether anything was collected."""
+    def _speak(self, stream: Stream, t_ns: int, now_ns: int, stood_ns: int | None = None) -> bool:
+        """A trigger of the whole stream: the value that each rule has now, as of `t_ns`. Whether anything was collected.
+
+        `stood_ns`: a value counts that stood then, though its frame may be silent by now.
+        """
         if not self._may_speak(stream, now_ns):
             return False
         samples = []
         for channel in stream.channels:
-            current = channel.current(self.latest, now_ns)
+            current = channel.current(self.latest, now_ns if stood_ns is None else stood_ns)
             sample = channel.sample(current, self._context(channel.rule, t_ns)) if current is not None else None
             if sample is not None:
                 samples.append(sample)
@@ -279,14 +317,23 @@ class Pipeline:
 
     def _tick(self, moment: int) -> None:
         self._tick_ns = moment + TICK_NS
-        self.trip.tick(moment)
+        self._pass(moment)
         if self._gnss_speed_ns is not None and moment - self._gnss_speed_ns > FIX_AGE_MAX_NS:
             self.silence([SPEED], self._gnss_speed_ns, self._gnss_speed_ns)  # no frame that the gate could miss
             self._gnss_speed_ns = None
         self._poll_agent_signals(moment)
         for stream in self.streams:
-            if stream.missed_ns is not None and self._speak(stream, stream.missed_ns, moment):
-                stream.made_up()
+            if stream.missed_ns is not None and stream.owes(self._known(stream, moment), moment):
+                self._make_up(stream, stream.missed_ns, moment)
+
+    def _known(self, stream: Stream, moment: int) -> int:
+        """How many of a stream's channels could say something now."""
+        able = self._may_speak(stream, moment)
+        return sum(channel.current(self.latest, moment) is not None for channel in stream.channels) if able else 0
+
+    def _make_up(self, stream: Stream, missed_ns: int, moment: int) -> None:
+        if self._speak(stream, missed_ns, moment):
+            stream.made_up()
 
     def _poll_agent_signals(self, t_ns: int) -> None:
         wanted = [name for name in self._wanted if name.startswith(HEALTH)]

@@ -10,11 +10,16 @@ from agent.model import Rule
 from agent.storage.memory import MemoryStore
 
 DAY_S = 86400
+MISSED_WAIT_NS = 60 * NS
+"""So long a missed multiple waits for the stream's other signals, once one of them could speak."""
 
 
 @dataclass(slots=True)
 class Stream:
-    """The channels of one stream. `next_ns`: the multiple of `every_s` to be answered next; `missed_ns`: one to be made up."""
+    """The channels of one stream. `next_ns`: the multiple of `every_s` to be answered next; `missed_ns`: one to be made up.
+
+    `able_ns`: since when something could be said to the missed multiple.
+    """
 
     name: str
     channels: list[Channel]
@@ -22,6 +27,7 @@ class Stream:
     next_ns: int | None = None
     distance_km: float | None = None
     missed_ns: int | None = None
+    able_ns: int | None = None
 
     @classmethod
     def of(cls, rules: list[Rule], memory: MemoryStore) -> Stream:
@@ -61,7 +67,7 @@ class Stream:
         if not self.has("periodic") or self.every_ns <= 0:
             return
         if before is not None and before.next_ns is not None and (before.every_ns, before.basis) == (self.every_ns, self.basis):
-            self.next_ns, self.missed_ns = before.next_ns, before.missed_ns
+            self.next_ns, self.missed_ns, self.able_ns = before.next_ns, before.missed_ns, before.able_ns
             return
         index = t_ns // self.every_ns
         self.next_ns = (index + 1) * self.every_ns
@@ -69,15 +75,15 @@ class Stream:
             if t_ns % self.every_ns == 0:
                 self.next_ns = t_ns
             return
-        answered, _, basis = (self.memory.get(self._period_key) or b"").partition(b" ")
-        if not answered or basis != self.basis:  # a multiple from before this grant is not owed
+        answered = self._remembered(self._period_key)
+        if answered is None:
             self._answered(index)
-        elif int(answered) < index:
+        elif answered < index:
             self.missed_ns = index * self.every_ns
 
     def leap(self, to_ns: int, moved_ns: int) -> None:
         """The axis leapt to `to_ns`, moved by `moved_ns`: the next multiple is after it, aggregates begin anew."""
-        self.next_ns = self.missed_ns = None
+        self.next_ns = self.missed_ns = self.able_ns = None
         self.arm(to_ns, None)
         for channel in self.channels:
             channel.own = None
@@ -92,22 +98,30 @@ class Stream:
         if self.head.every_s >= DAY_S:
             self._answered(multiple_ns // self.every_ns)
 
+    def owes(self, known: int, t_ns: int) -> bool:
+        """Whether the missed multiple is to be answered now, when `known` of the channels could: all, or some for long enough."""
+        if self.missed_ns is None or not known:
+            self.able_ns = None
+            return False
+        self.able_ns = t_ns if self.able_ns is None else self.able_ns
+        return known == len(self.channels) or t_ns - self.able_ns >= MISSED_WAIT_NS
+
     def made_up(self) -> None:
         """The missed multiple was answered late."""
         if self.missed_ns is not None:
             self._answered(self.missed_ns // self.every_ns)
-            self.missed_ns = None
+            self.missed_ns = self.able_ns = None
 
     def travelled(self, odometer_km: float) -> bool:
-        """`distance:`: whether the odometer has passed a multiple since the last one answered."""
+        """`distance:`: whether the odometer has passed a multiple since the last one answered on this basis."""
         if self.distance_km is None:
             return False
         index = int(odometer_km // self.distance_km)
         key = f"distance/{self.name}"
-        stored = self.memory.get(key)
-        if stored is None or int(stored) != index:
-            self.memory.set(key, str(index).encode())
-        return stored is not None and index > int(stored)
+        answered = self._remembered(key)
+        if answered != index:
+            self._remember(key, index)
+        return answered is not None and index > answered
 
     def next_due_ns(self) -> int | None:
         """The earliest moment at which this stream has to look again by itself."""
@@ -124,4 +138,12 @@ class Stream:
         return f"periodic/{self.name}"
 
     def _answered(self, index: int) -> None:
-        self.memory.set(self._period_key, b"%d %s" % (index, self.basis))
+        self._remember(self._period_key, index)
+
+    def _remembered(self, key: str) -> int | None:
+        """The multiple answered last; None on a basis of which none was: what lies before a grant is not owed."""
+        index, _, basis = (self.memory.get(key) or b"").partition(b" ")
+        return int(index) if index and basis == self.basis else None
+
+    def _remember(self, key: str, index: int) -> None:
+        self.memory.set(key, b"%d %s" % (index, self.basis))

@@ -16,6 +16,7 @@ import cbor2
 from agent.clock import LEAP_NS, NS
 from agent.collect.zones import Zones
 from agent.model import Position, Value
+from agent.vss import IGNITION_OFF, IGNITION_ON
 
 TRIP_GAP_S = 180
 ALIVE_NS = 60 * NS
@@ -24,9 +25,6 @@ MOVED_KMH = 1.0
 """A speed above this is moving: wheel-speed signals idle at a few hundredths."""
 PARK_GEAR = 126
 """VSS 6.0, Vehicle.Powertrain.Transmission.SelectedGear: 126 is park."""
-IGNITION_ON = ("ON", "START")
-"""VSS 6.0, Vehicle.LowVoltageSystemState."""
-IGNITION_OFF = ("OFF", "LOCK", "ACC")
 
 
 @dataclass(slots=True)

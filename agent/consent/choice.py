@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from agent.catalogue.types import Catalogue, duration_s
-from agent.consent.ledger import Ledger
+from agent.consent.ledger import SENSITIVE_TERM_S_MAX, Ledger
 from agent.errors import ConfigError, UsageError
 from agent.policy.versions import ordered
 
@@ -36,7 +36,7 @@ class GrantsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """`entries` None: every item YES."""
+    """`entries` None: every item YES for the whole run, whatever its `max_term`."""
 
     accepted: bool
     entries: dict[str, GrantEntry] | None
@@ -69,11 +69,10 @@ def apply_choice(choice: Choice, ledger: Ledger, catalogue: Catalogue, now_ms: i
             raise ConfigError(f"no consent item {item}", "[grants]", f"use one of {', '.join(sorted(catalogue.items))}")
         if entry.state == "NOT_SET":
             continue
-        term_s = duration_s(declared.max_term)
+        term_s = SENSITIVE_TERM_S_MAX if choice.entries is None else duration_s(declared.max_term)
         until_ms = _ms(entry.until) if entry.until else now_ms + term_s * 1000
         if until_ms <= now_ms and entry.state != "NO":
-            notes.append(f"{item}: its end has passed before the run begins; not granted")
-            continue
+            notes.append(f"{item}: its end has passed before the run begins")
         grant = ledger.grant(
             DRIVER,
             item,
@@ -83,6 +82,7 @@ def apply_choice(choice: Choice, ledger: Ledger, catalogue: Catalogue, now_ms: i
             max_term_s=term_s,
             state=entry.state,
             sensitive=declared.sensitive,
+            past=True,
         )
         if grant.until_ms is not None and entry.until and grant.until_ms < until_ms:
             notes.append(f"{item}: the end was cut to the longest term, {declared.max_term}")

@@ -71,10 +71,12 @@ class Ledger:
         state: State = "YES",
         sensitive: bool = True,
         notice: bytes = b"",
+        past: bool = False,
     ) -> Grant:
         """Records a grant (or a refusal, `state` NO) and returns it; an end beyond `max_term_s` from now is cut to that.
 
-        `notice`: SHA-256 of the text that was shown. `sensitive`: as the catalogue says; assumed where the caller does not say.
+        `notice`: SHA-256 of the text that was shown. `past`: an end that is over is written as it is (a run on recorded time).
+        `sensitive`: as the catalogue says; assumed where the caller does not say.
         Raises UsageError: no such profile; neither end nor trip, or both; an end in the past; an end while the clock is not
         trusted; a sensitive item for a minor without a verified guardian reference.
         """
@@ -84,7 +86,7 @@ class Ledger:
         if known.kind == "minor" and known.guardian is None and sensitive and state not in _WITHOUT_END:
             raise UsageError("a minor's profile has no sensitive items", profile, "a guardian reference signed by the operator is needed")
         if state not in _WITHOUT_END:
-            until_ms = self._end(item, until_ms, trip, min(max_term_s, SENSITIVE_TERM_S_MAX) if sensitive else max_term_s)
+            until_ms = self._end(item, until_ms, trip, min(max_term_s, SENSITIVE_TERM_S_MAX) if sensitive else max_term_s, past=past)
         _checked(item, "an item")
         _checked(method, "a method")
         before = self.facts().grants.get((profile, item))
@@ -181,7 +183,7 @@ class Ledger:
         self.revision += 1
         return number
 
-    def _end(self, item: str, until_ms: int | None, trip: str | None, term_s: float) -> int | None:
+    def _end(self, item: str, until_ms: int | None, trip: str | None, term_s: float, *, past: bool) -> int | None:
         if (until_ms is None) == (trip is None):
             raise UsageError("a grant needs an end or a trip, one of both", item, "say --until DATE or --trip")
         if until_ms is None:
@@ -190,7 +192,7 @@ class Ledger:
         if not self._clock.trusted():
             raise UsageError("the time is not known for sure, so an end cannot be kept", item, "grant for this trip: --trip")
         now_ms = self._clock.now_ns() // NS_PER_MS
-        if until_ms <= now_ms:
+        if until_ms <= now_ms and not past:
             raise UsageError("the end has passed already", item, "say a later --until DATE")
         return min(until_ms, now_ms + math.floor(term_s * 1000))
 

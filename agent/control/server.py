@@ -1,7 +1,8 @@
 """The control socket: takes requests, asks the route table whether this peer may, hands them to the loop, answers.
 
 A connection has one thread and one request; it never touches core itself. Limits: CONNECTIONS_MAX at a time, a
-request must be complete within REQUEST_S.
+request must be complete within REQUEST_S. Promises to go on listening until it is closed, also where the system has no
+descriptor or no thread left for a while.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from agent.errors import DeviceError, ModicumError, NotPermitted, UsageError
 
 CONNECTIONS_MAX = 8
 REQUEST_S = 5.0
+PAUSE_S = 0.5
+"""After a connection that could not be accepted: descriptors or threads may be free again."""
 Submit = Callable[[str, dict[str, Any]], "Future[object]"]
 
 
@@ -31,6 +34,7 @@ class ControlServer:
     def __init__(self, path: Path, permissions: Mapping[str, str], submit: Submit) -> None:
         self.path, self._permissions, self._submit = path, permissions, submit
         self._slots = threading.BoundedSemaphore(CONNECTIONS_MAX)
+        self._closed = threading.Event()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
@@ -49,21 +53,28 @@ class ControlServer:
 
     def close(self) -> None:
         """Stops listening and removes the socket."""
+        self._closed.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self.path.unlink(missing_ok=True)
 
     def _accept(self) -> None:
-        while True:
+        while not self._closed.is_set():
             try:
                 connection, _ = self._socket.accept()
             except OSError:
-                return
-            if self._slots.acquire(blocking=False):
-                threading.Thread(target=self._serve, args=(connection,), name="control peer", daemon=True).start()
-            else:
+                self._closed.wait(PAUSE_S)
+                continue
+            if not self._slots.acquire(blocking=False):
                 connection.close()
+                continue
+            try:
+                threading.Thread(target=self._serve, args=(connection,), name="control peer", daemon=True).start()
+            except RuntimeError:
+                connection.close()
+                self._slots.release()
+                self._closed.wait(PAUSE_S)
 
     def _serve(self, connection: socket.socket) -> None:
         try:

@@ -1,14 +1,19 @@
-"""From settings to the parts of a core: files opened, keys unlocked, databases checked. The only place that does."""
+"""From settings to the parts of a core: files opened, keys unlocked, databases checked. The only place that does.
+
+In this order: the lock, so that no second agent writes a key; the keys, of which dies what has outlived its keep; then
+everything that may be full, damaged or badly configured, which must not keep a key alive.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from agent.audit import Audit
@@ -21,7 +26,7 @@ from agent.consent.choice import UNVERSIONED
 from agent.consent.ledger import Ledger
 from agent.core.core import Parts
 from agent.core.recipients import Recipient
-from agent.errors import ConfigError, IntegrityError, UsageError
+from agent.errors import ConfigError, DeviceError, IntegrityError, UsageError
 from agent.model import Finding
 from agent.seal.keyring import Keyring
 from agent.settings import Recipient as RecipientSettings
@@ -34,27 +39,42 @@ CLOCK_KEY = "clock/saved"
 STARTS_KEY = "health/starts"
 RAW_KEY_BYTES = 32
 CREDENTIAL_BYTES_MIN = 16
+NS_PER_MS = 1_000_000
 
 
 @dataclass(slots=True)
 class Assembled:
-    """A core's parts, the clock as what it is, what was found wrong on the way, and the descriptor that holds the lock."""
+    """A core's parts, the clock as what it is, what was found wrong on the way, and the descriptor that holds the lock.
+
+    `audit_holds`: whether the audit log is what was written. While it is not, what leaves could not be entered, so nothing may leave.
+    """
 
     parts: Parts
     clock: SystemClock
     starts: int
     findings: list[Finding]
     lock: int
+    audit_holds: bool
 
 
 def assemble(settings: Settings) -> Assembled:
-    """Opens everything. Raises ConfigError / UsageError (a file to correct) or IntegrityError (keys, ledger)."""
+    """Opens everything. Raises ConfigError / UsageError (a file to correct), IntegrityError (keys, ledger) or DeviceError (the disk)."""
+    with contextlib.ExitStack() as undone:
+        lock = lock_state(settings.state.dir)
+        undone.callback(os.close, lock)
+        keyring = open_keyring(settings)
+        undone.callback(keyring.close)
+        _expire(keyring, settings)
+        assembled = _assembled(settings, keyring, lock)
+        undone.pop_all()
+    return assembled
+
+
+def _assembled(settings: Settings, keyring: Keyring, lock: int) -> Assembled:
     folder = settings.catalogue.dir or shipped_catalogue()
     policies = settings.policies.dir or policies_folder(folder)
     catalogue = load_catalogue(folder, policies)
     vehicle = load_vehicle(config_folder() / "vehicles" / settings.vehicle.platform)
-    keyring = open_keyring(settings)
-    lock = lock_state(settings.state.dir)
     ledger_db = open_database(settings.state.dir / "ledger.db", keyring.database_key("ledger"), "ledger")
     memory = PatientMemory(Memory(ledger_db))
     clock = SystemClock(frozenset(settings.clock.sources), earlier=Saved.decoded(memory.get(CLOCK_KEY)))
@@ -88,13 +108,27 @@ def assemble(settings: Settings) -> Assembled:
         responder=Responder(memory),
         policies_folder=policies,
     )
-    found = [*_chains(parts), *vehicle.findings, *([finding] if finding else []), *_regions(settings)]
-    return Assembled(parts, clock, starts, found, lock)
+    broken = _chains(parts)
+    found = [*broken.values(), *vehicle.findings, *([finding] if finding else []), *_regions(settings)]
+    return Assembled(parts, clock, starts, found, lock, audit_holds="audit" not in broken)
+
+
+def _expire(keyring: Keyring, settings: Settings) -> None:
+    """What has outlived its keep dies, where the time is believed at once; else the loop sees to it when it is."""
+    clock = SystemClock(frozenset(settings.clock.sources))
+    if clock.trusted():
+        with contextlib.suppress(DeviceError):  # unreadable here already; the loop tries again and tells
+            keyring.expire(clock.now_ns() // NS_PER_MS)
 
 
 def lock_state(folder: Path) -> int:
     """Takes the state folder for this process as long as it lives: two agents would destroy each other's keys."""
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError as error:
+        raise _keyless(folder) from error
+    except OSError as error:
+        raise DeviceError(f"the state folder cannot be used: {error.strerror}", str(folder), "check its disk and its owner") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -110,8 +144,12 @@ def open_keyring(settings: Settings, *, read_only: bool = False) -> Keyring:
     """
     credential = read_credential(settings)
     if not (settings.state.dir / "keys.block").exists():
-        raise UsageError("this device has no keys yet", str(settings.state.dir), "make them once with: modicum keys init")
+        raise _keyless(settings.state.dir)
     return Keyring.open(settings.state.dir, credential, read_only=read_only)
+
+
+def _keyless(folder: Path) -> UsageError:
+    return UsageError("this device has no keys yet", str(folder), "make them once with: modicum keys init")
 
 
 def read_credential(settings: Settings) -> bytes:
@@ -127,15 +165,17 @@ def read_credential(settings: Settings) -> bytes:
 
 
 def public_key(data: bytes, where: str) -> bytes:
-    """Raw X25519 public key from 32 raw bytes or PEM."""
-    if len(data) == RAW_KEY_BYTES:
-        return data
+    """Raw X25519 public key from 32 raw bytes or PEM. Raises ConfigError for anything that nothing can be sealed to."""
     try:
-        key = load_pem_public_key(data)
+        key = X25519PublicKey.from_public_bytes(data) if len(data) == RAW_KEY_BYTES else load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ConfigError("not an X25519 public key", where, "32 raw bytes, or PEM") from error
     if not isinstance(key, X25519PublicKey):
         raise ConfigError("a public key of another kind", where, "an X25519 key is needed")
+    try:
+        X25519PrivateKey.generate().exchange(key)
+    except ValueError as error:  # a point of low order, as zeros are: anybody would know the shared secret
+        raise ConfigError("a public key that nobody can have made", where, "ask the recipient for the key again") from error
     return key.public_bytes_raw()
 
 
@@ -154,15 +194,15 @@ def _stricter(entry: RecipientSettings, settings: Settings) -> str:
     return entry.region if broker in settings.regions.allowed else broker
 
 
-def _chains(parts: Parts) -> list[Finding]:
-    """Whether ledger and audit log are what was written. A broken ledger stops the agent where it is read."""
-    found = []
+def _chains(parts: Parts) -> dict[str, Finding]:
+    """What of ledger and audit log is not what was written. A broken ledger stops the agent where it is read."""
+    found = {}
     for name, verify in (("ledger", parts.ledger.verify), ("audit", parts.audit.verify)):
         try:
             verify()
         except IntegrityError as error:
             text = f"the {name}'s chain is broken: {error.what} ({error.where})"
-            found.append(Finding(code=f"{name}-broken", severity="error", text=text, hint="keep the files; they are evidence"))
+            found[name] = Finding(code=f"{name}-broken", severity="error", text=text, hint="keep the files; they are evidence")
     return found
 
 

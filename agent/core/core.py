@@ -16,25 +16,28 @@ from agent.buffer.store import Buffer
 from agent.catalogue.types import Catalogue
 from agent.clock import STEP_NS, Clock
 from agent.collect.decode import Decoder
+from agent.collect.minimise import minimise
 from agent.collect.pipeline import Pipeline
 from agent.collect.respond import Responder
+from agent.collect.transforms import Context
 from agent.collect.trip import Trip
 from agent.collect.zones import Zones
 from agent.consent.ledger import Ledger
 from agent.consent.state import GUEST, Facts
 from agent.core.deliver import Delivery
+from agent.core.notices import Ended, Notices, notice_rules
 from agent.core.recipients import Recipient
 from agent.core.zoned import SealedMemory, zone_secret
 from agent.errors import DeviceError
 from agent.model import Draft, Finding, Plan, Reading, Rule, Value
 from agent.plan.compile import compile_plan
 from agent.plan.inputs import PlanInputs, TripFacts
-from agent.plan.standing import keeps, next_end_ms
+from agent.plan.standing import keeps, next_end_ms, streams
 from agent.plan.subscribe import subscriptions
 from agent.seal.keyring import Keyring
 from agent.storage.memory import MemoryStore
 from agent.vehicle import Vehicle
-from agent.vss import IGNITION, SPEED, VIN
+from agent.vss import BASIS_ENDED, IGNITION, SPEED, VIN
 from hw.ports import Fix, Frame, Silence, Subscription
 
 NS_PER_MS = 1_000_000
@@ -72,6 +75,11 @@ class Parts:
     policies_folder: Path = Path()
 
 
+def units_of(catalogue: Catalogue) -> dict[str, str]:
+    """The unit of every signal that can stand in a record."""
+    return {BASIS_ENDED: ""} | {name: declared.unit for name, declared in catalogue.signals.items()}
+
+
 @dataclass(slots=True)
 class Core:
     """The state of a running agent.
@@ -88,7 +96,10 @@ class Core:
     pipeline: Pipeline = field(init=False)
     decoder: Decoder = field(init=False)
     delivery: Delivery = field(init=False)
+    notices: Notices = field(init=False)
     unsaved: list[Draft] = field(default_factory=list)
+    dropped: int = 0
+    """Drafts that were given up because the disk took nothing."""
     trouble: Finding | None = None
     vin_holds: bool | None = None
     """Whether the bus named the configured VIN; None before it named one."""
@@ -104,7 +115,18 @@ class Core:
         trip.resume(parts.memory.get(TRIP_KEY), parts.clock.now_ns(), trusted=known)
         self.pipeline = Pipeline(trip, parts.memory, parts.responder, parts.catalogue.events, self.agent_signals)
         self.pipeline.speed_from_gnss = SPEED not in parts.vehicle.sources
-        self.delivery = Delivery(parts.buffer, parts.audit, parts.ledger, parts.recipients, parts.keyring, parts.vin, parts.prefix)
+        self.notices = Notices(parts.memory)
+        self.delivery = Delivery(
+            parts.buffer,
+            parts.audit,
+            parts.ledger,
+            parts.recipients,
+            parts.keyring,
+            parts.vin,
+            parts.prefix,
+            self.notices,
+            {name: stream.consent for name, stream in streams(parts.catalogue) if stream.consent},
+        )
         boot = bytes.fromhex(parts.clock.boot_id)
         self.pipeline.windows.boot_for = lambda recipient: self.delivery.told(recipient, boot)
         self.plan = Plan(id=b"", rules=(), refused=(), wanted={}, valid_until_ms=None)
@@ -160,8 +182,7 @@ class Core:
         if plan.id != self.plan.id:
             self.plan = plan
             counters = self.decoder.counters
-            units = {name: declared.unit for name, declared in self.parts.catalogue.signals.items()}
-            self.decoder = Decoder(self.parts.vehicle, frozenset(plan.wanted), units, counters)
+            self.decoder = Decoder(self.parts.vehicle, frozenset(plan.wanted), units_of(self.parts.catalogue), counters)
             self.pipeline.swap(plan, self.parts.clock.now_ns())
             self._keep_in_ram({rule.id for rule in plan.rules})
             self.resubscribe(self.wanted())
@@ -169,6 +190,8 @@ class Core:
         self.delivery.serve(plan.rules)
         try:
             self._forget()
+            for ended in self.notices.ended(facts, plan):
+                self._tell(ended)
         except DeviceError:
             self._decided_for = None  # not certain: the next step decides, and forgets, again
             raise
@@ -215,15 +238,16 @@ class Core:
         self.pipeline.advance(now_ns - settle_ns)
         self._after(before)
         self.keep()
-        self.delivery.forgotten(self.parts.buffer.expire(now_ns // NS_PER_MS))
         if self._due(now_ns):
             self.decide()
         self._save_trip()
+        self.delivery.forgotten(self.parts.buffer.expire(now_ns // NS_PER_MS))
 
     def leap(self, from_ns: int, to_ns: int, passed_ns: int) -> None:
         """The axis leapt, of which `passed_ns` really passed: nothing is made up for the gap, each identifier is told anew.
 
-        What was collected before becomes records, of an untrusted time where the axis was moved and did not only go on.
+        What was collected before becomes records, of an untrusted time where the axis was moved and did not only go on. What is
+        buffered keeps the rest of its life.
         """
         before, moved_ns = self._state(), to_ns - from_ns - passed_ns
         self.pipeline.leap(from_ns, to_ns, passed_ns)
@@ -234,6 +258,9 @@ class Core:
         self.resubscribe(self.wanted())
         self._after(before)
         self.keep()
+        if moved_ns < 0:
+            self._drop_unsaved(0)  # their end would be counted from a time that has not come
+        self.parts.keyring.rebase(moved_ns // NS_PER_MS)
         self.decide()
         self._save_trip()
 
@@ -249,8 +276,9 @@ class Core:
         try:
             self.parts.buffer.append(self.unsaved)
         except DeviceError as error:
-            self.trouble = Finding(code="buffer-not-written", severity="error", text=error.what, hint=error.hint)
-            self.unsaved = self.unsaved[-UNSAVED_MAX:]
+            self._drop_unsaved(UNSAVED_MAX)
+            text = f"{error.what}; {len(self.unsaved)} records wait in memory, {self.dropped} were lost"
+            self.trouble = Finding(code="buffer-not-written", severity="error", text=text, hint=error.hint)
             return
         self.unsaved, self.trouble = [], None
         self.delivery.fresh = True
@@ -258,6 +286,24 @@ class Core:
     def rules_of(self, stream: str) -> list[Rule]:
         """The live rules of `service.stream`."""
         return [rule for rule in self.plan.rules if rule.name == stream]
+
+    def _drop_unsaved(self, limit: int) -> None:
+        """Gives up the oldest drafts beyond `limit`, and counts them."""
+        over = max(0, len(self.unsaved) - limit)
+        self.dropped += over
+        self.unsaved = self.unsaved[over:]
+
+    def _tell(self, ended: Ended) -> None:
+        """Makes the notice a record, then forgets that it is owed; a crash in between says it twice."""
+        parts, t_ns = self.parts, self.parts.clock.now_ns()
+        for rule, value in notice_rules(ended, parts.ledger.facts().policy or ""):
+            context = Context(rule, self.trip, parts.responder, t_ns)
+            sample = minimise(Reading(rule.signal, value, t_ns), rule, (), context)
+            if sample is not None and ended.recipient in parts.recipients:
+                boot = self.delivery.told(ended.recipient, bytes.fromhex(parts.clock.boot_id))
+                parts.buffer.append([Draft((sample,), self.plan.id, boot, parts.clock.trusted())])
+                self.delivery.fresh = True
+        self.notices.told(ended)
 
     def _keep_in_ram(self, live: set[str]) -> None:
         """Samples in open windows, and drafts that could not be written yet, obey as what is stored does."""
@@ -291,8 +337,7 @@ class Core:
             return
         if before[1] and not self.trip.ignition:
             self.keep()
-            silent = self._position_streams()
-            self._keep_in_ram({rule.id for rule in self.plan.rules if rule.name not in silent})
+            self._keep_in_ram({rule.id for rule in self.plan.rules if rule.name not in self.plan.places})
         self.decide()
         self._save_trip()
 
@@ -304,22 +349,15 @@ class Core:
         return changed
 
     def _forget(self) -> None:
-        """What the plan does not keep, and positions while the ignition is off."""
+        """What the plan does not keep, and positions while the ignition is off; offers of it first, for the disk may fail."""
         off = self.trip.ignition is False or self.trip.off_since_ns is not None or self.trip.id is None
-        places = self._position_streams() if off else set()
-        dead = self.parts.buffer.forget(lambda stream, ref: stream in places or not keeps(self.plan, stream, ref))
-        self.delivery.forgotten(dead)
+        places = self.plan.places if off else frozenset[str]()
 
-    def _position_streams(self) -> set[str]:
-        """Streams that carry a position without being asked for it in person: none of theirs is kept with the ignition off."""
-        signals = self.parts.catalogue.signals
-        return {
-            f"{file.service.id}.{stream.id}"
-            for file in self.parts.catalogue.services.values()
-            for stream in file.streams
-            if any(signals[signal.id].category == "position" for signal in stream.signals if signal.id in signals)
-            and not any(trigger.startswith("request:") for trigger in stream.triggers)
-        }
+        def dead(stream: str, basis_ref: str) -> bool:
+            return stream in places or not keeps(self.plan, stream, basis_ref)
+
+        self.delivery.forgotten(self.delivery.doomed(dead))
+        self.delivery.forgotten(self.parts.buffer.forget(dead))
 
     def _zones_of(self, facts: Facts, zoned: Collection[str]) -> None:
         """The zones of this trip's driver; those that the plan does not keep are forgotten."""

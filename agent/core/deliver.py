@@ -7,12 +7,13 @@ deleted after it (a crash in between repeats both, harmlessly). What was taken b
 from __future__ import annotations
 
 import hmac
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agent.audit import Audit, Disclosure
 from agent.buffer.store import Buffer, Stored
 from agent.consent.ledger import Ledger
+from agent.core.notices import Notices
 from agent.core.recipients import Recipient
 from agent.envelope import RANDOM_KEY_BYTES, Sender, seal_envelope, sender_for
 from agent.errors import IntegrityError
@@ -39,7 +40,8 @@ class Delivery:
 
     `open`: offered and not yet answered, by record number. `hold_ns`: not before this time. `fresh`: whether anything
     happened since the buffer was last asked for what waits. `recalled`: taken back while it was open, by record number.
-    `ruled`: (recipient, without identity) of the live rules.
+    `ruled`: (recipient, without identity) of the live rules. `item_of`: the item that a stream rests on. `may_send`: false
+    where what left could not be written down.
     """
 
     buffer: Buffer
@@ -49,6 +51,9 @@ class Delivery:
     keyring: Keyring
     vin: str | None
     prefix: str
+    notices: Notices
+    item_of: Mapping[str, str]
+    may_send: bool = True
     open: dict[int, Outgoing] = field(default_factory=dict)
     hold_ns: dict[int, int] = field(default_factory=dict)
     taken: list[int] = field(default_factory=list)
@@ -109,7 +114,7 @@ class Delivery:
         """What can be offered now: by priority, then age; a window of 20 a lane, and nothing to a lane that is offline."""
         held = len(self.hold_ns)
         self.hold_ns = {n: until for n, until in self.hold_ns.items() if until > now_ns}
-        if not self.fresh and len(self.hold_ns) == held:
+        if not self.may_send or (not self.fresh and len(self.hold_ns) == held):
             return []
         self.fresh = False
         offers: list[Outgoing] = []
@@ -146,17 +151,25 @@ class Delivery:
         return Outgoing(stored, lane, self.topic_of(stored), payload)
 
     def settle(self, ns: Sequence[int], now_ns: int) -> None:
-        """The broker acknowledged these. Of what was taken back in the meantime: it left before, and the record says so."""
-        done = [self.open.pop(n) for n in ns if n in self.open]
-        late = [self.recalled.pop(n) for n in ns if n in self.recalled]
+        """The broker acknowledged these. Of what was taken back in the meantime: it left before, and the record says so.
+
+        Raises DeviceError, IntegrityError; then they stay open, so that nothing is offered anew, and may be settled again.
+        """
+        done = {n: self.open[n] for n in ns if n in self.open}
+        late = {n: self.recalled[n] for n in ns if n in self.recalled}
         if not done and not late:
             return
-        self.audit.disclosed([self._disclosure(outgoing, now_ns) for outgoing in [*done, *late]])
-        self.buffer.acked([outgoing.stored.n for outgoing in done])
+        left = [*done.values(), *late.values()]
+        self.audit.disclosed([self._disclosure(outgoing, now_ns) for outgoing in left])
+        for outgoing in left:
+            self._shared(outgoing.stored)
+        self.buffer.acked(done)
+        for n in (*done, *late):
+            self.open.pop(n, None)
+            self.recalled.pop(n, None)
         self.fresh = True
         self.acked += len(done)
-        for outgoing in [*done, *late]:
-            self.last_sent_ms[outgoing.stored.stream] = now_ns // NS_PER_MS
+        self.last_sent_ms |= {outgoing.stored.stream: now_ns // NS_PER_MS for outgoing in left}
 
     def refused(self, n: int, until_ns: int) -> None:
         """Not sent for sure, or unknown: offered again, not before `until_ns`."""
@@ -169,8 +182,12 @@ class Delivery:
         self.open = {n: outgoing for n, outgoing in self.open.items() if outgoing.lane != lane}
         self.fresh = True
 
+    def doomed(self, dead: Callable[[str, str], bool]) -> list[int]:
+        """The numbers of open offers of a stream and basis that are `dead`."""
+        return [n for n, outgoing in self.open.items() if dead(outgoing.stored.stream, outgoing.stored.basis_ref)]
+
     def forgotten(self, ns: Iterable[int]) -> None:
-        """Rows are gone: those of them that had been offered must be taken back."""
+        """Rows are gone, or about to go: those of them that had been offered must be taken back."""
         for n in ns:
             outgoing = self.open.pop(n, None)
             if outgoing is not None:
@@ -187,6 +204,12 @@ class Delivery:
         """The offers to take back now; asked once."""
         taken, self.taken = self.taken, []
         return taken
+
+    def _shared(self, stored: Stored) -> None:
+        """Who holds something under a grant will have to hear of its end."""
+        item, subject = self.item_of.get(stored.stream), self.ledger.subject_of(stored.basis_ref)
+        if stored.identity != "none" and item is not None and subject:
+            self.notices.shared(subject, item, stored.recipient, stored.stream)
 
     def _message_key(self, stored: Stored) -> bytes:
         """By which a message without identity is known when it comes twice.

@@ -8,6 +8,7 @@ core before the next item and the next pass, so that no gap is lived through tha
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import time
 from collections.abc import Callable, Mapping
@@ -33,7 +34,7 @@ AUDIT_S = 3600.0
 DRAIN_S = 1.5
 """A clean stop takes at most 2 s; this much of it may go into sending what waits."""
 LEAP_QUIET_S = 1.0
-"""So long after a leap of the axis what devices put into the inbox before they heard of it may still come out."""
+"""So long after a leap of the axis what a device had stamped before it heard of it may still come in."""
 CONFIRM_S = 1.8
 """A withdrawal is answered within 2 s: confirmed by the uplink by then, or else by closing the link to it."""
 
@@ -87,6 +88,7 @@ class Loop:
     uplinked: Uplinked = field(init=False)
     inbox: queue.Queue[Item] = field(default_factory=lambda: queue.Queue(INBOX_MAX))
     stopping: bool = False
+    trouble: Finding | None = None
     beat_s: float = field(default_factory=time.monotonic)
     fixes: int = 0
     _polled_s: float = 0.0
@@ -114,9 +116,8 @@ class Loop:
         while not self.stopping:
             self.turn(TICK_S)
         self.core.pipeline.flush()
-        self.core.keep()
-        self._drain()
-        self.save_clock(self.clock.now_ns())
+        for last in (self.core.keep, self._drain, lambda: self.save_clock(self.clock.now_ns())):
+            self._guarded(last)
 
     def _drain(self) -> None:
         """What can still be sent before the process ends is sent; all of it is durable already."""
@@ -144,16 +145,18 @@ class Loop:
             raise DeviceError("a thread of the agent has ended", "modicum-core", "it is started anew; if it comes again, report it")
         self._guarded(self._pass)
 
-    def _guarded(self, act: Callable[..., None], *arguments: object) -> None:
-        """A disk that takes nothing costs what it has to, is found, and ends nothing: the next turn tries again."""
+    def _guarded(self, act: Callable[..., None], *arguments: object) -> bool:
+        """A disk that takes nothing costs what it has to, is found, and ends nothing else: the next turn tries again."""
         try:
             act(*arguments)
         except DeviceError as error:
-            self.core.trouble = Finding(code="storage-trouble", severity="error", text=error.what, hint=error.hint)
+            self.trouble = Finding(code="storage-trouble", severity="error", text=error.what, hint=error.hint)
+            return False
+        return True
 
     def take(self, item: Item) -> None:
         """One item of the inbox; those of the axis before a leap are dropped: every gate tells its next frame anew."""
-        self._look()
+        self._guarded(self._look)  # whatever comes of it, this item is taken
         if self._outdated(item):
             return
         match item:
@@ -184,11 +187,24 @@ class Loop:
         """Core hears of a leap of the axis before anything else happens; an offset that changed is saved."""
         leap = self.clock.leapt()
         if leap is not None:
-            self._leapt_s = time.monotonic()
-            self.core.leap(*leap)
+            try:
+                self.core.leap(*leap)
+            finally:  # it may take a while to write; only now every gate has been told
+                self._clear_inbox()
+                self._leapt_s = time.monotonic()
         if self._offset_ns != self.clock.offset_ns:
             self.save_clock(self.clock.now_ns())
             self._offset_ns = self.clock.offset_ns
+
+    def _clear_inbox(self) -> None:
+        """What devices said on the axis before goes; what others said stays, in its order."""
+        waiting: list[Item] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                waiting.append(self.inbox.get_nowait())
+        for item in waiting:
+            if not isinstance(item, Frame | Fix | Silence):
+                self.inbox.put_nowait(item)
 
     def _outdated(self, item: Item) -> bool:
         """Just after a leap: a silence, which is its echo, or what was stamped on the axis before it."""
@@ -210,15 +226,20 @@ class Loop:
             self._audited_s = now_s
             self.core.parts.audit.close_days()
             self.core.parts.audit.compact()
-        self.core.step(SETTLE_NS)
-        self.uplinked.pump(self.clock.now_ns())
-        self._settle(now_s)
+        done = [
+            self._guarded(self.core.step, SETTLE_NS),
+            self._guarded(self.uplinked.pump, self.clock.now_ns()),
+            self._guarded(self._settle, now_s),
+        ]
+        if all(done):
+            self.trouble = None
 
     def _answer(self, asked: Asked) -> None:
         route = self.routes[asked.route]
         try:
             result = route.run(self.core, asked.args)
         except ModicumError as error:
+            self.uplinked.take_back()  # of what could not be done to its end, as much as can be
             asked.answer.set_exception(error)
             return
         except (KeyError, TypeError, ValueError) as error:

@@ -42,8 +42,8 @@ class Numbers:
     def findings(self) -> list[Finding]:
         """What a person should know: from the start, from the buffer, from devices that do not answer."""
         found = [*self.assembled.findings, *self.assembled.parts.buffer.findings()]
-        if self.core is not None and self.core.trouble is not None:
-            found.append(self.core.trouble)
+        troubles = (self.core.trouble if self.core else None, self.loop.trouble if self.loop else None)
+        found += [trouble for trouble in troubles if trouble is not None]
         if self.core is not None and self.core.vin_holds is False:
             text = "the bus names another car than agent.toml; nothing that carries the VIN is collected"
             found.append(Finding(code="vin-differs", severity="error", text=text, hint="correct [vehicle] vin, or the platform"))

@@ -70,9 +70,9 @@ class Uplinked:
 
     def pump(self, now_ns: int) -> None:
         """Settles what was acknowledged, takes back what was forgotten, offers what waits."""
-        acks, self.acks = self.acks, []
-        self.delivery.settle(acks, now_ns)
         self.take_back()
+        self.delivery.settle(self.acks, now_ns)
+        self.acks = []
         if self.link is None:
             return
         if self.delivery.fresh:

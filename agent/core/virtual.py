@@ -21,7 +21,7 @@ from agent.collect.decode import DecodeCounters
 from agent.collect.respond import Responder
 from agent.consent.choice import DRIVER, Choice, apply_choice
 from agent.consent.ledger import Ledger
-from agent.core.core import Core, Parts
+from agent.core.core import Core, Parts, units_of
 from agent.core.deliver import Outgoing
 from agent.core.recipients import Recipient
 from agent.envelope import open_envelope, received_lines
@@ -90,7 +90,7 @@ class VirtualRun:
             raise UsageError(f"no package {scene.package}", "--package", f"use none or one of {known}")
         ledger.set_package(scene.package)
         self.notes += apply_choice(scene.choice, ledger, scene.catalogue, scene.start_ns // 1_000_000)
-        units = {name: declared.unit for name, declared in scene.catalogue.signals.items()}
+        units = units_of(scene.catalogue)
         stored = open_database(None, keyring.database_key("buffer"), "buffer")
         memory = DictMemory()
         parts = Parts(
@@ -143,8 +143,8 @@ class VirtualRun:
                 else:
                     self.core.silence(held)
             self.core.step()
+            self.deliver()
         self._stepped_ns = t_ns
-        self.deliver()
 
     def finish(self) -> None:
         """The data is over: open windows end, everything is delivered."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import resource
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("modicum.core")
 AGE_NS_MAX = 2_000_000_000
 """An older time stamp, or one from the future, is not of this clock: the frame then counts as of now."""
+ACCEPT_PAUSE_S = 1.0
+"""After a link that could not be accepted: descriptors or threads may be free again."""
 DEFAULT_CONFIG = Path("/etc/modicum/agent.toml")
 
 
@@ -54,8 +57,15 @@ def main() -> int:
 
 
 def run(settings: Settings) -> None:
-    """Builds everything from `settings`, runs the loop, takes everything down in reverse."""
+    """Builds everything from `settings`, runs the loop, takes down in reverse whatever was built, whatever ended it."""
+    with contextlib.ExitStack() as built:
+        _run(settings, built)
+
+
+def _run(settings: Settings, built: contextlib.ExitStack) -> None:
     assembled = assemble(settings)
+    if assembled.audit_holds:  # a broken one is evidence: nothing is written to it
+        built.callback(assembled.parts.audit.close_days)
     for finding in assembled.findings:
         log.warning("%s: %s: %s", finding.code, finding.text, finding.hint)
     readers: list[BusReader] = []
@@ -65,23 +75,21 @@ def run(settings: Settings) -> None:
     numbers.attach(core, loop)
     _open_buses(settings, assembled, loop, core, readers)
     numbers.receiver = receiver = _open_receiver(settings, assembled, loop)
-    server = ControlServer(settings.control.socket, {name: route.permission for name, route in ROUTES.items()}, loop.submit)
-    listener = listen(settings.link.socket)
     devices: list[BusReader | Receiver] = [*readers, *([receiver] if receiver else [])]
     for device in devices:
-        device.start()
-    server.start()
-    loop.healthy = lambda: server.alive() and all(device.alive() for device in devices)
-    threading.Thread(target=_serve_link, args=(listener, loop), name="link", daemon=True).start()
+        built.callback(device.close)
+    server = ControlServer(settings.control.socket, {name: route.permission for name, route in ROUTES.items()}, loop.submit)
+    built.callback(server.close)
+    listener = listen(settings.link.socket)
+    built.callback(listener.close)
+    linking = threading.Thread(target=_serve_link, args=(listener, loop), name="link", daemon=True)
+    for thread in (*devices, server, linking):
+        thread.start()
+    loop.healthy = lambda: server.alive() and linking.is_alive() and all(device.alive() for device in devices)
     _stop_on_signal(loop)
     core.pipeline.start(assembled.clock.now_ns())
     log.info("running: %d rules, %d withheld", len(core.plan.rules), len(core.plan.refused))
     loop.run()
-    server.close()
-    listener.close()
-    for device in devices:
-        device.close()
-    assembled.parts.audit.close_days()
 
 
 def _resubscribe(readers: list[BusReader]) -> Callable[[tuple[Subscription, ...]], None]:
@@ -122,17 +130,33 @@ def _open_receiver(settings: Settings, assembled: Assembled, loop: Loop) -> Rece
 
 
 def _serve_link(listener: Listener, loop: Loop) -> None:
-    """Accepts the uplink (root, our user or group), one at a time, and brings what it says into the loop."""
-    while True:
-        link = listener.accept(None)
-        if link is None:
-            return
-        if not permitted(Peer(*link.peer()), "drive"):
-            log.warning("refused a link from uid %d", link.peer()[1])
-            link.close()
-            continue
-        loop.inbox.put(Linked(link))
+    """Accepts the uplink (root, our user or group), one at a time, until the listener is closed, whatever one attempt met."""
+    why = ""
+    while listener.fileno() >= 0:
+        try:
+            link = listener.accept(None)
+            if link is not None:
+                _admit(link, loop)
+            why = ""
+        except (LinkDown, OSError, RuntimeError) as error:  # no descriptor or no thread to be had
+            if listener.fileno() >= 0 and why != str(error):
+                log.warning("no link can be accepted: %s", error)
+            why = str(error)
+            time.sleep(ACCEPT_PAUSE_S)
+
+
+def _admit(link: Link, loop: Loop) -> None:
+    """Brings what a peer that may says into the loop. Raises RuntimeError where no thread can be had; the link is closed then."""
+    if not permitted(Peer(*link.peer()), "drive"):
+        log.warning("refused a link from uid %d", link.peer()[1])
+        link.close()
+        return
+    loop.inbox.put(Linked(link))
+    try:
         threading.Thread(target=_hear, args=(link, loop), name="link reader", daemon=True).start()
+    except RuntimeError:
+        loop.inbox.put(Linked(None, ended=link))
+        raise
 
 
 def _hear(link: Link, loop: Loop) -> None:
@@ -142,6 +166,8 @@ def _hear(link: Link, loop: Loop) -> None:
             if message is not None:
                 loop.inbox.put(message)
     except LinkDown:
+        pass  # the loop is told, whatever ended it
+    finally:
         loop.inbox.put(Linked(None, ended=link))
 
 

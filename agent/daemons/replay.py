@@ -75,7 +75,8 @@ def replay(request: ReplayRequest) -> Replayed:
         items = _merged(_frames(request, traffic), fixes)
         first = next(items, None)
         if first is None and not traffic.log.read:
-            raise UsageError("nothing to replay", "", "name a log with frames, or a receiver's file with dated sentences")
+            where = str(request.nmea or "")
+            raise UsageError("nothing to replay", where, "name a log with frames, or a receiver's file with dated sentences")
         run = VirtualRun(_scene(request, first.t_ns if first is not None else RELEASE_NS))
         if first is not None:
             _drive(run, first, items, request, traffic)
@@ -98,13 +99,18 @@ def replay(request: ReplayRequest) -> Replayed:
 
 
 def read_fixes(path: Path, traffic: Traffic) -> list[Fix]:
-    """The epochs of a receiver's file on its own time; those that never say a date are left out."""
+    """The epochs of a receiver's file on its own time; those that never say a date are left out.
+
+    Raises UsageError for a file that cannot be read or has not one valid sentence.
+    """
     traffic.epochs = epochs = Epochs()
     try:
         with path.open("rb") as file:
             fixes = list(fixes_in(iter(lambda: file.read(CHUNK_BYTES), b""), epochs))
     except OSError as error:
         raise UsageError("no such receiver file", str(path), "name a file with NMEA sentences") from error
+    if not epochs.good:
+        raise UsageError("not one valid NMEA sentence", str(path), "name a receiver's file")
     dated = [replace(fix, t_ns=fix.utc_ns) for fix in fixes if fix.utc_ns is not None]
     return sorted(dated, key=lambda fix: fix.t_ns)
 
@@ -145,9 +151,9 @@ def _frames(request: ReplayRequest, traffic: Traffic) -> Iterator[Frame]:
 
 
 def channel_bus(request: ReplayRequest) -> Callable[[str], str | None]:
-    """Which bus a log's channel is: the only one; else the one named by --bus; else the one of the channel's own name."""
+    """Which bus a log's channel is: the only one, whatever --bus says; else the one of --bus; else that of the channel's own name."""
     buses = list(request.vehicle.file.buses)
-    if len(buses) == 1 and not request.channels:
+    if len(buses) == 1:
         return lambda _: buses[0]
     return lambda channel: request.channels.get(channel, channel if channel in buses else None)
 

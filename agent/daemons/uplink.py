@@ -58,7 +58,7 @@ class Uplink:
 
     def __init__(self, to_core: link.Link, access_of: AccessOf, limits: Limits | None = None) -> None:
         self._link, self._access_of, self._limits = to_core, access_of, limits or Limits()
-        self._inbox: queue.SimpleQueue[tuple[str, Event] | link.Message | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[Lane, Event] | link.Message | None] = queue.SimpleQueue()
         self._lanes: dict[str, Lane] = {}
         self._lane_of: dict[int, str] = {}
 
@@ -107,11 +107,12 @@ class Uplink:
         dues = [due for lane in self._lanes.values() if (due := lane.next_due_s()) is not None]
         return min(WATCH_S, max(0.0, min(dues) - time.monotonic())) if dues else WATCH_S
 
-    def _take(self, event: tuple[str, Event] | link.Message) -> None:
+    def _take(self, event: tuple[Lane, Event] | link.Message) -> None:
         match event:
-            case (name, happened):
-                if name in self._lanes:
-                    self._lanes[name].feed(time.monotonic(), happened)
+            case (lane, happened):
+                # A lane opened anew counts its connections from 1 again: what the one before it left in the inbox is not meant for it.
+                if self._lanes.get(lane.opening.lane) is lane:
+                    lane.feed(time.monotonic(), happened)
             case Offer():
                 self._offer(event)
             case TakeBack():
@@ -150,8 +151,8 @@ class Uplink:
         except ModicumError as error:
             self._link.send(State(lane=opening.lane, online=False, why=str(error), protocol=0))
             return
-        name = opening.lane
-        self._lanes[name] = Lane(opening, to, self._link.send, lambda event: self._inbox.put((name, event)), self._limits)
+        lane: Lane = Lane(opening, to, self._link.send, lambda event: self._inbox.put((lane, event)), self._limits)
+        self._lanes[opening.lane] = lane
 
     def _close(self, name: str) -> None:
         lane = self._lanes.pop(name, None)
@@ -178,26 +179,24 @@ def accesses(settings: Settings) -> AccessOf:
 
 
 def serve(path: Path, access_of: AccessOf, limits: Limits | None = None) -> None:
-    """Serves one core after another at the link socket `path`, until SIGTERM or SIGINT."""
-    stopped = threading.Event()
+    """Serves one core after another at the link socket `path`, until SIGTERM or SIGINT; never more often than every AGAIN_S."""
+    stopped: list[int] = []  # no Event: the handler runs in the thread that would wait for it, and its lock does not nest
     current: list[Uplink] = []
 
-    def on_signal(_signal: int, _frame: object) -> None:
-        stopped.set()
+    def on_signal(number: int, _frame: object) -> None:
+        stopped.append(number)
         for uplink in current:
             uplink.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
-    while not stopped.is_set():
-        try:
-            uplink = Uplink(link.connect(path), access_of, limits)
-        except LinkDown:
-            stopped.wait(AGAIN_S)
-            continue
-        current[:] = [uplink]
-        if not stopped.is_set():
-            uplink.run()
+    while not stopped:
+        with contextlib.suppress(LinkDown):  # core is not there
+            current[:] = [Uplink(link.connect(path), access_of, limits)]
+            if not stopped:
+                current[0].run()
+        if not stopped:
+            time.sleep(AGAIN_S)  # also where core was there and ended the link at once
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -20,7 +20,7 @@ from agent.consent.state import Grant
 from agent.model import Demand, Plan, Refusal, Rule, Transform
 from agent.plan.inputs import PlanInputs
 from agent.plan.needs import EACH, demand_of, helpful, merged, required, trim_m
-from agent.plan.standing import carried, zoned
+from agent.plan.standing import carried, places, zoned
 from agent.policy.versions import stands_since
 from agent.vss import IGNITION, LOCATION, SPEED, VIN
 
@@ -73,6 +73,7 @@ def compile_plan(inputs: PlanInputs) -> Plan:
         ended=frozenset(no.name for no in refused if no.lasting) - {rule.name for rule in rules},
         carried=carried(inputs),
         zoned=zoned(inputs),
+        places=places(inputs.catalogue),
     )
 
 
@@ -120,8 +121,9 @@ def _grant_stands(candidate: Candidate, inputs: PlanInputs) -> Verdict:
         return "no_consent", True
     grant = inputs.grants.get((inputs.trip.profile, item))
     if grant is None or grant.state != "YES":
+        unasked = grant is None or grant.state == "NOT_SET"
         elsewhere = any(other.state == "YES" for (_, it), other in inputs.grants.items() if it == item)
-        return ("profile" if elsewhere else "no_consent"), False
+        return ("profile" if unasked and elsewhere else "no_consent"), False
     alone = inputs.trip.kind == "minor" and not inputs.trip.guardian
     if inputs.trip.kind == "guest" or (alone and _sensitive(candidate, inputs)):
         return "profile", False

@@ -22,9 +22,10 @@ POSITION_S_MAX = 7 * 86_400
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 YES = ("yes", "yes for this trip")
-NOT_YES = ("never asked", "withdrawn", "no", "in the vehicle only", "no by somebody else")
+NOT_YES = ("never asked", "withdrawn", "no", "in the vehicle only", "no by somebody else", "no, though another said yes")
+ANOTHERS = ("yes by somebody else", "withdrawn, though another said yes")
 OVER = ("yes until now", "yes for another trip", "yes without an end")
-SAID = (*NOT_YES, *YES, "yes by somebody else", *OVER)
+SAID = (*NOT_YES, *YES, *ANOTHERS, *OVER)
 DRIVERS = ("guest", "adult", "minor", "minor with a guardian")
 RECIPIENTS = ("allowed", "abroad", "unknown", "no restriction")
 CARS = ("whole", "bare", "no ignition", "no VIN")
@@ -88,7 +89,7 @@ def promised(subject: Subject, case: Case, story: Story) -> str:  # noqa: C901, 
     if subject.basis == "consent":
         if case.said in NOT_YES:
             return "no_consent"  # only YES lets data leave
-        if case.said == "yes by somebody else" or case.driver == "guest":
+        if case.said in ANOTHERS or case.driver == "guest":
             return "profile"  # a grant counts for the one who gave it; a guest has none
         if case.driver == "minor" and subject.sensitive:
             return "profile"  # not without the guardian's reference

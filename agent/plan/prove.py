@@ -45,7 +45,8 @@ BROKEN_MAX = 20
 """A compiler that is wrong is wrong in thousands of cases; these are enough to see how."""
 NOW_MS = 1_800_000_000_000
 TRIP = "this trip"
-RARE = frozenset({"withdrawn", "no by somebody else", "yes without an end"})
+ANOTHER = ", though another said yes"
+RARE = frozenset({"withdrawn", "no by somebody else", "yes without an end", f"withdrawn{ANOTHER}", f"no{ANOTHER}"})
 NONE, NEAR = frozenset[str](), frozenset({"near"})
 BOTH = (True, False)
 STATES: Mapping[str, State] = {"withdrawn": "NOT_SET", "no": "NO", "no by somebody else": "NO", "in the vehicle only": "IN_VEHICLE"}
@@ -184,8 +185,11 @@ class Stage:
     def _granted(self, said: str, driver: str, policy: str) -> dict[tuple[str, str], Grant]:
         item = self.stream.consent or ""
         who = "somebody" if said.endswith("by somebody else") else GUEST if driver == "guest" else "driver"
-        grant = Grant(item, STATES.get(said, "YES"), who, 7, NOW_MS - 1, UNTIL_MS.get(said), TRIP_OF.get(said), policy)
-        return {} if said == "never asked" else {(who, item): grant}
+        word = said.removesuffix(ANOTHER)
+        grant = Grant(item, STATES.get(word, "YES"), who, 7, NOW_MS - 1, UNTIL_MS.get(word), TRIP_OF.get(word), policy)
+        others = replace(grant, state="YES", profile="somebody", entry=8, until_ms=NOW_MS + 1)
+        said_too = {("somebody", item): others} if said.endswith(ANOTHER) else {}
+        return {} if said == "never asked" else {(who, item): grant} | said_too
 
     def differences(self, case: Case, plan: Plan, expected: Mapping[str, str]) -> list[str]:
         """Where a plan is not what was promised for this case."""

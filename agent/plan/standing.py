@@ -15,22 +15,26 @@ from agent.plan.inputs import PlanInputs
 from agent.plan.needs import trim_m
 from agent.policy.versions import stands_since
 
-LEDGER = "ledger:"
+LEDGER, NOTICE = "ledger", "policy"
+"""Kinds of basis references that end: a grant of the ledger, an acknowledged version."""
 
 
 def keeps(plan: Plan, stream: str, basis_ref: str) -> bool:
     """Whether what is buffered of `service.stream` on this basis may stay."""
-    if stream in plan.ended:
-        return False
-    return not basis_ref.startswith(LEDGER) or stream in plan.carried.get(basis_ref, ())
+    ends = basis_ref.partition(":")[0] in (LEDGER, NOTICE)
+    return stream not in plan.ended and (not ends or stream in plan.carried.get(basis_ref, ()))
 
 
 def carried(inputs: PlanInputs) -> dict[str, frozenset[str]]:
-    """For each grant that stands, by its basis reference, the streams whose records it still carries."""
+    """For each grant that stands and each policy version, by basis reference, the streams whose records it still carries."""
     named = list(streams(inputs.catalogue))
-    return {
-        grant.ref: frozenset(name for name, stream in named if stream.consent == grant.item and _unchanged(grant, stream, inputs))
-        for grant in _standing(inputs)
+    by_grant: dict[str, frozenset[str]] = {}
+    for grant in _standing(inputs):
+        mine = (name for name, stream in named if stream.consent == grant.item and _unchanged(grant, stream, inputs))
+        by_grant[grant.ref] = by_grant.get(grant.ref, frozenset()).union(mine)
+    versions = {*inputs.catalogue.policies, inputs.acknowledged or ""}
+    return by_grant | {
+        f"{NOTICE}:{version}": frozenset(name for name, stream in named if _covered(stream, version, inputs)) for version in versions
     }
 
 
@@ -38,6 +42,15 @@ def zoned(inputs: PlanInputs) -> frozenset[str]:
     """Profiles with a standing grant for a trimmed stream: only their trim zones are kept."""
     trimmed = {stream.consent for _, stream in streams(inputs.catalogue) if trim_m(stream) is not None}
     return frozenset(grant.profile for grant in _standing(inputs) if grant.item in trimmed)
+
+
+def places(catalogue: Catalogue) -> frozenset[str]:
+    """Streams that carry a position without being asked for it in person: none of theirs is kept with the ignition off."""
+    return frozenset(
+        name
+        for name, stream in streams(catalogue)
+        if "position" in _categories(stream, catalogue) and not any(trigger.startswith("request:") for trigger in stream.triggers)
+    )
 
 
 def next_end_ms(grants: Mapping[tuple[str, str], Grant], now_ms: int) -> int | None:
@@ -56,8 +69,23 @@ def _standing(inputs: PlanInputs) -> Iterator[Grant]:
 
 
 def _unchanged(grant: Grant, stream: Stream, inputs: PlanInputs) -> bool:
-    """Whether no major change of the policy since the grant touches any part of the stream. Undecidable means no."""
-    signals = inputs.catalogue.signals
-    categories = {signals[signal.id].category for signal in stream.signals if signal.id in signals}
+    """Whether no change of the policy since the grant touches any part of the stream. Undecidable means no."""
+    categories = _categories(stream, inputs.catalogue)
     versions = (inputs.catalogue.policies, grant.policy, inputs.acknowledged or "")
-    return all(stands_since(*versions, stream.purpose, category, stream.recipient) for category in categories)
+    same = all(stands_since(*versions, stream.purpose, category, stream.recipient) for category in categories)
+    return same and _covered(stream, grant.policy, inputs)
+
+
+def _covered(stream: Stream, version: str, inputs: PlanInputs) -> bool:
+    """Whether the acknowledged version still names all that `version` named of the stream, so that no record holds more."""
+    if version == inputs.acknowledged:
+        return True
+    then, now = inputs.catalogue.policies.get(version), inputs.catalogue.policies.get(inputs.acknowledged or "")
+    if then is None or now is None:
+        return False
+    named = {stream.purpose} <= {*now.purposes} and {stream.recipient} <= {*now.recipients}
+    return named and _categories(stream, inputs.catalogue) & {*then.categories} <= {*now.categories}
+
+
+def _categories(stream: Stream, catalogue: Catalogue) -> set[str]:
+    return {catalogue.signals[signal.id].category for signal in stream.signals if signal.id in catalogue.signals}

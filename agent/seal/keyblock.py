@@ -2,8 +2,9 @@
 
 Promises: what `add` or `destroy` returned for is on the medium; a write that is cut anywhere leaves a block that opens
 with every key that was durable before; after `destroy` neither slot opens what it removed, and a `destroy` cut between
-its two writes is completed at the next `open`. The credential is never written. After a failed write the block
-refuses to write again until it is opened anew: nobody knows what the medium holds.
+its two writes is completed at the next `open`. The credential is never written. Every write goes to the slot that is
+not in use and writes it whole: after a failed one nobody knows what that slot holds, the slot in use is as it was, and the
+next attempt writes the same slot again (which also makes its pages dirty again, so that no sync calls them written).
 Must never do: decide which keys are needed (agent.seal.keyring does).
 """
 
@@ -142,7 +143,7 @@ class KeyBlock:
 
     def __init__(self, fd: int | None, credential: bytes, current: Slot, active: int, *, writable: bool = True) -> None:
         self._fd, self._credential, self._current, self._active = fd, credential, current, active
-        self._writable = writable
+        self._writable, self._unsettled = writable, False
 
     @property
     def keys(self) -> Keys:
@@ -151,8 +152,13 @@ class KeyBlock:
 
     @property
     def generation(self) -> int:
-        """Counts writes; for people and tests."""
+        """Counts writes that succeeded; for people and tests."""
         return self._current.generation
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a slot may still hold what `destroy` was to take away."""
+        return self._unsettled
 
     @classmethod
     def create(cls, folder: Path | None, credential: bytes, keys: Keys) -> KeyBlock:
@@ -200,14 +206,25 @@ class KeyBlock:
         return block
 
     def add(self, keys: Keys) -> None:
-        """Makes `keys` durable in the other slot. Raises KeyBlockFull, DeviceError; the block then stays as it was."""
-        self._write(keys, self._current.seed)
+        """Makes `keys` durable in the other slot, or in both while the block is `unsettled`.
+
+        Raises KeyBlockFull, DeviceError; then it is not known whether `keys` or what was durable before is found at an opening.
+        """
+        if self._unsettled:
+            self.destroy(keys)
+        else:
+            self._write(keys, self._current.seed)
 
     def destroy(self, keys: Keys) -> None:
-        """Makes `keys` all there is, in both slots and under a new seed. Raises DeviceError when that is not certain."""
+        """Makes `keys` all there is, in both slots and under a new seed.
+
+        Raises DeviceError when that is not certain; the block is `unsettled` then, until a later call wrote both slots.
+        """
         seed = os.urandom(SEED_BYTES)
+        self._unsettled = True
         for _ in range(SLOTS):
             self._write(keys, seed)
+        self._unsettled = False
 
     def close(self) -> None:
         """Lets go of the file."""
@@ -218,14 +235,12 @@ class KeyBlock:
 
     def _write(self, keys: Keys, seed: bytes) -> None:
         if not self._writable:
-            raise DeviceError("the key block is open for reading only, or was not written", FILE_NAME, "restart the agent")
+            raise DeviceError("the key block is open for reading only, or closed", FILE_NAME, "only the running agent writes it")
         slot = Slot(self._current.generation + 1, seed, keys)
         target = (self._active + 1) % SLOTS
         if self._fd is not None:
-            data = seal_slot(slot, self._credential)
-            self._writable = False
-            _put(self._fd, data, target * SLOT_BYTES)
-            self._writable = True
+            # Where this raises nothing has changed here, so that the next attempt has the same target.
+            _put(self._fd, seal_slot(slot, self._credential), target * SLOT_BYTES)
         self._current, self._active = slot, target
 
 
@@ -234,9 +249,11 @@ def _put(fd: int, data: bytes, at: int) -> None:
         written = os.pwrite(fd, data, at)
         os.fdatasync(fd)
     except OSError as error:
-        raise DeviceError(f"the key block cannot be written: {error.strerror}", FILE_NAME, "check the state partition, restart") from error
+        raise DeviceError(
+            f"the key block cannot be written: {error.strerror}", FILE_NAME, "check the state partition; trying again can help"
+        ) from error
     if written != len(data):
-        raise DeviceError("the key block was written only in part", FILE_NAME, "check the state partition, restart")
+        raise DeviceError("the key block was written only in part", FILE_NAME, "check the state partition; trying again can help")
 
 
 def _write_new(folder: Path, data: bytes) -> None:

@@ -1,8 +1,8 @@
 """The keyring: which keys exist, when they are made and when they die.
 
 Forgetting is destroying a key here. Promises: a key is durable before anybody can seal with it; a destroyed key is
-gone from RAM before the block on the medium is rewritten, and from the medium on return. Two databases, one device
-secret, one key per driver profile, one per (stream, basis, epoch).
+gone from RAM before the block on the medium is rewritten, and from the medium on return; where the medium fails, each later
+call tries again. Two databases, one device secret, one key per driver profile, one per (stream, basis, epoch).
 Must never do: hand a key to a log, a repr or another process.
 """
 
@@ -36,6 +36,8 @@ class Keyring:
     def __init__(self, block: KeyBlock, draw: Callable[[int], bytes] = os.urandom) -> None:
         self._block, self._draw = block, draw
         self._keys = block.keys
+        self._made: set[tuple[str, str, int]] = set()
+        self._owed = 0
 
     @classmethod
     def create(
@@ -106,6 +108,8 @@ class Keyring:
             return known
         key = DataKey(stream, basis_ref, epoch, known.key if known else os.urandom(KEY_BYTES), destroy_ms)
         self._add(replace(self._keys, data={**self._keys.data, name: key}))
+        if known is None:
+            self._made.add(name)
         return key
 
     def find(self, stream: str, basis_ref: str, epoch: int) -> bytes | None:
@@ -114,15 +118,34 @@ class Keyring:
         return None if known is None else known.key
 
     def destroy(self, dead: Callable[[DataKey], bool]) -> int:
-        """Destroys every data key that is `dead`; how many. Raises DeviceError when the medium may still hold one."""
+        """Destroys every data key that is `dead`; how many, with those of earlier calls that failed.
+
+        Raises DeviceError when the medium may still hold one.
+        """
         live = {name: key for name, key in self._keys.data.items() if not dead(key)}
         gone = len(self._keys.data) - len(live)
+        self._owed += gone
+        self._made &= live.keys()
         self._settle(replace(self._keys, data=live) if gone else self._keys)
+        gone, self._owed = self._owed, 0
         return gone
 
     def expire(self, now_ms: int) -> int:
         """Destroys every data key whose time has come. Ask only while the clock is believed."""
         return self.destroy(lambda key: key.destroy_ms <= now_ms)
+
+    def rebase(self, moved_ms: int) -> None:
+        """The time axis was moved by so much, beyond what really passed: keys keep what is left of their lives.
+
+        Back: every key ends earlier by it. Forward: the keys that this process made end later by it, at each move anew; those of
+        earlier runs are left, because their axis may have been the right one. Durable on return. Raises DeviceError when
+        that is not certain: it then counts in RAM already, goes to the medium with the next write, and must not be asked again.
+        """
+        keys = self._keys.data.items()
+        moved = {name: replace(key, destroy_ms=key.destroy_ms + moved_ms) for name, key in keys if moved_ms < 0 or name in self._made}
+        if moved_ms and moved:
+            self._keys = replace(self._keys, data={**self._keys.data, **moved})
+            self._add(self._keys)
 
     def profile_key(self, profile_id: bytes, *, create: bool = False) -> bytes | None:
         """The key of a driver profile, made and durable on return where `create`; None where there is none."""
@@ -145,5 +168,5 @@ class Keyring:
         """Makes the medium hold nothing but `keys`; also where an earlier attempt failed and nothing is left to remove here."""
         # First here: should the medium fail, this process at least can read nothing of it any more.
         self._keys = keys
-        if keys is not self._block.keys:
+        if keys is not self._block.keys or self._block.unsettled:
             self._block.destroy(keys)

@@ -45,6 +45,10 @@ _SELECT = {
     "ledger": "SELECT n, entry, hash FROM ledger WHERE n > ? ORDER BY n LIMIT ?",
     "audit": "SELECT n, entry, hash FROM audit WHERE n > ? ORDER BY n LIMIT ?",
 }
+_LAST = {
+    "ledger": "SELECT n, entry, hash FROM ledger ORDER BY n DESC LIMIT ?",
+    "audit": "SELECT n, entry, hash FROM audit ORDER BY n DESC LIMIT ?",
+}
 _ONE = {"ledger": "SELECT entry, hash FROM ledger WHERE n = ?", "audit": "SELECT entry, hash FROM audit WHERE n = ?"}
 _ANY = {"ledger": "SELECT 1 FROM ledger LIMIT 1", "audit": "SELECT 1 FROM audit LIMIT 1"}
 _CUT = {"ledger": "DELETE FROM ledger WHERE n <= ?", "audit": "DELETE FROM audit WHERE n <= ?"}
@@ -193,6 +197,21 @@ class Chain:
         if prev != head.hash:
             raise self.broken(f"entry {n}")
 
+    def newest(self, limit: int) -> list[Entry]:
+        """The last `limit` entries, newest first: each opened by its own row, and together they hang from the checkpoint.
+
+        What is before them is not looked at (`verify` does that). Raises IntegrityError at the first broken one.
+        """
+        head = self.head()
+        n, digest, found = head.n, head.hash, []
+        for row in rows(self._db, _LAST[self._table], [limit]):
+            prev = self._prev_of(row, n, digest)
+            found.append(self._open(row, n, prev))
+            n, digest = n - 1, prev
+        if len(found) < limit and (n, digest) != (head.first - 1, head.prev):
+            raise self.broken(f"entry {n}", "is missing or was added")
+        return found
+
     def holds(self, entry: Entry) -> bool:
         """Whether the table still says of the entry's number what was read: false after a rollback."""
         return [digest for _, digest in rows(self._db, _ONE[self._table], [entry.n])] == [entry.hash]
@@ -259,6 +278,18 @@ class Chain:
         except ValueError as error:
             raise self.broken(f"entry {n}") from error
         return Entry(n, bytes(digest), subject, body)
+
+    def _prev_of(self, row: tuple[int, object, bytes], n: int, digest: bytes) -> bytes:
+        """The hash of the entry before the one in `row`, by that entry, which has to be number `n` with this hash."""
+        number, raw, known = row
+        if number != n:
+            raise self.broken(f"entry {n}", "is missing or not in its place")
+        try:
+            if known != digest:
+                raise ValueError("hash")
+            return _fields(raw)[0][2]
+        except ValueError as error:
+            raise self.broken(f"entry {n}") from error
 
     def _read(self, raw: bytes, n: int, prev: bytes) -> tuple[bytes, Mapping[str, object] | None]:
         context, nonce, sealed = _fields(raw)

@@ -10,6 +10,7 @@ Must never do: repair, salvage or delete a database.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -39,8 +40,12 @@ PRAGMAS = (
     f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
 )
 WRONG_BYTES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+FULL_BYTES = 64 * 1024
+"""With less than this free an error of the disk is a full disk: SQLite calls it so only where a row finds no room, not where
+the index of the WAL (32 KiB) does not."""
+FULL = "the disk is full"
 DEVICE = {
-    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_FULL: FULL,
     sqlite3.SQLITE_IOERR: "the disk reports an error",
     sqlite3.SQLITE_READONLY: "the disk is read-only",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
@@ -48,6 +53,8 @@ DEVICE = {
     sqlite3.SQLITE_BUSY: "another process holds it",
     sqlite3.SQLITE_LOCKED: "a reader is still open",
 }
+WITHOUT_ROOM = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+MAKE_ROOM = "delete what is not needed on this disk (df tells which it is), then restart"
 
 
 class FutureSchema(IntegrityError):
@@ -150,8 +157,18 @@ def _translation(error: Exception, where: str) -> ModicumError | None:
     if code in WRONG_BYTES:
         return IntegrityError("the database is damaged or the key is not its own", where, "restart; a damaged buffer is then set aside")
     if code in DEVICE:
-        return DeviceError(f"the database cannot be used, {DEVICE[code]}", where, "free space or check the medium, then restart")
+        why = FULL if code in WITHOUT_ROOM and _is_full(where) else DEVICE[code]
+        return DeviceError(f"the database cannot be used, {why}", where, MAKE_ROOM if why == FULL else "check the medium, then restart")
     return None
+
+
+def _is_full(where: str) -> bool:
+    """Whether the file system of this database has no room for its files, in bytes or in number; a database in RAM has none."""
+    try:
+        told = os.statvfs(where)
+    except OSError:
+        return False
+    return told.f_bavail * told.f_frsize < FULL_BYTES or (told.f_files > 0 and told.f_favail == 0)
 
 
 def _where(db: Database) -> str:
@@ -165,7 +182,8 @@ def _connect(path: Path | None) -> sqlite3.Connection:
             # SQLite gives -wal and -shm the mode of the main file.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
-        raise DeviceError(f"the database cannot be opened: {error.strerror}", str(path), "check the state folder") from error
+        hint = MAKE_ROOM if error.errno == errno.ENOSPC else "check the state folder"
+        raise DeviceError(f"the database cannot be opened: {error.strerror}", str(path), hint) from error
     connection: sqlite3.Connection = sqlcipher3.connect(":memory:" if path is None else str(path), timeout=BUSY_S)
     return connection
 

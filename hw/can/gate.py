@@ -7,7 +7,8 @@ RX_ANNOUNCE_RESUME), for every bus that is not behind the kernel's. Promises, pe
 - Two deliveries are at least the throttle apart; the newest change waits for its end. As in the kernel a change and its
   undoing within one throttle (1-2-1) are delivered as 1-1: the comparison is with what was last seen, not last told.
 - `timeout_ns` without any frame of the identifier is one `Silence`; the frame after it is delivered even if unchanged.
-- Missing bytes of a short frame count as zero bits; a changed length alone is no change.
+- Missing bytes of a short frame count as zero bits; a changed length alone is no change. `short` counts every frame,
+  delivered or not, that ends before the last wanted bit, in a multiplexed one of its own case.
 - What got lost after it was told (`forget`) is told again: a frame with the next one of its identifier, a silence by itself.
 - `swap` takes effect at once: what is withdrawn delivers nothing more, not even what its throttle was holding.
 
@@ -29,9 +30,13 @@ SILENCE_AGAIN_NS = 1_000_000_000
 
 @dataclass(slots=True)
 class _Watch:
-    """What is remembered of one identifier. `seen` and `held` are by multiplexer value."""
+    """What is remembered of one identifier. `seen`, `held` and `bytes_needed` are by multiplexer value.
+
+    `bytes_needed`: how long a frame is that carries all wanted bits.
+    """
 
     wanted: Subscription
+    bytes_needed: dict[int, int]
     seen: dict[int, int] = field(default_factory=dict, repr=False)
     held: dict[int, Frame] = field(default_factory=dict, repr=False)
     told_ns: int | None = None
@@ -50,10 +55,10 @@ class Gate:
     a held frame gives way to the newer one. Time begins, for the time-outs, at the first `due` or `swap`.
     """
 
-    __slots__ = ("_begun", "_next_ns", "_watches", "delivered", "unwanted", "wanted")
+    __slots__ = ("_begun", "_next_ns", "_watches", "delivered", "short", "unwanted", "wanted")
 
     def __init__(self, subscriptions: Iterable[Subscription] = ()) -> None:
-        self.wanted = self.delivered = self.unwanted = 0
+        self.wanted = self.delivered = self.unwanted = self.short = 0
         self._watches: dict[tuple[str, int], _Watch] = _watches_for(subscriptions, {}, None)
         self._begun = False
         self._next_ns: int | None = 0 if self._watches else None
@@ -92,6 +97,8 @@ class Gate:
             if case is None:
                 return None
             content = payload & (case | subscription.mask)
+        if len(frame.data) < watch.bytes_needed[selector]:
+            self.short += 1
         if watch.seen.get(selector) == content:
             return None
         watch.seen[selector] = content
@@ -173,8 +180,15 @@ def _watches_for(
         if key in watches:
             raise ValueError(f"two subscriptions of {subscription.can_id:#x} on {subscription.bus}: merge them first")
         kept = old.get(key)
-        watches[key] = kept if kept is not None and kept.wanted == subscription else _Watch(subscription, heard_ns=t_ns)
+        if kept is None or kept.wanted != subscription:
+            kept = _Watch(subscription, _bytes_needed(subscription), heard_ns=t_ns)
+        watches[key] = kept
     return watches
+
+
+def _bytes_needed(subscription: Subscription) -> dict[int, int]:
+    masks = {_UNMULTIPLEXED: subscription.mask} if subscription.mux is None else subscription.mux.cases
+    return {selector: (mask.bit_length() + 7) // 8 for selector, mask in masks.items()}
 
 
 def _time_out(watch: _Watch, t_ns: int, ready: list[tuple[int, Frame | Silence]]) -> None:

@@ -333,6 +333,22 @@ def test_no_message_is_lost_or_doubled_by_compacting(steps: list[tuple[int, str]
             assert total(device) == messages
 
 
+def test_showing_a_long_log_opens_only_what_is_shown(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log of years costs the loop no more than one of a day; a counter that is shown takes an entry's place."""
+    device.audit.disclosed([*(sent(n) for n in range(1, 200)), probe(1)])
+    opened, work = [], Chain._open
+
+    def noted(self: Chain, row: Any, n: int, prev: bytes) -> Any:
+        opened.append(n)
+        return work(self, row, n, prev)
+
+    monkeypatch.setattr(Chain, "_open", noted)
+    assert [line.get("seq", "open") for line in device.audit.show(3)] == ["open", 199, 198]
+    assert opened == [199, 198]
+    assert len(device.audit.show(1)) == 1
+    assert opened == [199, 198]
+
+
 def test_show_is_newest_first_and_limited(device: Device) -> None:
     """The last lines, with a time for people."""
     device.audit.disclosed([sent(n) for n in range(1, 6)])

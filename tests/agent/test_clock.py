@@ -22,6 +22,7 @@ class Kernel:
     boot_ns: int = 1000 * NS
     wall_ns: int = RELEASE_NS + YEAR_NS
     synchronised: bool = False
+    suspended_ns: int = 0
 
     def passes(self, ns: int) -> None:
         self.boot_ns += ns
@@ -37,6 +38,7 @@ class Kernel:
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     made = Kernel()
     monkeypatch.setattr(clock.SystemClock, "_mono_ns", staticmethod(lambda: made.boot_ns))
+    monkeypatch.setattr(clock.SystemClock, "_awake_ns", staticmethod(lambda: made.boot_ns - made.suspended_ns))
     monkeypatch.setattr(time, "time_ns", lambda: made.wall_ns)
     monkeypatch.setattr(clock, "kernel_synchronised", lambda: made.synchronised)
     return made

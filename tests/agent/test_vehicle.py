@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import ConfigError, UsageError
-from agent.vehicle import Vehicle, load_vehicle
+from agent.vehicle import Vehicle, load_vehicle, usable
 from hw.ports import EXTENDED_ID
 
 HEAD = '[vehicle]\ntitle = "Test"\n'
@@ -26,6 +26,8 @@ BO_ 256 ONE: 8 A
  SG_ BIT : 47|1@1+ (1,0) [0|1] "" A
 BO_ 2147483904 LONG: 8 A
  SG_ WHOLE : 0|64@1+ (1,0) [0|18446744073709551615] "" A
+BO_ 257 MORE: 8 A
+ SG_ HUNDREDTHS : 0|8@1+ (0.01,0) [0|2.55] "" A
 VAL_ 256 NAMED 255 "SNA" 0 "OFF" ;
 """
 
@@ -62,7 +64,7 @@ def test_a_29_bit_identifier_is_not_the_11_bit_one_of_the_same_number(tmp_path: 
     """Both carry number 0x100; the long one is marked as such, as a Frame is."""
     made = vehicle_of(tmp_path, signal('bus = "pt", from = "LONG.WHOLE"'))
     assert made.sources["Vehicle.X"].can_id == 0x100 | EXTENDED_ID
-    assert made.known_ids["pt"] == {0x100, 0x100 | EXTENDED_ID}
+    assert made.known_ids["pt"] == {0x100, 0x101, 0x100 | EXTENDED_ID}
 
 
 def test_the_file_itself_may_be_named(tmp_path: Path) -> None:
@@ -81,6 +83,8 @@ def test_the_file_itself_may_be_named(tmp_path: Path) -> None:
         ("NARROW", None, set()),
         ("SIGNED", None, set()),
         ("BIT", None, set()),
+        ("HUNDREDTHS", None, set()),
+        ("SIGNED", '["all-ones", 127]', {-1, 127}),
         ("WIDE", "[]", set()),
         ("NARROW", '["all-ones"]', {0x7F}),
         ("WIDE", '["all-ones", 65534]', {0xFFFF, 0xFFFE}),
@@ -185,15 +189,51 @@ def test_a_signal_that_leads_nowhere_is_a_finding_and_the_rest_goes_on(tmp_path:
     assert missing in finding.text
 
 
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ('bus = "ptt", from = "ONE.WIDE"', "did you mean 'pt'?"),
+        ('bus = "pt", from = "LONGG.WHOLE"', "did you mean 'LONG'?"),
+        ('bus = "pt", from = "ONE.NARROWS"', "did you mean 'NARROW'?"),
+        ('bus = "pt", from = "ONE.PRESSURE"', "correct bus and from"),
+    ],
+)
+def test_a_misspelt_source_is_told_the_nearest_name(tmp_path: Path, line: str, meant: str) -> None:
+    """Of the buses, of the bus's messages, of the message's signals."""
+    assert [finding.hint for finding in vehicle_of(tmp_path, signal(line)).findings] == [meant]
+
+
+UNITS_OF = [
+    ('unit = "km/h"', {"Vehicle.X": "m/s"}, True),
+    ('unit = "kelvin"', {"Vehicle.X": "m/s"}, False),
+    ("", {"Vehicle.X": "m/s"}, True),
+    ('unit = "kelvin"', {}, True),
+    ('unit = "kelvin", values = { 0 = 1.5 }', {"Vehicle.X": "m/s"}, False),
+    ('unit = "kelvin", values = { 0 = "OFF", 1 = true }', {"Vehicle.X": "m/s"}, True),
+    ('unit = "kelvin", encoding = "ascii"', {"Vehicle.X": "m/s"}, True),
+]
+
+
+@pytest.mark.parametrize(("line", "units", "good"), UNITS_OF)
+def test_a_unit_that_cannot_become_the_catalogues_counts_as_not_mapped(
+    tmp_path: Path, line: str, units: dict[str, str], good: bool
+) -> None:
+    """With a finding that names both; what gives no number, or names no unit, is not asked."""
+    names, findings = usable(vehicle_of(tmp_path, signal(f'bus = "pt", from = "ONE.WIDE"{"," if line else ""} {line}')), units)
+    assert names == ({"Vehicle.X"} if good else set())
+    assert [finding.text for finding in findings] == ([] if good else ["vehicle.toml: signals.Vehicle.X: 'kelvin' cannot become 'm/s'"])
+
+
 def test_several_dbc_files_of_one_bus(tmp_path: Path) -> None:
     """Each brings its messages; a file that is not there costs only its own."""
     (tmp_path / "two.dbc").write_text('VERSION ""\nBU_: A\nBO_ 512 TWO: 8 A\n SG_ S : 0|8@1+ (1,0) [0|1] "" A\n')
     made = vehicle_of(tmp_path, signal('bus = "pt", from = "TWO.S"'), bus='dbc = ["none.dbc", "one.dbc", "two.dbc"]')
-    assert made.known_ids["pt"] == {256, 0x100 | EXTENDED_ID, 512}
+    assert made.known_ids["pt"] == {256, 257, 0x100 | EXTENDED_ID, 512}
     assert "Vehicle.X" in made.sources
     [finding] = made.findings
     assert finding.code == "dbc-unreadable"
-    assert "none.dbc" in finding.text
+    assert "none.dbc: No such file" in finding.text
+    assert "strict" not in finding.hint
 
 
 OVERLAP = 'VERSION ""\nBU_: A\nBO_ 1 M: 8 A\n SG_ P : 0|8@1+ (1,0) [0|1] "" A\n SG_ Q : 4|8@1+ (1,0) [0|1] "" A\n'

@@ -17,6 +17,7 @@ from agent.catalogue import load
 from agent.catalogue.check import check_catalogue, personal_word
 from agent.catalogue.check_device import check_settings
 from agent.catalogue.types import Catalogue, Stream, duration_s
+from agent.collect.respond import EPSILON_MONTH_MAX
 from agent.expression import parse
 from agent.settings import load_settings
 from agent.toml import Report
@@ -243,7 +244,7 @@ def test_improvement_is_random_nameless_and_never_sensitive(shipped: Catalogue) 
     for signal in usage.signals:
         bucket, answer = signal.transforms
         assert len(bucket["bucket"]) + 1 == answer["respond_k"]["k"] <= 10
-        assert answer["respond_k"]["epsilon"] <= 1
+        assert 5 * answer["respond_k"]["epsilon"] <= EPSILON_MONTH_MAX, "30 days have five of these weeks"
     assert [name for name, stream in streams(shipped) if stream.consent == vehicle.consent] == ["product_improvement.vehicle"]
     assert not any(shipped.signals[signal.id].sensitive for signal in (*usage.signals, *vehicle.signals))
 

@@ -12,16 +12,18 @@ from pathlib import Path
 import click
 
 from agent.catalogue.load import config_folder
+from agent.cli.bench.chronicle import Chronicle
 from agent.cli.bench.device import BusChoice
-from agent.cli.bench.report import closing, opening, pulse_line
+from agent.cli.bench.report import Run, closing, opening, pulse_line
 from agent.cli.bench.stage import BenchRequest, Stage, play, summary_of
-from agent.cli.bench.virtual import play_virtual
-from agent.cli.common import load_checked_catalogue, load_named_vehicle, package_of
-from agent.consent.choice import read_choice
-from agent.core.outcome import plan_document, sorted_lines, write_outcome
+from agent.cli.bench.virtual import START_NS, play_virtual
+from agent.cli.loading import load_checked_catalogue, load_choice, load_named_vehicle, package_of
+from agent.cli.options import decision_options
+from agent.core.outcome import sorted_lines, write_outcome
 from agent.core.tally import Counts
 from agent.core.tally import summary_of as summary_of_virtual
-from agent.errors import UsageError
+from agent.errors import ModicumError, UsageError
+from hw.bench.scenario import FOLDER, scenario_path
 from hw.bench.truth import Drive
 from hw.can.replay import LogCounters
 from hw.errors import HwError
@@ -36,9 +38,7 @@ LINE_S = 5.0
 @click.option(
     "--speed", type=click.Choice(["1", "max"]), default="1", show_default=True, help="real time, or one process on a virtual clock"
 )
-@click.option("--package", default="navigation_plus", show_default=True, help="the owner's package, or none")
-@click.option("--consent", default="all", show_default=True, help="all, none, unaccepted or a file with [grants]")
-@click.option("--catalogue", type=click.Path(path_type=Path), help="another catalogue folder; it stands alone")
+@decision_options(package="navigation_plus", consent="all")
 @click.option("--broker", metavar="URL", help="mqtts://HOST:PORT or mqtt://127.0.0.1:PORT instead of the embedded broker")
 @click.option("--bus", metavar="IFACE:CHANNEL", help="for example socketcan:vcan0; default: vcan0 where there is one, else udp_multicast")
 @click.option("--out", type=click.Path(path_type=Path), help="where received.jsonl, summary.json, plan.json and envelopes/ go")
@@ -65,8 +65,8 @@ def bench_command(
     if speed == "max":
         if broker or bus:
             raise UsageError("the virtual clock has no bus and no broker", "--speed max", "leave out --broker and --bus, or --speed max")
-        summary, lines, plan = _virtually(scenario, seed, seconds, package, consent, catalogue, out)
-        click.echo(json.dumps(summary) if as_json else closing(lines, plan, summary))
+        run = _virtually(scenario, seed, seconds, package, consent, catalogue, out)
+        click.echo(json.dumps(run.summary) if as_json else closing(run))
         return
     folder = Path(tempfile.mkdtemp(prefix="modicum-bench-"))
     request = BenchRequest(
@@ -74,7 +74,7 @@ def bench_command(
         seconds=seconds,
         seed=seed,
         package=package_of(package),
-        choice=read_choice(consent),
+        choice=load_choice(consent),
         catalogue=load_checked_catalogue(catalogue),
         catalogue_dir=catalogue,
         bus=_bus(bus) if bus else None,
@@ -83,46 +83,51 @@ def bench_command(
         pulse=_quiet if as_json else _Teller(seconds),
     )
     if not as_json:
-        click.echo(
-            opening(
-                str(folder),
-                [f"package {package}, consent {consent}, scenario {scenario}, {seconds:g} s", f"agent: --config {folder / 'agent.toml'}"],
-            )
-        )
+        what = f"package {package}, consent {consent}, scenario {scenario}, {seconds:g} s"
+        click.echo(opening(str(folder), [what, f"agent: --config {folder / 'agent.toml'}"]))
+    run = _live(request, out)
+    shutil.rmtree(folder, ignore_errors=True)
+    click.echo(json.dumps(run.summary) if as_json else closing(run))
+
+
+def _live(request: BenchRequest, out: Path | None) -> Run:
+    """The run with real processes, written to `out`. The folder of a run that failed stays, for its logs."""
     try:
         stage = play(request)
-        summary, lines = summary_of(stage)
-        assert stage.listeners is not None
-        if out is not None:
-            write_outcome(
-                out, lines=lines, envelopes=stage.listeners.envelopes, plan=stage.plan, summary=summary, keys=stage.device.recipients
-            )
-            shutil.copytree(stage.device.state, out / "device", dirs_exist_ok=True, ignore=shutil.ignore_patterns("credential", "lock"))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    click.echo(json.dumps(summary) if as_json else closing(lines, stage.plan, summary))
+    except ModicumError as error:
+        advice = "look at the interface of --bus (ip link), or leave --bus out; " if request.bus else ""
+        error.hint = f"{error.hint}; {advice}its files stay in {request.folder}"
+        raise
+    except BaseException:
+        shutil.rmtree(request.folder, ignore_errors=True)
+        raise
+    summary, lines = summary_of(stage)
+    assert stage.listeners is not None
+    if out is not None:
+        write_outcome(out, lines=lines, envelopes=stage.listeners.envelopes, plan=stage.plan, summary=summary, keys=stage.device.recipients)
+        shutil.copytree(stage.device.state, out / "device", dirs_exist_ok=True, ignore=shutil.ignore_patterns("credential", "lock"))
+    return Run(lines=lines, summary=summary, chronicle=stage.chronicle, catalogue=request.catalogue, start_ns=stage.start_ns)
 
 
-def _virtually(
-    scenario: str, seed: int, seconds: float, package: str, consent: str, catalogue: Path | None, out: Path | None
-) -> tuple[dict[str, object], list[dict[str, object]], dict[str, object]]:
+def _virtually(scenario: str, seed: int, seconds: float, package: str, consent: str, catalogue: Path | None, out: Path | None) -> Run:
     """The run on the virtual clock, written to `out`."""
-    began = time.process_time()
+    began, chronicle, loaded = time.process_time(), Chronicle(), load_checked_catalogue(catalogue)
     run, epochs, frames = play_virtual(
         scenario=scenario,
         seed=seed,
         seconds=seconds,
         package=package_of(package),
-        choice=read_choice(consent),
-        catalogue=load_checked_catalogue(catalogue),
+        choice=load_choice(consent),
+        catalogue=loaded,
         vehicle=load_named_vehicle(config_folder() / "vehicles" / "bench"),
+        chronicle=chronicle,
     )
     lines = [dict(line) for line in sorted_lines(run.received.lines)]
     counts = Counts(log=LogCounters(read=frames), epochs=epochs, unknown_id=0, duration_s=seconds, cpu_s=time.process_time() - began)
-    summary, plan = summary_of_virtual(run, lines, counts), plan_document(run.core.plan, run.core.wanted())
+    summary = summary_of_virtual(run, lines, counts)
     if out is not None:
-        write_outcome(out, lines=lines, envelopes=run.received.envelopes, plan=plan, summary=summary, keys=run.keys)
-    return summary, lines, plan
+        write_outcome(out, lines=lines, envelopes=run.received.envelopes, plan=chronicle.plan, summary=summary, keys=run.keys)
+    return Run(lines=lines, summary=summary, chronicle=chronicle, catalogue=loaded, start_ns=START_NS)
 
 
 def _check_arguments(scenario: str, package: str, catalogue: Path | None) -> None:
@@ -130,6 +135,9 @@ def _check_arguments(scenario: str, package: str, catalogue: Path | None) -> Non
     packages = load_checked_catalogue(catalogue).packages
     if package_of(package) is not None and package not in packages:
         raise UsageError(f"no package {package}", "--package", f"use none or one of {', '.join(sorted(packages))}")
+    if not scenario_path(scenario).is_file():
+        known = ", ".join(sorted(one.stem for one in FOLDER.glob("*.toml")))
+        raise UsageError(f"no scenario {scenario}", "--scenario", f"choose one of {known}, or name a TOML file of your own")
     try:
         Drive.load(scenario)
     except HwError as error:
@@ -145,7 +153,7 @@ class _Teller:
     def __call__(self, stage: Stage) -> None:
         if time.monotonic() >= self._next_s and stage.status:
             self._next_s = time.monotonic() + LINE_S
-            received = len(stage.listeners.lines) if stage.listeners else 0
+            received = list(stage.listeners.lines) if stage.listeners else []
             click.echo(pulse_line(stage.elapsed_s, self._seconds, stage.status, received))
             sys.stdout.flush()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.catalogue.types import Catalogue
+from agent.cli.bench.chronicle import Chronicle
 from agent.cli.bench.device import BusChoice, Device, make_credentials, prepare_state, write_config
 from agent.cli.bench.listeners import Listeners, recipients_of
 from agent.cli.bench.programs import Programs
@@ -58,6 +59,7 @@ class Stage:
     start_ns: int = 0
     status: dict[str, Any] = field(default_factory=dict)
     plan: dict[str, Any] = field(default_factory=dict)
+    chronicle: Chronicle = field(default_factory=Chronicle)
 
     @property
     def elapsed_s(self) -> float:
@@ -83,6 +85,7 @@ def play(request: BenchRequest) -> Stage:
         stage.programs.stop_all()
         if stage.listeners is not None:
             stage.listeners.stop()
+    stage.chronicle.note(_arrived(stage))
     return stage
 
 
@@ -151,7 +154,7 @@ def _drive(stage: Stage) -> None:
         stage.programs.check()
         time.sleep(PULSE_S)
         with contextlib.suppress(AgentAbsent):
-            stage.status = stage.ask("status")
+            _look(stage)
         stage.request.pulse(stage)
 
 
@@ -159,10 +162,25 @@ def _end(stage: Stage) -> None:
     """The car stops first, then core sends what it still has, then the others go."""
     for name in ("car", "receiver"):
         stage.programs.stop(name)
-    stage.status, stage.plan = stage.ask("status"), stage.ask("plan")
+    _look(stage)
     for name in ("core", "uplink"):
         stage.programs.stop(name)
     time.sleep(PULSE_S)
+
+
+def _look(stage: Stage) -> None:
+    """How it is now: the status, the plan whenever it is another one, and under which plan what has arrived by now had left."""
+    arrived = _arrived(stage)  # before the question: what comes after it may have left under the next plan
+    stage.status = stage.ask("status")
+    changed = stage.status["plan"]["id"] != stage.chronicle.plan_id
+    if changed:
+        stage.plan = stage.ask("plan")
+    stage.chronicle.note(arrived, stage.plan if changed else None)
+
+
+def _arrived(stage: Stage) -> list[dict[str, object]]:
+    assert stage.listeners is not None
+    return list(stage.listeners.lines)
 
 
 def _until(stage: Stage, holds: Callable[[Stage], bool], what: str) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from agent.catalogue.types import Catalogue
+from agent.cli.bench.chronicle import Chronicle
 from agent.clock import RELEASE_NS
 from agent.consent.choice import Choice
+from agent.core.outcome import plan_document
 from agent.core.virtual import Scene, VirtualRun
 from agent.vehicle import Vehicle
 from hw.bench.car import Car
@@ -24,9 +26,21 @@ START_NS = RELEASE_NS + 21 * 86_400 * 1_000_000_000
 
 
 def play_virtual(
-    *, scenario: str, seed: int, seconds: float, package: str | None, choice: Choice, catalogue: Catalogue, vehicle: Vehicle
+    *,
+    scenario: str,
+    seed: int,
+    seconds: float,
+    package: str | None,
+    choice: Choice,
+    catalogue: Catalogue,
+    vehicle: Vehicle,
+    chronicle: Chronicle | None = None,
 ) -> tuple[VirtualRun, Epochs, int]:
-    """Runs a whole drive. The run, the receiver's counters, and how many frames were on the bus."""
+    """Runs a whole drive. The run, the receiver's counters, and how many frames were on the bus.
+
+    `chronicle` is told of every plan and of what left under it.
+    """
+    chronicle = chronicle or Chronicle()
     drive, epochs = Drive.load(scenario, seed), Epochs()
     stop_ns = START_NS + int(seconds * 1e9)
     scene = Scene(
@@ -39,15 +53,25 @@ def play_virtual(
         start_ns=START_NS,
     )
     run = VirtualRun(scene)
+    _note(chronicle, run)
     frames: Iterator[Frame | Fix] = iter(Car(drive, START_NS).frames(START_NS, stop_ns))
     count = 0
     sources: list[Iterator[Frame | Fix]] = [frames, _fixes(Receiver(drive, START_NS), stop_ns, epochs)]
     for item in heapq.merge(*sources, key=lambda one: one.t_ns):
         count += isinstance(item, Frame)
         run.feed(item)
+        _note(chronicle, run)
     run.clock.set(stop_ns)
     run.finish()
+    _note(chronicle, run)
     return run, epochs, count
+
+
+def _note(chronicle: Chronicle, run: VirtualRun) -> None:
+    """Called after each item, so that nothing can leave under a plan that the chronicle has not seen."""
+    plan = run.core.plan
+    changed = plan.id.hex() != chronicle.plan_id
+    chronicle.note(run.received.lines, plan_document(plan, run.core.wanted()) if changed else None)
 
 
 def _fixes(receiver: Receiver, stop_ns: int, epochs: Epochs) -> Iterator[Frame | Fix]:

@@ -43,7 +43,7 @@ def rule(signal: str = "Test.A", *steps: tuple[str, object], **changes: Any) -> 
     """RULE with `changes` and the transforms `steps`, on change and at any rate where nothing else is said."""
     transforms = tuple(Transform(name=name, argument=argument) for name, argument in steps)
     trim = next((argument for name, argument in steps if name == "trim_trip_m"), None)
-    usual = {"id": "", "every_s": 0, "triggers": ("on_change",), "trim_m": trim}
+    usual: dict[str, Any] = {"id": "", "every_s": 0, "triggers": ("on_change",), "trim_m": trim}
     made = replace(RULE, signal=signal, transforms=transforms, **(usual | changes))
     return made if made.id else replace(made, id=f"{made.name}/{signal}/{transforms}/{made.basis_ref}")
 
@@ -90,6 +90,8 @@ class Rig:
     memory: MemoryStore = field(default_factory=DictMemory)
     secret: bytes = SECRET
     start_s: float = 0
+    units: Mapping[str, str] = field(default_factory=dict)
+    speed_from_gnss: bool = False
     health: dict[str, Value] = field(default_factory=dict)
     drafts: list[Draft] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
@@ -99,6 +101,7 @@ class Rig:
         draw = random.Random(1)
         trip = Trip(Zones(self.secret, self.memory, "zones/test"), lambda: draw.randbytes(8).hex())
         self.pipeline = Pipeline(trip, self.memory, Responder(self.memory, random.Random(2)), self.events, lambda: self.health)
+        self.pipeline.units, self.pipeline.speed_from_gnss = self.units, self.speed_from_gnss
         self.swap(self.rules, self.start_s)
 
     @property

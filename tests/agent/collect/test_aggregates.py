@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from agent.clock import NS
 from agent.collect.aggregates import KINDS, Aggregate
 from agent.model import Reading, Value
-from tests.agent.collect.build import T_NS, Rig, ns, rule
+from tests.agent.collect.build import Rig, ns, rule
+from tests.support.samples import T_NS
 
 WINDOW_S = 10
 

@@ -20,8 +20,9 @@ from agent.bits import bytes_needed
 from agent.collect.decode import Decoder
 from agent.model import Reading, Value
 from agent.vehicle import frame_id, load_vehicle
+from agent.vss import ODOMETER, SPEED
 from hw.ports import Frame
-from tests.agent.collect.build import T_NS
+from tests.support.samples import T_NS
 
 DBC = """VERSION ""
 BS_:
@@ -50,6 +51,7 @@ BO_ 260 ONES: 8 A
  SG_ MINUS : 32|8@1- (1,0) [0|0] "" A
  SG_ NARROW : 40|7@1+ (1,0) [0|0] "" A
  SG_ SCALED : 48|8@1+ (0.5,0) [0|127.5] "" A
+ SG_ HUNDREDTHS : 56|8@1+ (0.01,0) [0|2.55] "" A
 VAL_ 260 NAMED 255 "full" ;
 SIG_VALTYPE_ 258 SINGLE : 1;
 SIG_VALTYPE_ 258 OTHER : 1;
@@ -97,6 +99,34 @@ def test_values_take_raw_integers_and_leave_out_the_rest(tmp_path: Path) -> None
     got = [values(one, 256, bytes(6) + bytes([raw, 0])).get("X") for raw in (0, 1, 2, 3, 4)]
     assert got == ["OFF", True, 2.5, ("a", "b"), None]
     assert one.counters.invalid == 1
+
+
+def test_numbers_out_of_values_are_converted_and_not_scaled(tmp_path: Path) -> None:
+    """From the file's unit to the catalogue's; texts and truth values have no unit."""
+    line = 'from = "PLAIN.STATE", unit = "km/h", scale = 5.0, offset = 1.0, values = { 0 = 36, 1 = 4.5, 2 = true, 3 = "FAST" }'
+    one = decoder(tmp_path, {"X": line}, {"X": "m/s"})
+    assert [values(one, 256, bytes(6) + bytes([raw, 0]))["X"] for raw in range(4)] == [10, 1.25, True, "FAST"]
+
+
+def test_a_float_between_two_keys_is_neither(tmp_path: Path) -> None:
+    """1.7 is not 1; 2.0 is 2."""
+    one = decoder(tmp_path, {"X": 'from = "FLOATS.SINGLE", values = { 1 = "ONE", 2 = "TWO" }'})
+    assert [values(one, 258, struct.pack("<f4x", raw)).get("X") for raw in (1.7, 2.0)] == [None, "TWO"]
+
+
+def test_a_unit_that_cannot_become_the_catalogues_gives_nothing(tmp_path: Path) -> None:
+    """No number under a unit that it does not have; what is no number has none."""
+    lines = {"X": 'from = "PLAIN.WIDE", unit = "celsius"', "T": 'from = "PLAIN.STATE", unit = "celsius", values = { 0 = "OFF" }'}
+    one = decoder(tmp_path, lines, {"X": "km/h", "T": "km/h"})
+    assert values(one, 256, bytes(8)) == {"T": "OFF"}
+
+
+@pytest.mark.parametrize(("name", "value"), [(SPEED, 36), (ODOMETER, 10), ("Vehicle.X", 10)])
+def test_an_undeclared_name_is_read_in_the_agents_own_unit(tmp_path: Path, name: str, value: int) -> None:
+    """Speed in km/h, the odometer in km; what the agent does not count with stays as the bus says it."""
+    unit = "m/s" if name == SPEED else "km"
+    one = decoder(tmp_path, {name: f'from = "PLAIN.STATE", scale = 0.5, unit = "{unit}"'})
+    assert values(one, 256, bytes(6) + bytes([10, 0])) == {name: pytest.approx(value * 1.05 if name == SPEED else 10.5)}
 
 
 def test_big_endian_and_signed(tmp_path: Path) -> None:
@@ -176,6 +206,8 @@ def test_a_long_frame_is_read(tmp_path: Path) -> None:
         ("RANGED", ', invalid = ["all-ones"]', None),
         ("NARROW", ', invalid = ["all-ones"]', None),
         ("MINUS", ", invalid = [1, 2]", -1),
+        ("MINUS", ', invalid = ["all-ones"]', None),
+        ("HUNDREDTHS", "", 2.55),  # 255 * 0.01 is not 2.5500000000000003
     ],
 )
 def test_all_ones(tmp_path: Path, signal: str, invalid: str, want: Value | None) -> None:

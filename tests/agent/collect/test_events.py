@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agent.catalogue.types import Event
 from agent.catalogue.types import Recent as RecentWhen
 from agent.storage.memory import DictMemory
 from agent.vss import EVENT_KIND, LOCATION, SPEED
-from tests.agent.collect.build import ELSEWHERE, Rig, rule
+from tests.agent.collect.build import ELSEWHERE, Rig, ns, plan, rule
 
 WIPER = "Test.Wiper"
 RAIN = Event(when="Test.Wiper >= 3", min_gap_s=60)
@@ -112,6 +114,15 @@ def test_recent_must_have_held_lately(slow_at: float, rain_at: float, fires: boo
     for t, signal, value in story:
         one.put(signal, value, t)
     assert times(one) == ([rain_at] if fires else [])
+
+
+def test_speed_of_a_condition_is_the_receivers_where_the_bus_tells_none() -> None:
+    """Without a rule that has the speed among its signals."""
+    one = rig(FAST_RAIN, speed_from_gnss=True)
+    plain = plan(one.rules, {WIPER})
+    one.pipeline.swap(replace(plain, wanted={name: want for name, want in plain.wanted.items() if name != SPEED}), ns(0))
+    one.ignition("ON", 0).fix(ELSEWHERE, 1, speed_kmh=50).put(WIPER, 5, 2)
+    assert times(one) == [2]
 
 
 def test_recent_that_never_held_fires_nothing() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,6 +53,23 @@ def test_no_position_with_ignition_off_or_unknown(signal: str, value: Value, cat
     assert minimise(Reading(signal, value, ns(1)), one, (), context(one, rig)) is None
     rig.ignition("ON", 2)
     assert minimise(Reading(signal, value, ns(3)), one, (), context(one, rig)) is not None
+
+
+def sabotage_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "tests.agent.collect.test_minimise.minimise"
+    monkeypatch.setattr(name, lambda reading, one, *rest: minimise_module.minimise(reading, replace(one, sensitive=False), *rest))
+
+
+@pytest.mark.req("R23", control=sabotage_unknown)
+def test_nothing_sensitive_while_the_ignition_is_unknown() -> None:
+    """Whatever its category; with the ignition known, off too, what is no position leaves."""
+    one = rule(SPEED, category="movement", sensitive=True)
+    rig = Rig((one,))
+    made = []
+    for t, state in enumerate(("unheard of", "OFF", "ON")):
+        rig.ignition(state, t)
+        made.append(minimise(Reading(SPEED, 50, ns(t)), one, (), context(one, rig)) is not None)
+    assert made == [False, True, True]
 
 
 def test_ignition_off_is_the_end_of_the_traffic_stream() -> None:

@@ -7,7 +7,8 @@ import pytest
 from agent.collect.stream import Stream
 from agent.model import Value
 from agent.vss import GEAR, ODOMETER, SPEED
-from tests.agent.collect.build import T_NS, Rig, ns, rule
+from tests.agent.collect.build import Rig, ns, rule
+from tests.support.samples import T_NS
 
 DAY_S = 86_400
 WEEK_S = 7 * DAY_S
@@ -102,6 +103,29 @@ def test_a_missed_week_is_made_up_once() -> None:
     again = Rig((weekly,), memory=before.memory, start_s=week + 4 * DAY_S)
     again.put("Test.A", 6, week + 4 * DAY_S + 1).advance(week + 5 * DAY_S)
     assert again.rows == []
+
+
+def late(day: float) -> Rig:
+    """Two signals of one stream that missed a day, at `day`, and are not known yet."""
+    rules = tuple(rule(name, every_s=DAY_S, triggers=("periodic",)) for name in ("Test.A", "Test.B"))
+    return Rig(rules, memory=Rig(rules, start_s=100).memory, start_s=day)
+
+
+def test_a_missed_day_waits_for_every_signal() -> None:
+    """The one that comes first does not leave the other out."""
+    rig = late(DAY_S + 100)
+    rig.put("Test.A", 1, DAY_S + 101).put("Test.B", 2, DAY_S + 140).advance(DAY_S + 600)
+    assert [(row.signal, row.t) for row in rig.rows] == [("Test.A", DAY_S), ("Test.B", DAY_S)]
+
+
+def test_a_missed_day_does_not_wait_for_ever() -> None:
+    """A minute after the stream could first say something it says what it has."""
+    rig = late(DAY_S + 100)
+    rig.advance(DAY_S + 1000)
+    rig.put("Test.A", 1, DAY_S + 1000.5).advance(DAY_S + 1060)
+    assert rig.rows == []
+    rig.swap(rig.rules, DAY_S + 1060.5)
+    assert rig.advance(DAY_S + 1062).of("Test.A") == [(DAY_S, 1)]
 
 
 def test_several_missed_days_are_one() -> None:
@@ -243,6 +267,19 @@ def test_a_multiple_passed_while_off_counts_at_the_next_reading() -> None:
     again = Rig((service,), memory=before.memory)
     again.put("Test.A", 1, 19).put(ODOMETER, 2_011, 20)
     assert (len(after.rows), len(again.rows)) == (1, 0)
+
+
+@pytest.mark.req("R29", control=sabotage_basis)
+def test_kilometres_before_a_grant_are_not_owed() -> None:
+    """Neither those of a stream that was withdrawn nor those of another grant; the next multiple is answered."""
+    rig = Rig((rule(triggers=("distance:1000",), basis_ref="ledger:one"),))
+    rig.put(ODOMETER, 1_990, 1)
+    rig.swap((), 2)
+    rig.put(ODOMETER, 5_010, 3)
+    rig.swap((rule(triggers=("distance:1000",), basis_ref="ledger:two"),), 4)
+    rig.put("Test.A", 1, 5).put(ODOMETER, 5_011, 6)
+    assert rig.rows == []
+    assert [t for t, _ in rig.put(ODOMETER, 6_000, 7).of("Test.A")] == [7]
 
 
 @pytest.mark.parametrize("value", ["far", True, float("nan"), float("inf"), ("x",)])

@@ -274,8 +274,7 @@ def test_the_way_is_speed_times_time_while_the_ignition_is_on() -> None:
 
 def test_gnss_falls_silent_where_it_is_the_speed() -> None:
     """The last speed does not go on for ever: the way, and with it the trimming, would."""
-    rig = Rig(probe())
-    rig.pipeline.speed_from_gnss = True
+    rig = Rig(probe(), speed_from_gnss=True)
     rig.ignition("ON", 0)
     rig.fix(ELSEWHERE, 1, speed_kmh=100)
     rig.advance(600)

@@ -22,7 +22,7 @@ from agent.clock import NS, RELEASE_NS, SetClock
 from agent.collect.respond import Responder
 from agent.consent.ledger import Ledger
 from agent.control.routes import ROUTES
-from agent.core.core import Core, Parts
+from agent.core.core import Core, Parts, units_of
 from agent.core.loop import Asked, Linked, Loop
 from agent.core.recipients import Recipient
 from agent.envelope import Opened, open_envelope
@@ -109,15 +109,21 @@ class StageClock(SetClock):
 
 
 @functools.cache
-def vehicle() -> Vehicle:
-    return load_vehicle(config_folder() / "vehicles" / "bench")
+def vehicle(*, tells_vin: bool = False) -> Vehicle:
+    """The bench's car; without the frame that tells its VIN, unless a test is about that."""
+    loaded = load_vehicle(config_folder() / "vehicles" / "bench")
+    if not tells_vin:
+        del loaded.sources["Vehicle.VehicleIdentification.VIN"]
+    return loaded
 
 
 class Stage:
     """One start of a device in `folder`. `online`: whether the lanes of the link's double say so."""
 
-    def __init__(self, folder: Path, *, package: str | None = "two", tree: Tree | None = None, start_ns: int = START_NS) -> None:
-        self.folder, self.clock = folder, StageClock(start_ns)
+    def __init__(
+        self, folder: Path, *, package: str | None = "two", tree: Tree | None = None, start_ns: int = START_NS, tells_vin: bool = False
+    ) -> None:
+        self.folder, self.clock, self.tells_vin = folder, StageClock(start_ns), tells_vin
         self.first = not (folder / "keys.block").exists()
         if self.first:
             write(tree or TREE, folder / "catalogue")
@@ -130,7 +136,7 @@ class Stage:
             self.ledger.set_package(package)
         self.memory = Memory(self.db)
         self.catalogue = load_catalogue(folder / "catalogue")
-        self.buffer = Buffer(self.rows_db, self.keyring, units={name: signal.unit for name, signal in self.catalogue.signals.items()})
+        self.buffer = Buffer(self.rows_db, self.keyring, units=units_of(self.catalogue))
         self.subscribed: list[Any] = []
         self.core = Core(self._parts(), self.subscribed.append)
         self.loop = Loop(self.core, self.clock, ROUTES, lambda _: None)  # type: ignore[arg-type]  # a clock that the test sets
@@ -142,7 +148,7 @@ class Stage:
         count = itertools.count(self.clock.now_ns())
         return Parts(
             catalogue=self.catalogue,
-            vehicle=vehicle(),
+            vehicle=vehicle(tells_vin=self.tells_vin),
             clock=self.clock,
             keyring=self.keyring,
             ledger=self.ledger,
@@ -162,7 +168,7 @@ class Stage:
 
     def frame(self, name: str, **signals: float) -> None:
         """A frame of the bench car now; other signals of it are 0."""
-        message = next(source.message for source in vehicle().sources.values() if source.message.name == name)
+        message = next(source.message for source in vehicle(tells_vin=True).sources.values() if source.message.name == name)
         values = {signal.name: 0 for signal in message.signals} | signals
         data = message.encode(values, scaling=True, strict=False)
         self.core.frame(Frame("pt", message.frame_id, data, self.clock.now_ns()))

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from agent.catalogue.load import load_catalogue, shipped_catalogue
 from agent.cli.bench.device import BusChoice, Device, make_credentials, prepare_state, write_config
+from agent.clock import NS
 from agent.consent.choice import read_choice
 from agent.core.assembly import assemble, lock_state, open_keyring, public_key
-from agent.errors import ConfigError, IntegrityError, UsageError
+from agent.errors import ConfigError, DeviceError, IntegrityError, UsageError
+from agent.seal.keyring import DataKey, Keyring
 from agent.settings import load_settings
 
 PEM = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -53,6 +57,95 @@ def test_two_agents_never_share_a_state_folder(device: Device) -> None:
         assemble(load_settings(device.config))
     os.close(lock)
     assemble(load_settings(device.config))
+
+
+def test_the_keys_are_not_opened_beside_another_agent(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening them for writing completes a cut destroy: two agents at it would destroy each other's keys."""
+    monkeypatch.setattr(Keyring, "open", lambda *_, **__: pytest.fail("the key block was opened"))
+    lock = lock_state(device.state)
+    with pytest.raises(UsageError, match="another agent"):
+        assemble(load_settings(device.config))
+    os.close(lock)
+
+
+def test_a_start_that_fails_holds_nothing(device: Device) -> None:
+    """After the mistake is corrected the same process may try again."""
+    config = rewritten(device, 'package = "basic"', 'package = "basics"')
+    with pytest.raises(ConfigError):
+        assemble(load_settings(config))
+    assert assemble(load_settings(rewritten(device, 'package = "basics"', 'package = "basic"'))).findings == []
+
+
+def full(*_: object) -> Any:
+    raise DeviceError("the database cannot be used, the disk is full")
+
+
+def misspelt(*_: object) -> Any:
+    raise ConfigError("a file of the catalogue")
+
+
+def with_two_keys(device: Device) -> tuple[DataKey, DataKey]:
+    """One whose life was over an hour ago, and one that has an hour left."""
+    ring = Keyring.open(device.state, (device.state / "credential").read_bytes())
+    over, left = (ring.data_key("s", "b", time.time_ns() + hours * 3600 * NS, 3600.0) for hours in (-2, 0))
+    ring.close()
+    return over, left
+
+
+def keys_of(device: Device) -> tuple[DataKey, ...]:
+    ring = open_keyring(load_settings(device.config), read_only=True)
+    ring.close()
+    return ring.data_keys
+
+
+@pytest.mark.parametrize(("what", "fault"), [("open_database", full), ("load_catalogue", misspelt)])
+def test_what_is_over_dies_though_the_agent_cannot_start(device: Device, monkeypatch: pytest.MonkeyPatch, what: str, fault: Any) -> None:
+    """A full disk or a wrong file must not keep a key alive; others live on."""
+    _, left = with_two_keys(device)
+    monkeypatch.setattr(f"agent.core.assembly.{what}", fault)
+    with pytest.raises((DeviceError, ConfigError)):
+        assemble(load_settings(device.config))
+    assert keys_of(device) == (left,)
+
+
+def test_no_key_dies_at_the_start_by_a_time_that_nobody_vouches_for(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a believed source it waits for one."""
+    both = with_two_keys(device)
+    monkeypatch.setattr("agent.core.assembly.open_database", full)
+    monkeypatch.setattr("agent.core.assembly.SystemClock.trusted", lambda _: False)
+    with pytest.raises(DeviceError):
+        assemble(load_settings(device.config))
+    assert keys_of(device) == both
+
+
+def test_keys_that_cannot_be_written_do_not_stop_the_start(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is over is unreadable in this process; the loop tries again, and tells."""
+    _, left = with_two_keys(device)
+    monkeypatch.setattr("agent.seal.keyblock._put", full)
+    assert assemble(load_settings(device.config)).parts.keyring.data_keys == (left,)
+
+
+def test_a_broken_audit_log_is_found_and_said_to_core(device: Device) -> None:
+    """Core must know that it cannot enter what leaves; a whole one holds."""
+    settings = load_settings(device.config)
+    assembled = assemble(settings)
+    assert assembled.audit_holds
+    assembled.parts.audit._db.execute("INSERT INTO audit (n, entry, hash) VALUES (1, x'00', x'00')")
+    os.close(assembled.lock)
+    again = assemble(settings)
+    assert [finding.code for finding in again.findings] == ["audit-broken"]
+    assert not again.audit_holds
+
+
+def test_without_a_state_folder_it_says_how_to_make_one(device: Device) -> None:
+    """No folder is a device without keys; one that is no folder is said as it is."""
+    settings = load_settings(device.config)
+    device.state.rename(device.folder / "elsewhere")
+    with pytest.raises(UsageError, match="no keys yet"):
+        assemble(settings)
+    device.state.write_text("")
+    with pytest.raises(DeviceError, match="Not a directory"):
+        assemble(settings)
 
 
 def test_without_keys_it_says_how_to_make_them(device: Device) -> None:
@@ -104,6 +197,14 @@ def test_recipients_keys_may_be_raw_or_pem() -> None:
     """Both name the same key."""
     public = X25519PrivateKey.generate().public_key()
     assert public_key(public.public_bytes(*PEM), "x") == public_key(public.public_bytes_raw(), "x") == public.public_bytes_raw()
+
+
+@pytest.mark.parametrize("point", [bytes(32), b"\x01" + bytes(31), b"\xec" + b"\xff" * 30 + b"\x7f"], ids=["0", "1", "-1"])
+def test_a_key_that_nothing_can_be_sealed_to_is_refused(point: bytes) -> None:
+    """Points of low order (RFC 7748 section 6.1): found in the file, not when the first message is sealed; so in PEM."""
+    for data in (point, X25519PublicKey.from_public_bytes(point).public_bytes(*PEM)):
+        with pytest.raises(ConfigError, match="nobody can have made"):
+            public_key(data, "x")
 
 
 def test_a_key_of_another_kind_is_refused() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from agent.audit import Audit
 from agent.body import unpack
 from agent.buffer.store import Buffer
 from agent.clock import NS
 from agent.core.deliver import Delivery
 from agent.core.uplinked import AGAIN_NS, NEVER_AGAIN_NS
+from agent.errors import DeviceError
 from agent.link import WINDOW, Ack, Close, Offer, Refused, State
 from tests.agent.core.stage import EXTRA, PLACE, SPEED, VIN, WEAR, Stage, opened, stream_of
 
@@ -284,7 +286,47 @@ def test_the_record_of_disclosures_names_rule_policy_and_basis_and_no_value(driv
         if line["stream"] == SPEED:
             assert (line["profile"], line["recipient"]) == (anna, "someone")
         if line["stream"] == PLACE:
-            assert line["basis_ref"] == ""
+            assert (line["basis_ref"], line["profile"]) == ("", "")
             assert "seq" not in line
     text = str(driven.disclosures())
     assert not any(value in text for value in ("31.2", "121.4", "1234", VIN))
+
+
+def test_a_message_is_on_record_before_its_row_is_gone(driven: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Power fails while the disclosure is written: the row is still there."""
+    driven.connect()
+    before, offer = driven.stored(), driven.pump()[0]
+    monkeypatch.setattr(Audit, "disclosed", crash)
+    driven.loop.take(Ack(n=offer.n))
+    with pytest.raises(Crash):
+        driven.loop.uplinked.pump(driven.clock.now_ns())
+    assert driven.stored() == before
+    assert driven.core.delivery.acked == 0
+
+
+def test_a_log_that_takes_nothing_has_nothing_sent_twice(driven: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk under the audit log: what is acknowledged waits for its entry, and is not offered meanwhile."""
+
+    def full(*_: object) -> None:
+        raise DeviceError("the disk is full")
+
+    driven.connect()
+    first = driven.pump()
+    with monkeypatch.context() as broken:
+        broken.setattr(Audit, "disclosed", full)
+        for offer in first:
+            driven.loop.take(Ack(n=offer.n))
+        for _ in range(5):
+            with pytest.raises(DeviceError):
+                driven.loop.uplinked.pump(driven.clock.now_ns())
+        assert [message for message in driven.heard() if isinstance(message, Offer)] == []
+    driven.loop.uplinked.pump(driven.clock.now_ns())
+    assert len([line for line in driven.disclosures() if line["kind"] == "disclosure"]) == len(first) - 10
+    assert not {offer.n for offer in first} & set(driven.core.delivery.open)
+
+
+def test_where_nothing_can_be_entered_nothing_is_sent(driven: Stage) -> None:
+    """The audit log was found broken: what would leave could not be written down."""
+    driven.core.delivery.may_send = False
+    driven.connect()
+    assert driven.pump() == []

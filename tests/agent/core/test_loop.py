@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from agent.core.loop import INBOX_MAX
+from agent.buffer.store import Buffer
+from agent.core.loop import INBOX_MAX, Loop
 from agent.errors import DeviceError, NotPermitted, UsageError
 from hw.ports import Fix, Frame, Silence
-from tests.agent.core.stage import SPEED, WEAR, Stage, vehicle
+from tests.agent.core.stage import SPEED, WEAR, Stage, stream_of, vehicle
 
 
 def test_what_is_in_the_inbox_is_done_in_order_and_time_passes_after_it(stage: Stage) -> None:
@@ -130,3 +131,63 @@ def test_the_indicator_says_when_a_position_is_among_it(stage: Stage) -> None:
     stage.ledger.withdraw("anna", "x.place")
     stage.core.decide()
     assert indicator() == "on"
+
+
+def fails_once(monkeypatch: pytest.MonkeyPatch, target: Any, name: str) -> list[int]:
+    """The next call of a method raises DeviceError; how many calls there were."""
+    method, calls = getattr(target, name), [0]
+
+    def call(*args: Any, **named: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 1:
+            raise DeviceError("the disk takes nothing")
+        return method(*args, **named)
+
+    monkeypatch.setattr(target, name, call)
+    return calls
+
+
+@pytest.mark.parametrize("name", ["expire", "append", "forget"])
+def test_one_failure_of_the_disk_stops_nothing_for_good(stage: Stage, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Grants end, records are made and sent as before; what was found is no finding any more."""
+    stage.trip_of("anna", "x.speed", until_s=60)
+    stage.drive(2)
+    stage.connect()
+    calls = fails_once(monkeypatch, Buffer, name)
+    stage.grant("anna", "x.place")
+    for _ in range(3):
+        stage.clock.set(stage.clock.now_ns() + 1_000_000_000)
+        stage.frame("MOTION", SPEED=50.0)
+        stage.loop.turn(0)
+    assert calls[0] > 1
+    assert "a.place" in stage.live()
+    assert stage.heard()
+    stage.clock.set(stage.clock.now_ns() + 100_000_000_000)
+    stage.loop.turn(0)
+    assert SPEED not in stage.live()
+    assert (stage.loop.trouble, stage.core.trouble) == (None, None)
+
+
+def test_a_disk_that_fails_keeps_nothing_from_being_taken_back(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver hears that it was not done to its end; what the uplink has of it is asked back all the same."""
+    stage.trip_of("anna", "x.speed")
+    stage.drive(3)
+    stage.connect()
+    offered = {offer.n for offer in stage.pump() if stream_of(offer) == SPEED}
+    assert offered
+    fails_once(monkeypatch, Buffer, "forget")
+    assert isinstance(stage.ask("consent.withdraw", item="x.speed").exception(0), DeviceError)
+    assert offered <= set(stage.taken_back())
+    stage.loop.turn(0)
+    assert SPEED not in stage.stored()
+
+
+def test_a_leap_that_cannot_be_written_loses_no_message(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An uplink connects at the very moment: it is attached."""
+
+    def failing_leap(_: Loop) -> None:
+        raise DeviceError("the disk takes nothing")
+
+    monkeypatch.setattr(Loop, "_look", failing_leap)
+    stage.connect()
+    assert stage.loop.uplinked.link is not None

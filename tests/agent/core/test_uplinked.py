@@ -6,7 +6,7 @@ import pytest
 
 from agent.core.loop import Linked
 from agent.link import Ack, Inbound, Lane, Link, LinkDown, Offer, State, pair
-from tests.agent.core.stage import Stage
+from tests.agent.core.stage import EXTRA, Stage, stream_of
 
 
 def test_every_lane_is_announced_to_a_new_uplink(stage: Stage) -> None:
@@ -82,10 +82,22 @@ def test_core_never_blocks_on_an_uplink_that_is_gone(stage: Stage, monkeypatch: 
 
 
 def test_a_lane_that_was_never_announced_does_not_come_online(stage: Stage) -> None:
-    """Nor is anything remembered of it, nor a record acknowledged that was offered on such a lane."""
+    """Nor is anything remembered of it."""
     stage.connect()
     uplinked = stage.loop.uplinked
     stage.loop.take(State(lane="id:elsewhere", online=True, why="x", protocol=5))
     stage.loop.take(Ack(n=12345))
     assert "id:elsewhere" not in uplinked.online | uplinked.why.keys() | uplinked.protocols.keys()
     assert uplinked.acks == []
+
+
+def test_an_acknowledgement_on_a_lane_that_was_not_announced_is_not_believed(stage: Stage) -> None:
+    """The record stays, and no disclosure is written."""
+    stage.drive(1)
+    stage.connect()
+    [offer] = [offer for offer in stage.pump() if stream_of(offer) == EXTRA]
+    stage.loop.uplinked.announced.discard(offer.lane)
+    stage.loop.take(Ack(n=offer.n))
+    stage.loop.uplinked.pump(stage.clock.now_ns())
+    assert stage.stored()[EXTRA] == 1
+    assert stage.disclosures() == []

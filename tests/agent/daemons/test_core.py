@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
+from agent.audit import Audit
 from agent.cli.main import main
+from agent.control import server as server_module
+from agent.control.protocol import ask
+from agent.control.server import ControlServer
+from agent.core.loop import Linked, Loop
+from agent.daemons import core as core_module
 from agent.daemons.core import _serve_link
+from agent.errors import DeviceError
 from agent.link import Lane, Link, LinkDown, Listener, State, connect, listen
+from agent.settings import load_settings
+from hw.can.bus import BusReader
 from tests.agent.cli.conftest import ERROR, Agent, write_device
 
 ROOT = Path(__file__).parents[3]
@@ -33,6 +47,15 @@ def quietly(listener: Listener, heard: list[object]) -> None:
     loop: Any = SimpleNamespace(inbox=SimpleNamespace(put=heard.append))
     with contextlib.suppress(LinkDown, OSError):
         _serve_link(listener, loop)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """agent.toml of a device with keys, for a core in this process."""
+    made = write_device(tmp_path, channel="none").read_text().replace('interface = "slcan"', 'interface = "virtual"')
+    (tmp_path / "agent.toml").write_text(made)
+    assert main(["keys", "init", "--config", str(tmp_path / "agent.toml")]) == 0
+    return tmp_path / "agent.toml"
 
 
 @pytest.fixture
@@ -71,6 +94,121 @@ def test_a_link_of_another_user_is_closed(tmp_path: Path, monkeypatch: pytest.Mo
         stranger.receive(10)
     assert heard == []
     listener.close()
+
+
+def test_a_link_that_cannot_be_accepted_does_not_end_the_accepting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No descriptor left, no thread left: a pause, and the next uplink is heard."""
+    failures: list[Exception] = [LinkDown("the link ended", "Too many open files", ""), OSError(errno.EMFILE, "no socket option")]
+    accept, thread = Listener.accept, threading.Thread
+
+    def accepted(self: Listener, timeout_s: float | None) -> Link | None:
+        if failures:
+            raise failures.pop()
+        return accept(self, timeout_s)
+
+    def no_thread(**_: Any) -> None:
+        monkeypatch.setattr(threading, "Thread", thread)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Listener, "accept", accepted)
+    monkeypatch.setattr(core_module, "ACCEPT_PAUSE_S", 0)
+    listener, heard = listen(tmp_path / "link"), queue.SimpleQueue[Any]()
+    thread(target=_serve_link, args=(listener, SimpleNamespace(inbox=heard)), daemon=True).start()
+    monkeypatch.setattr(threading, "Thread", no_thread)
+    with connect(tmp_path / "link", 5):
+        assert heard.get(timeout=5) == Linked(ANY)
+        ended = heard.get(timeout=5)
+        assert (ended.link, ended.ended is not None) == (None, True)
+    with connect(tmp_path / "link", 5) as uplink:
+        assert heard.get(timeout=5) == Linked(ANY)
+        uplink.send(State(lane="id:main", online=True, why="", protocol=5))
+        assert heard.get(timeout=5) == State(lane="id:main", online=True, why="", protocol=5)
+    listener.close()
+
+
+def test_the_accepting_ends_with_its_listener(tmp_path: Path) -> None:
+    """Closed means closed: no pause and no further attempt."""
+    listener = listen(tmp_path / "link")
+    listener.close()
+    loop: Any = None
+    _serve_link(listener, loop)
+
+
+def test_a_control_socket_that_cannot_accept_for_a_while_answers_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EMFILE ends neither its thread nor, with it, the agent."""
+    monkeypatch.setattr(server_module, "PAUSE_S", 0)
+    answer: Future[object] = Future()
+    answer.set_result("here")
+    server = ControlServer(tmp_path / "control", {"ping": "read"}, lambda *_: answer)
+    real, failures = server._socket, [OSError(errno.EMFILE, "no"), OSError(errno.ECONNABORTED, "gone")]
+
+    def accept() -> Any:
+        if failures:
+            raise failures.pop()
+        return real.accept()
+
+    server._socket = SimpleNamespace(accept=accept, shutdown=real.shutdown, close=real.close)  # type: ignore[assignment]  # a faulty one
+    server.start()
+    assert ask(tmp_path / "control", "ping") == "here"
+    assert server.alive()
+    server.close()
+    server._thread.join(5)
+    assert not server.alive()
+
+
+def ended_by(monkeypatch: pytest.MonkeyPatch, run: Callable[[Loop], None]) -> list[str]:
+    """Core's loop does only this; what is closed after it."""
+    closed: list[str] = []
+
+    def noted(kind: type, name: str, *, then: Exception | None = None) -> None:
+        close = getattr(kind, name)
+
+        def closing(self: Any) -> None:
+            closed.append(kind.__name__)
+            close(self)
+            if then is not None:
+                raise then
+
+        monkeypatch.setattr(kind, name, closing)
+
+    for kind in (BusReader, ControlServer, Listener):
+        noted(kind, "close", then=OSError("also here"))
+    noted(Audit, "close_days")
+    monkeypatch.setattr(Loop, "run", run)
+    monkeypatch.setattr(core_module, "_stop_on_signal", lambda _: None)
+    return closed
+
+
+def test_a_full_disk_at_the_stop_leaves_nothing_open(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the loop's end and each closing raise: sockets gone, devices closed, and the audit log's days at last."""
+
+    def full(_: Loop) -> None:
+        raise DeviceError("the disk is full")
+
+    closed = ended_by(monkeypatch, full)
+    with pytest.raises(OSError, match="also here"):
+        core_module.run(load_settings(config))
+    assert closed == ["Listener", "ControlServer", "BusReader", "Audit"]
+    assert not (config.parent / "link.sock").exists()
+    assert not (config.parent / "control.sock").exists()
+
+
+def test_a_dead_thread_of_the_link_is_unhealthy(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop, which ends for it, watches it like the devices' threads."""
+    healthy: list[bool] = []
+
+    def look(loop: Loop) -> None:
+        healthy.append(loop.healthy())
+        done.set()
+        time.sleep(0.2)
+        healthy.append(loop.healthy())
+
+    done = threading.Event()
+    ended_by(monkeypatch, look)
+    monkeypatch.setattr(core_module, "_serve_link", lambda *_: done.wait(10))
+    with pytest.raises(OSError, match="also here"):
+        core_module.run(load_settings(config))
+    assert healthy == [True, False]
 
 
 def test_a_day_of_a_core(agent: Agent) -> None:

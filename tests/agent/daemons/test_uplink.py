@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -341,6 +342,26 @@ def test_a_file_that_cannot_be_read_ends_with_one_line(tmp_path: Path, capsys: p
 
 
 # -- the process --------------------------------------------------------------------------------------------------------
+
+
+def test_a_core_that_ends_the_link_at_once_is_not_called_all_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused link costs a pause like an absent core does; SIGTERM ends the pause too."""
+    handlers: dict[int, Callable[[int, object], None]] = {}
+    monkeypatch.setattr("signal.signal", handlers.__setitem__)
+    listener = link.listen(tmp_path / "link")
+    serving = threading.Thread(target=daemon.serve, args=(tmp_path / "link", plain), daemon=True)
+    serving.start()
+    links, end_s = 0, time.monotonic() + 1.8 * daemon.AGAIN_S
+    while (left_s := end_s - time.monotonic()) > 0:
+        end = listener.accept(left_s)
+        if end is not None:
+            end.close()
+            links += 1
+    handlers[signal.SIGTERM](signal.SIGTERM, None)
+    serving.join(2 * daemon.AGAIN_S)
+    assert not serving.is_alive()
+    listener.close()
+    assert links == 2
 
 
 def test_the_process_serves_one_core_after_another(site: Site, tmp_path: Path) -> None:

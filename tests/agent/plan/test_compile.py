@@ -329,7 +329,7 @@ def test_what_decides_is_listened_to_and_nothing_more() -> None:
     )
     assert compile_plan(all_on(alone)).wanted == {
         IGNITION: Demand(throttle_ns=0, timeout_ns=5_000_000_000),
-        LOCATION: Demand(throttle_ns=1_000_000_000, timeout_ns=90_000_000_000),
+        LOCATION: Demand(throttle_ns=200_000_000, timeout_ns=5_000_000_000),
         f"{LOCATION}.Heading": Demand(throttle_ns=1_000_000_000, timeout_ns=90_000_000_000),
         SPEED: Demand(throttle_ns=200_000_000, timeout_ns=5_000_000_000),
         GEAR: Demand(throttle_ns=0, timeout_ns=5_000_000_000),

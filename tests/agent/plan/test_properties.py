@@ -23,7 +23,7 @@ from agent.model import Plan, Refusal, Rule
 from agent.plan import compile as compiler
 from agent.plan.compile import POSITION_KEEP_MAX_S, REASONS, compile_plan
 from agent.plan.inputs import PlanInputs
-from agent.plan.needs import EACH, trims
+from agent.plan.needs import EACH, trim_m
 from agent.vss import IGNITION, LOCATION
 from tests.agent.plan.build import CATALOGUES, NOW_MS, all_on, decision, grant, inputs_of, instead, live, shipped, without
 
@@ -274,7 +274,7 @@ def test_what_is_sensitive_rests_on_a_grant_of_its_own(inputs: PlanInputs) -> No
             assert rule.basis == "consent"
             assert rule.basis_ref.startswith("ledger:")
             assert inputs.trip.ignition_known
-        if trims(stream_of(inputs, rule)):
+        if trim_m(stream_of(inputs, rule)):
             assert inputs.trip.ignition_known
         assert rule.basis != "consent" or stream_of(inputs, rule).consent in inputs.catalogue.items
     for no in plan.refused:

@@ -65,23 +65,23 @@ def test_what_another_driver_granted_lives_while_its_grant_stands(driver: Any) -
 
 def test_an_untrusted_clock_ends_nothing_that_is_kept() -> None:
     """Nothing new is collected, and nothing is destroyed on a date that nobody vouches for."""
-    plan = compile_plan(all_on(trusted=False, now_ms=NOW_MS * 2))
+    plan = compile_plan(all_on(trusted=False, now_ms=NOW_MS * 2, grants=granted([ITEM])))
     assert PROBE not in {rule.name for rule in plan.rules}
     assert keeps(plan, PROBE, grant(ITEM).ref)
 
 
 @pytest.mark.req("R06", control=nothing_lasts)
-@pytest.mark.parametrize("lost", [{"package": "basic"}, {"services_off": frozenset({"remote_assistance"})}, {"acknowledged": None}])
-def test_package_switch_and_notice_end_a_stream_for_everybody(lost: dict[str, Any]) -> None:
+@pytest.mark.parametrize("lost", [{"package": "basic"}, {"services_off": frozenset({"remote_assistance"})}])
+def test_package_and_switch_end_a_stream_for_everybody(lost: dict[str, Any]) -> None:
     """Also one that rests on the contract."""
-    assert kept(STATUS, "policy:any")
-    assert not kept(STATUS, "policy:any", **lost)
+    assert kept(STATUS, f"policy:{newest(shipped())}")
+    assert not kept(STATUS, f"policy:{newest(shipped())}", **lost)
 
 
 @pytest.mark.parametrize("passing", [{"recipients": {}}, {"regions": frozenset()}, {"mapped": frozenset()}, {"trusted": False}])
 def test_what_may_come_back_destroys_nothing(passing: dict[str, Any]) -> None:
     """A recipient, a region, a signal that is missing now."""
-    assert kept(STATUS, "policy:any", **passing)
+    assert kept(STATUS, f"policy:{newest(shipped())}", **passing)
 
 
 @pytest.mark.req("R37", control=blind_to_changes)
@@ -91,8 +91,36 @@ def test_a_major_change_ends_what_was_granted_before_it() -> None:
     new = msgspec.structs.replace(old, version="new", effective=date(2027, 1, 1), contact="somebody else")
     catalogue = msgspec.structs.replace(shipped(), policies={old.version: old, "new": new})
     mine = grant(ITEM)
-    assert kept(PROBE, mine.ref, catalogue=catalogue, acknowledged=old.version)
-    assert not kept(PROBE, mine.ref, catalogue=catalogue, acknowledged="new")
+    grants = {("driver", ITEM): mine}
+    assert kept(PROBE, mine.ref, catalogue=catalogue, acknowledged=old.version, grants=grants)
+    assert not kept(PROBE, mine.ref, catalogue=catalogue, acknowledged="new", grants=grants)
+
+
+def blind_to_what_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standing, "_covered", lambda *_: True)
+
+
+def changed(**left_out: Any) -> dict[str, Any]:
+    """Facts in which a newer version of the notice, "new", leaves something out."""
+    old = shipped().policies[newest(shipped()) or ""]
+    new = msgspec.structs.replace(old, version="new", effective=date(2027, 1, 1), **left_out)
+    return {"catalogue": msgspec.structs.replace(shipped(), policies={old.version: old, "new": new}), "grants": granted([ITEM])}
+
+
+@pytest.mark.req("R27", "R36", control=blind_to_what_is_left_out)
+def test_what_the_newer_notice_leaves_out_may_not_stay() -> None:
+    """Speed and heading of the probe live on; what was buffered before holds positions, which nothing covers any more."""
+    facts = changed(categories=("movement",))
+    assert PROBE in {rule.name for rule in compile_plan(all_on(acknowledged="new", **facts)).rules}
+    assert kept(PROBE, grant(ITEM).ref, acknowledged=newest(shipped()), **facts)
+    assert not kept(PROBE, grant(ITEM).ref, acknowledged="new", **facts)
+
+
+@pytest.mark.parametrize("left_out", [{"recipients": ()}, {"purposes": ()}, {"categories": ()}])
+def test_a_notice_that_names_nothing_of_a_stream_ends_it(left_out: dict[str, Any]) -> None:
+    """Also one that rests on the contract; and no notice at all."""
+    assert not kept(STATUS, f"policy:{newest(shipped())}", acknowledged="new", **changed(**left_out))
+    assert not kept(STATUS, f"policy:{newest(shipped())}", acknowledged=None)
 
 
 def test_zones_are_kept_for_whoever_has_a_trimmed_stream_granted() -> None:

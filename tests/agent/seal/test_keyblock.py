@@ -276,24 +276,72 @@ def test_a_destroyed_key_is_in_neither_slot_and_no_old_seed_opens_one(tmp_path: 
             by_the_book(slot, CREDENTIAL, seed)
 
 
-def failing_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+def failing_sync(monkeypatch: pytest.MonkeyPatch, *, calls: tuple[int, ...] = (1, 2, 3)) -> list[int]:
+    """The medium reports an error at these syncs, counted from 1; the offsets that were written."""
+    offsets: list[int] = []
+    write, sync = os.pwrite, os.fdatasync
+
+    def noted(fd: int, data: bytes, at: int) -> int:
+        offsets.append(at)
+        return write(fd, data, at)
+
     def fail(fd: int) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
+        if len(offsets) in calls:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(fd)
 
+    monkeypatch.setattr("agent.seal.keyblock.os.pwrite", noted)
     monkeypatch.setattr("agent.seal.keyblock.os.fdatasync", fail)
+    return offsets
 
 
-def test_sync_error_while_adding_stops_all_writing_until_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody knows what the medium holds after it: no retry, and what was durable is there at the next opening."""
+def test_sync_error_while_adding_is_mended_by_the_next_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It writes the same slot again, whole; the slot in use is never touched, so a cut meanwhile loses nothing durable."""
     block = fresh(tmp_path, kept := data_key(1))
-    with monkeypatch.context() as broken:
-        failing_sync(broken)
-        with pytest.raises(DeviceError):
+    generation, in_use = block.generation, slots(content(tmp_path))[block._active]
+    offsets = failing_sync(monkeypatch, calls=(1, 2))
+    for _ in range(2):
+        with pytest.raises(DeviceError, match="cannot be written"):
             block.add(with_keys(block.keys, data_key(2)))
-    with pytest.raises(DeviceError, match="restart"):
-        block.add(with_keys(block.keys, data_key(3)))
-    assert kept in block.keys.data.values()
-    assert kept in KeyBlock.open(tmp_path, CREDENTIAL).keys.data.values()
+        assert in_use in slots(content(tmp_path))
+        assert (block.generation, set(block.keys.data.values())) == (generation, {kept})
+    block.add(with_keys(block.keys, later := data_key(3)))
+    assert offsets == [offsets[0]] * 3
+    assert block.generation == generation + 1
+    assert set(KeyBlock.open(tmp_path, CREDENTIAL).keys.data.values()) == {kept, later}
+
+
+@pytest.mark.parametrize("failing", [1, 2], ids=["first write", "second write"])
+@pytest.mark.parametrize("how", ["destroy", "add"])
+def test_sync_error_while_destroying_is_completed_by_the_next_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int, how: str
+) -> None:
+    """Whichever of the two writes failed and whatever is asked next: after it neither slot has the key, under no old seed."""
+    block = fresh(tmp_path, kept := data_key(1), gone := data_key(2))
+    old_seed, rest = slots(content(tmp_path))[0][8:40], without(block.keys, gone)
+    with monkeypatch.context() as broken:
+        failing_sync(broken, calls=(failing,))
+        with pytest.raises(DeviceError):
+            block.destroy(rest)
+    before = block.unsettled
+    getattr(block, how)(rest)
+    assert (before, block.unsettled) == (True, False)
+    assert not any(holds(slot, gone) for slot in slots(content(tmp_path)))
+    assert old_seed not in content(tmp_path)
+    assert set(KeyBlock.open(tmp_path, CREDENTIAL).keys.data.values()) == {kept}
+
+
+def test_a_medium_that_goes_on_failing_never_costs_the_slot_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every attempt of a destroy that never succeeds writes the other slot; what counts opens as before."""
+    block = fresh(tmp_path, data_key(1), gone := data_key(2))
+    in_use, before = slots(content(tmp_path))[block._active], block.keys
+    offsets = failing_sync(monkeypatch, calls=tuple(range(1, 10)))
+    for _ in range(4):
+        with pytest.raises(DeviceError):
+            block.destroy(without(before, gone))
+        assert in_use in slots(content(tmp_path))
+    assert len(set(offsets)) == 1
+    assert block.keys == before
 
 
 def test_short_write_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
+import os
 import shutil
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from agent.clock import NS
 from agent.errors import DeviceError, IntegrityError
+from agent.seal.keyblock import SLOT_BYTES
 from agent.seal.keyring import Keyring, epoch_length_s
 from tests.agent.buffer.build import CREDENTIAL
 from tests.support.samples import T_NS
@@ -114,26 +117,132 @@ def test_a_shorter_lifetime_brings_the_end_forward_and_a_longer_one_does_not_put
     assert ring.data_key("s", "b", 1000 * NS, 43) == shorter
 
 
+def failing_sync(patch: pytest.MonkeyPatch, *calls: int) -> None:
+    """The medium reports an error at these syncs, counted from 1; at every one without `calls`."""
+    counted, sync = itertools.count(1), os.fdatasync
+
+    def fail(fd: int) -> None:
+        if next(counted) in calls or not calls:
+            raise OSError(5, "EIO")
+        sync(fd)
+
+    patch.setattr("agent.seal.keyblock.os.fdatasync", fail)
+
+
 def test_sync_error_while_destroying_hides_the_key_and_is_never_called_done(
     ring: Keyring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process forgets at once; every later attempt fails until a restart, and the restarted one can destroy it."""
+    """The process forgets at once; every attempt fails while the medium does; a restarted process can destroy it too."""
     key = ring.data_key("s", "b", T_NS, 60)
-
-    def fail(fd: int) -> None:
-        raise OSError(5, "EIO")
-
-    with monkeypatch.context() as broken:
-        broken.setattr("agent.seal.keyblock.os.fdatasync", fail)
-        with pytest.raises(DeviceError):
-            ring.destroy(lambda _: True)
-    assert ring.find("s", "b", key.epoch) is None
-    for again in (lambda: ring.destroy(lambda _: True), lambda: ring.expire(2**60), lambda: ring.destroy_profile(b"p" * 16)):
+    failing_sync(monkeypatch)
+    attempts = (lambda: ring.destroy(lambda _: True), lambda: ring.expire(2**60), lambda: ring.destroy_profile(b"p" * 16))
+    for again in attempts:
         with pytest.raises(DeviceError):
             again()
+        assert ring.find("s", "b", key.epoch) is None
+    monkeypatch.undo()
     restarted = Keyring.open(tmp_path, CREDENTIAL)
     restarted.destroy(lambda _: True)
     assert copied(tmp_path).data_keys == ()
+
+
+def test_one_sync_error_while_destroying_is_made_up_for_by_the_next_attempt(
+    ring: Keyring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At either write: the next expiry has nothing left to remove, completes it all the same, counts it, and writes no more then."""
+    for failing in (1, 2):
+        key = ring.data_key("s", "b", T_NS, 60)
+        with monkeypatch.context() as broken:
+            failing_sync(broken, failing)
+            with pytest.raises(DeviceError):
+                ring.expire(key.destroy_ms)
+        assert ring.expire(0) == 1
+        assert copied(tmp_path).data_keys == ()
+        generation = ring.generation
+        assert ring.expire(0) == 0
+        assert ring.generation == generation
+
+
+def test_a_key_made_after_a_failed_destroy_does_not_bring_the_old_one_back(
+    ring: Keyring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The block is written for the new key, and for what still had to go."""
+    old = ring.data_key("s", "b", T_NS, 60)
+    with monkeypatch.context() as broken:
+        failing_sync(broken, 1)
+        with pytest.raises(DeviceError):
+            ring.destroy(lambda _: True)
+    new = ring.data_key("s", "b", T_NS, 60)
+    assert new.key != old.key
+    assert copied(tmp_path).data_keys == (new,)
+    for slot in range(2):
+        whole = bytearray((tmp_path / "keys.block").read_bytes())
+        whole[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES] = bytes(SLOT_BYTES)
+        assert opened(tmp_path / "one slot", bytes(whole)).data_keys == (new,), "neither slot has the old one"
+
+
+def opened(folder: Path, content: bytes) -> Keyring:
+    folder.mkdir(exist_ok=True)
+    (folder / "keys.block").write_bytes(content)
+    return Keyring.open(folder, CREDENTIAL)
+
+
+def left_ms(ring: Keyring, now_ms: int) -> list[int]:
+    return [key.destroy_ms - now_ms for key in ring.data_keys]
+
+
+@pytest.mark.parametrize("moved_ms", [-50_400_000, 50_400_000])
+def test_a_moved_axis_leaves_the_keys_of_this_run_what_was_left_of_their_lives(ring: Keyring, tmp_path: Path, moved_ms: int) -> None:
+    """By 14 h in either direction, and once more: durable on return, expiring at the same true time."""
+    ring.data_key("s", "b", T_NS, 86_400)
+    now_ms = T_NS // 10**6
+    [left] = left_ms(ring, now_ms)
+    for _ in range(2):
+        ring.rebase(moved_ms)
+        now_ms += moved_ms
+        assert left_ms(ring, now_ms) == left_ms(copied(tmp_path), now_ms) == [left]
+    assert ring.expire(now_ms + left - 1) == 0
+    assert ring.expire(now_ms + left) == 1
+
+
+def test_keys_of_earlier_runs_are_never_put_off(ring: Keyring, tmp_path: Path) -> None:
+    """Their axis may have been right: forward they stay, also one whose end this run brought forward; back they go with the others."""
+    earlier = [ring.data_key("s", "b", T_NS, 400), ring.data_key("t", "b", T_NS, 403)]
+    again = copied(tmp_path)
+    shorter = again.data_key("t", "b", T_NS, 401)
+    assert shorter.key == earlier[1].key
+    mine = again.data_key("u", "b", T_NS, 400)
+    again.rebase(1000)
+    assert [key.destroy_ms for key in again.data_keys] == [earlier[0].destroy_ms, shorter.destroy_ms, mine.destroy_ms + 1000]
+    again.rebase(-3000)
+    assert [key.destroy_ms for key in again.data_keys] == [earlier[0].destroy_ms - 3000, shorter.destroy_ms - 3000, mine.destroy_ms - 2000]
+
+
+def test_an_axis_that_moved_nothing_writes_nothing(ring: Keyring, tmp_path: Path) -> None:
+    """No key, no key of this run, no movement."""
+    before = ring.generation
+    ring.rebase(-1000)
+    ring.data_key("s", "b", T_NS, 60)
+    ring.rebase(0)
+    assert ring.generation == before + 1
+    again = copied(tmp_path)
+    before = again.generation
+    again.rebase(1000)
+    assert again.generation == before
+
+
+def test_sync_error_while_an_axis_is_moved_counts_in_ram_and_reaches_the_medium_later(
+    ring: Keyring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is reported, this process goes by the new end, and the next expiry writes it though nothing dies."""
+    key = ring.data_key("s", "b", T_NS, 60)
+    with monkeypatch.context() as broken:
+        failing_sync(broken)
+        with pytest.raises(DeviceError):
+            ring.rebase(-1000)
+    assert ring.data_keys[0].destroy_ms == key.destroy_ms - 1000
+    assert ring.expire(0) == 0
+    assert copied(tmp_path).data_keys == ring.data_keys
 
 
 def test_derive_is_hkdf_with_an_empty_salt() -> None:

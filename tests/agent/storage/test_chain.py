@@ -214,6 +214,53 @@ def test_long_chain_is_read_in_pages(device: Device, monkeypatch: pytest.MonkeyP
     assert [e.n for e in filled(device, 10).entries()] == list(range(1, 11))
 
 
+@pytest.mark.parametrize("limit", [0, 1, 3, LENGTH, LENGTH + 1])
+def test_the_newest_are_read_without_the_others(device: Device, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    """The last ones of `entries`, newest first; no other is opened, also where the front was cut off."""
+    made = filled(device, LENGTH + 2)
+    made.cut(list(made.entries())[1])
+    expected, opened, work = list(made.entries()), [], Chain._open
+
+    def noted(self: Chain, row: tuple[int, object, bytes], n: int, prev: bytes) -> chain.Entry:
+        opened.append(n)
+        return work(self, row, n, prev)
+
+    monkeypatch.setattr(Chain, "_open", noted)
+    assert made.newest(limit) == expected[::-1][:limit]
+    assert len(opened) == min(limit, LENGTH)
+
+
+@settings(max_examples=60)
+@given(n=st.integers(3, LENGTH), how=st.sampled_from(["entry", "hash", "remove", "close up", "double", "copy to the end"]))
+def test_a_broken_one_among_the_newest_is_named(n: int, how: str) -> None:
+    """Of the last four, n from 3: changed, removed, doubled or added."""
+    with Device() as device:
+        made = filled(device)
+        rows = {row[0]: row[1:] for row in device.sql("SELECT n, entry, hash FROM ledger")}
+        if how in ("entry", "hash"):
+            device.sql(f"UPDATE ledger SET {how} = zeroblob(length({how})) WHERE n = ?", n)
+        if how in ("remove", "close up"):
+            device.sql("DELETE FROM ledger WHERE n = ?", n)
+        if how == "close up":
+            device.sql("UPDATE ledger SET n = n - 1 WHERE n > ?", n)
+        if how == "double":
+            device.sql("UPDATE ledger SET entry = ?, hash = ? WHERE n = ?", *rows[n - 1], n)
+        if how == "copy to the end":
+            device.sql("INSERT INTO ledger (n, entry, hash) VALUES (?, ?, ?)", LENGTH + 1, *rows[n])
+        with pytest.raises(IntegrityError, match=r"entry [3-7] "):
+            made.newest(4)
+
+
+def test_a_broken_one_before_the_newest_is_found_by_verifying_only(device: Device) -> None:
+    """And where all are asked for, one that is missing in front is named."""
+    made = filled(device)
+    device.sql("DELETE FROM ledger WHERE n = 1")
+    assert [e.n for e in made.newest(5)] == [6, 5, 4, 3, 2]
+    for whole in (made.verify, lambda: made.newest(6)):
+        with pytest.raises(IntegrityError, match="entry 1 "):
+            whole()
+
+
 def test_reading_goes_on_behind_an_entry(device: Device) -> None:
     """`after` continues, and a chain that does not continue there is refused."""
     made = filled(device)

@@ -324,6 +324,59 @@ def test_disk_full_on_a_small_file_system(tmp_path: Path) -> None:
         os.system(f"umount '{folder}'")
 
 
+@contextmanager
+def small_disk(folder: Path, options: str) -> Iterator[Path]:
+    folder.mkdir()
+    if os.system(f"mount -t tmpfs -o {options} tmpfs '{folder}' 2>/dev/null"):
+        pytest.skip("no permission to mount a file system")
+    try:
+        yield folder
+    finally:
+        os.system(f"umount '{folder}'")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+@pytest.mark.parametrize("left_bytes", [0, 4096, 16_384, 32_768])
+@pytest.mark.parametrize("known", [False, True], ids=["a new database", "a database of before"])
+def test_a_full_disk_is_called_full_at_the_opening(tmp_path: Path, left_bytes: int, known: bool) -> None:
+    """Whichever file of the database finds no room: the error says that the disk is full and that something must go."""
+    with small_disk(tmp_path / "small", "size=1m") as folder:
+        if known:
+            open_database(folder / "buffer.db", KEY, "buffer").close()
+        free_bytes = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
+        (folder / "fill").write_bytes(bytes(free_bytes - left_bytes))
+
+        def used() -> None:
+            db = open_database(folder / "buffer.db", KEY, "buffer")
+            try:
+                with transaction(db):
+                    db.execute("INSERT INTO meta VALUES ('a', ?)", (bytes(40_000),))
+            finally:
+                db.close()
+
+        with pytest.raises(DeviceError, match="the disk is full") as error:
+            used()
+        assert "delete" in error.value.hint
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+@pytest.mark.parametrize("names", [0, 1, 2])
+def test_a_disk_without_room_for_another_file_says_what_to_do(tmp_path: Path, names: int) -> None:
+    """No inode left for the database, for its WAL, or for the WAL's index."""
+    with small_disk(tmp_path / "small", f"size=1m,nr_inodes={1 + names}") as folder, pytest.raises(DeviceError) as error:
+        open_database(folder / "buffer.db", KEY, "buffer")
+    assert "delete" in error.value.hint
+
+
+def test_an_error_of_a_disk_with_room_is_not_called_full(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the medium is what to look at."""
+    db, error = open_database(path, KEY, "buffer"), sqlcipher3.OperationalError("disk I/O error")
+    monkeypatch.setattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR, raising=False)
+    with pytest.raises(DeviceError, match="reports an error") as told, transaction(db):
+        raise error
+    assert "check the medium" in told.value.hint
+
+
 def test_ram_database_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a path the same schema and calls, and nothing on the disk."""
     monkeypatch.chdir(tmp_path)

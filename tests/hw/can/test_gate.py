@@ -190,6 +190,20 @@ def test_what_is_not_wanted_any_more_cannot_be_forgotten() -> None:
     assert (gate.delivered, gate.next_due_ns()) == (0, None)
 
 
+def test_a_frame_that_ends_before_the_last_wanted_bit_is_short() -> None:
+    """Counted each time, delivered or not; one that lacks only what nobody wants is not; nor is an identifier nobody wants."""
+    gate = Gate([wish(mask=0x01FF00)])
+    told(gate, frame(1, b"\x01\x02"), frame(2, b"\x01\x02"), frame(3, b""), frame(4, b"\x01\x02\x03"), frame(5, b"\x01", 0x11))
+    assert gate.short == 3
+
+
+def test_a_multiplexed_frame_is_short_by_its_own_case() -> None:
+    """A case that ends early is whole; one that is not wanted lacks nothing."""
+    gate = Gate([wish(mask=0xFFFF00, mux=Mux(0x0F, {1: 0xFF00, 2: 0xFF0000}))])
+    told(gate, frame(1, b"\x01\x09"), frame(2, b"\x02\x09"), frame(3, b"\x03"), frame(4, b"\x01"))
+    assert gate.short == 2
+
+
 # -- against a slow model ------------------------------------------------------------------------------------------------
 
 
