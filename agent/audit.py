@@ -38,6 +38,7 @@ WINDOW = 1_024
 """So many message numbers of an unlinkable stream are remembered as counted (128 bytes)."""
 TEXT_MAX, RULES_MAX, STORE_BYTES = 200, 64, 8
 _COUNTER = "audit.day."
+_DUE = "SELECT 1 FROM audit WHERE n < ? AND (key IS NOT NULL OR day < ?) LIMIT 1"
 _KINDS = ("disclosure", "disclosure_day", "compacted")
 
 
@@ -190,13 +191,16 @@ class Audit:
 
         Takes the oldest entries without a gap, writes their sums as new entries and cuts the old ones off; the checkpoint keeps
         the hash of the last one cut, so the chain goes on holding. One transaction. Nothing happens while the clock is not
-        trusted. What an erased profile left goes without a sum. A sum that is in the way is written anew, unchanged.
+        trusted, and nothing is read where no message and no count is due. What an erased profile left goes along, without a
+        sum. A sum that is in the way is written anew, unchanged.
         """
         if not self._clock.trusted():
             return 0
         today = self._today()
         [(kept,)] = rows(self._db, "SELECT MIN(n) FROM audit WHERE day >= ?", [today - MESSAGE_DAYS])
         end = self._chain.head().n + 1 if kept is None else kept
+        if not rows(self._db, _DUE, [end, today - KEEP_DAYS]):
+            return 0
         sums, worthwhile, last = _Sums(today - KEEP_DAYS), False, None
         for last in takewhile(lambda entry: entry.n < end, self._chain.entries()):
             worthwhile |= sums.add(last)

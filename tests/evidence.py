@@ -4,6 +4,11 @@
 
 A marked test runs twice. `[plain]` as written. `[control]` after `sabotage(monkeypatch)` has broken the product: then it has to
 fail, in its set-up or in its body, else the control is reported as failed. Several markers on one test give several controls.
+To fail is to miss what is asserted (AssertionError, pytest.fail); a control that makes the product itself raise says
+`raises=Kind`. Any other exception shows that the test broke, not that it noticed. A control breaks the product: one that
+replaces something of `tests` is refused.
+
+A test that is expected to fail (xfail) shows that its rows are not held there: the table says so, with its reason.
 
 What a control may rely on: it is applied before the test's fixtures, and fixtures of a wider scope are made anew for it and thrown
 away after it, so nothing made under sabotage reaches another test. It does not reach other processes. Controls run last.
@@ -16,6 +21,7 @@ import gc
 import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import hypothesis
@@ -35,6 +41,7 @@ class Run:
 
     ids: tuple[str, ...]
     control: Control | None = None
+    raises: tuple[type[BaseException], ...] = ()
 
     @property
     def name(self) -> str:
@@ -42,11 +49,16 @@ class Run:
 
 
 class ControlBroken(Exception):
-    """The sabotage itself raised, so nothing was shown about the test."""
+    """The sabotage itself raised or broke the tests instead of the product, so nothing was shown about the test."""
+
+
+ASSERTED: tuple[type[BaseException], ...] = (AssertionError, pytest.fail.Exception)
+"""How a test says that a promise is not kept."""
 
 
 SABOTAGE = pytest.StashKey[pytest.MonkeyPatch]()
 SEEN = pytest.StashKey[str]()
+REASON = pytest.StashKey[str]()
 SETTINGS = pytest.StashKey[tuple[Any, Any]]()
 
 
@@ -54,7 +66,7 @@ SETTINGS = pytest.StashKey[tuple[Any, Any]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "req(*ids, control): the test shows these rows; `control(monkeypatch)` must make it fail")
+    config.addinivalue_line("markers", "req(*ids, control, raises): the test shows these rows; `control(monkeypatch)` must make it fail")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Recorder(config), "requirement-recorder")
 
@@ -64,9 +76,13 @@ def _run_of_mark(mark: pytest.Mark, nodeid: str) -> Run:
     unknown = [row for row in mark.args if row not in known]
     if unknown or not mark.args:
         raise pytest.UsageError(f"{nodeid}: req names no row of requirements.toml: {unknown}")
-    if set(mark.kwargs) != {"control"} or not callable(mark.kwargs["control"]):
+    if not {"control"} <= set(mark.kwargs) <= {"control", "raises"} or not callable(mark.kwargs["control"]):
         raise pytest.UsageError(f"{nodeid}: req{mark.args} needs control=, a function that breaks the product for this test")
-    return Run(tuple(mark.args), mark.kwargs["control"])
+    raises = mark.kwargs.get("raises", ())
+    kinds = raises if isinstance(raises, tuple) else (raises,)
+    if not all(isinstance(kind, type) and issubclass(kind, Exception) and kind is not Exception for kind in kinds):
+        raise pytest.UsageError(f"{nodeid}: req{mark.args} raises= is no kind of exception")
+    return Run(tuple(mark.args), mark.kwargs["control"], kinds)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -129,6 +145,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         run.control(monkeypatch)
     except Exception as error:
         raise ControlBroken(f"the control {_name(run)} raised {error!r}") from error
+    if ours := [_owner(target) for target, _, _ in monkeypatch._setattr if f"{_owner(target)}.".startswith("tests.")]:
+        raise ControlBroken(f"the control {_name(run)} breaks {', '.join(ours)}, which is no part of the product")
+
+
+def _owner(target: object) -> str:
+    """The module that something lies in."""
+    owner = target if isinstance(target, ModuleType | type) else type(target)
+    return owner.__name__ if isinstance(owner, ModuleType) else owner.__module__
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -179,19 +203,26 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         return report
     if run.control and not report.skipped:
         _turn_around(item, run, call, report)
-    note = {"ids": list(run.ids), "run": run.name, "saw": item.stash.get(SEEN, "")}
+    outcome: str = report.outcome
+    if report.skipped and hasattr(report, "wasxfail"):
+        outcome, item.stash[REASON] = "unheld", str(report.wasxfail)
+    saw = item.stash.get(SEEN, "") or item.stash.get(REASON, "")
+    note = {"ids": list(run.ids), "run": run.name, "outcome": outcome, "saw": saw}
     report.user_properties = [*report.user_properties, ("req", note)]
     return report
 
 
 def _turn_around(item: pytest.Item, run: Run, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-    if call.excinfo is not None and call.when != "teardown" and not isinstance(call.excinfo.value, ControlBroken):
+    if call.excinfo is not None and call.when != "teardown" and isinstance(call.excinfo.value, ASSERTED + run.raises):
         item.stash[SEEN] = call.excinfo.typename
     if SEEN in item.stash:
         report.outcome, report.longrepr, report.sections = "passed", None, []
     elif call.when == "call" and report.passed:
         report.outcome = "failed"
         report.longrepr = f"{_where(item)}: the control {_name(run)} did not make this test fail"
+    elif call.excinfo is not None and call.when != "teardown" and not isinstance(call.excinfo.value, ControlBroken):
+        seen = f"{_where(item)}: under the control {_name(run)} this test broke with {call.excinfo.typename}, which it did not name"
+        report.longrepr = f"{seen}\n{report.longreprtext}"
 
 
 def _where(item: pytest.Item) -> str:
@@ -214,8 +245,8 @@ class Recorder:
         for key, note in report.user_properties:
             if key == "req" and isinstance(note, dict):
                 earlier = self.results.get(report.nodeid)
-                outcome = evidence_table.worst(report.outcome, earlier.outcome if earlier else "passed")
-                self.results[report.nodeid] = evidence_table.Result(**note, outcome=outcome)
+                worst = evidence_table.worst(note["outcome"], earlier.outcome if earlier else "passed")
+                self.results[report.nodeid] = evidence_table.Result(**{**note, "outcome": worst})
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
         """A whole run replaces what was known; a part of it, or one that was cut short, replaces its own tests only."""

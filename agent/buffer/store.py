@@ -88,6 +88,7 @@ class Buffer:
         self._db, self._keyring, self._units, self._quota_bytes = db, keyring, units, quota_bytes
         self._offered: dict[Lane, frozenset[int]] = {}
         self._lost: Counter[tuple[str, str]] = Counter()
+        self._owed = False  # rows whose key is gone may still be there
         self._counts = Counts(db)
         with transaction(db):
             db.execute("INSERT OR IGNORE INTO meta VALUES ('store_epoch', ?)", (store_epoch or os.urandom(STORE_EPOCH_BYTES),))
@@ -159,17 +160,18 @@ class Buffer:
     def forget(self, dead: Callable[[str, str], bool]) -> list[int]:
         """Destroys the keys of every `dead(stream, basis_ref)` and deletes its rows: their numbers.
 
-        On return neither is left, in the files neither. Raises DeviceError when that is not certain: call it again after
-        a restart.
+        On return neither is left, in the files neither. Raises DeviceError when that is not certain: call it again.
         """
+        self._owed = True
         self._keyring.destroy(lambda key: dead(key.stream, key.basis_ref))
         gone = self._sweep()
         checkpoint(self._db)
         return gone
 
     def expire(self, now_ms: int) -> list[int]:
-        """Destroys what has outlived its keep at `now_ms`: the numbers. Ask only while the clock is believed."""
-        return self._sweep() if self._keyring.expire(now_ms) else []
+        """Destroys what has outlived its keep at `now_ms` on the time axis: the numbers. Also completes a `forget` that failed."""
+        self._owed |= self._keyring.expire(now_ms) > 0
+        return self._sweep() if self._owed else []
 
     def routes(self) -> set[tuple[str, bool]]:
         """(recipient, whether without identity) of everything that waits."""
@@ -254,4 +256,5 @@ class Buffer:
         self._delete(gone)
         if gone:
             checkpoint(self._db)
+        self._owed = False
         return sorted(gone)

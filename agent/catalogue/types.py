@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from agent.vss import BASIS_ENDED
+
 DURATION = re.compile(r"(\d+)([smhd])\Z")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -195,6 +197,10 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     events: dict[str, Event]
     services: dict[str, ServiceFile]
     policies: dict[str, Policy]
+
+    def units(self) -> dict[str, str]:
+        """The unit of every signal that can stand in a record."""
+        return {BASIS_ENDED: ""} | {name: declared.unit for name, declared in self.signals.items()}
 
     def recipients(self) -> set[str]:
         """Every recipient that a stream names."""

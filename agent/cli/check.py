@@ -19,7 +19,7 @@ from agent.catalogue.types import Catalogue
 from agent.errors import ConfigError, FindingsError, UsageError
 from agent.settings import Settings, read_settings
 from agent.toml import FileFinding, Report
-from agent.vehicle import Vehicle, load_vehicle
+from agent.vehicle import Vehicle, load_vehicle, usable
 from agent.vss import GNSS_SIGNALS
 
 PROOF = "agent.plan.prove"
@@ -102,7 +102,7 @@ def _vehicle(folder: Path, catalogue: Catalogue, done: Examination) -> Vehicle |
         return None
     check_vehicle(vehicle, str(vehicle.folder / "vehicle.toml"), catalogue, done.report)
     asked = {name for name, signal in catalogue.signals.items() if signal.source == "vehicle"} - GNSS_SIGNALS
-    mapped = len(asked & vehicle.sources.keys())
+    mapped = len(asked & usable(vehicle, catalogue.units())[0])
     done.looked_at.append({"kind": "vehicle", "path": str(folder), "mapped": mapped, "signals": len(asked)})
     return vehicle
 

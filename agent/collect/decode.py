@@ -27,7 +27,6 @@ class DecodeCounters:
     """How often, never what."""
 
     frames: int = 0
-    short: int = 0
     undecodable: int = 0
     readings: int = 0
     invalid: int = 0
@@ -72,8 +71,6 @@ class Decoder:
             return []
         self.counters.frames += 1
         message, wanted = entry
-        if any(len(frame.data) < one.bytes_needed for one in wanted):
-            self.counters.short += 1
         try:
             raw = message.decode(frame.data, decode_choices=False, scaling=False, allow_truncated=True)
         except Exception:  # noqa: BLE001  a payload is outside input; cantools and bitstruct raise several kinds

@@ -28,9 +28,8 @@ def reduced(value: Value, steps: Sequence[Transform], context: Context) -> Value
 
 def minimise(reading: Reading, rule: Rule, steps: Sequence[Transform], context: Context) -> Sample | None:
     """The sample that `rule` lets remain of `reading` at the moment `context.t_ns`, or None."""
-    if _tells_place(reading, rule) and not context.trip.ignition:
-        return None
-    if rule.sensitive and context.trip.ignition is None:
+    ignition = context.trip.ignition
+    if (_tells_place(reading, rule) and not ignition) or _too_sensitive(rule, ignition):
         return None
     value = reduced(reading.value, steps, context)
     if value is None:
@@ -42,3 +41,8 @@ def minimise(reading: Reading, rule: Rule, steps: Sequence[Transform], context: 
 
 def _tells_place(reading: Reading, rule: Rule) -> bool:
     return rule.category == "position" or reading.signal.startswith(LOCATION) or isinstance(reading.value, Position)
+
+
+def _too_sensitive(rule: Rule, ignition: bool | None) -> bool:
+    """Sensitive streams are off while nobody knows whether the car is in use."""
+    return rule.sensitive and ignition is None

@@ -33,7 +33,7 @@ from agent.settings import Recipient as RecipientSettings
 from agent.settings import Settings
 from agent.storage.memory import Memory, PatientMemory
 from agent.storage.sqlite import open_database, open_or_set_aside
-from agent.vehicle import load_vehicle
+from agent.vehicle import load_vehicle, usable
 
 CLOCK_KEY = "clock/saved"
 STARTS_KEY = "health/starts"
@@ -96,7 +96,7 @@ def _assembled(settings: Settings, keyring: Keyring, lock: int) -> Assembled:
         buffer=Buffer(
             buffer_db,
             keyring,
-            units={name: declared.unit for name, declared in catalogue.signals.items()},
+            units=catalogue.units(),
             quota_bytes=settings.state.quota_mib << 20,
         ),
         memory=memory,
@@ -109,7 +109,8 @@ def _assembled(settings: Settings, keyring: Keyring, lock: int) -> Assembled:
         policies_folder=policies,
     )
     broken = _chains(parts)
-    found = [*broken.values(), *vehicle.findings, *([finding] if finding else []), *_regions(settings)]
+    found = [*broken.values(), *vehicle.findings, *usable(vehicle, catalogue.units())[1], *_regions(settings)]
+    found += [finding] if finding else []
     return Assembled(parts, clock, starts, found, lock, audit_holds="audit" not in broken)
 
 

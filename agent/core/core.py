@@ -36,8 +36,8 @@ from agent.plan.standing import keeps, next_end_ms, streams
 from agent.plan.subscribe import subscriptions
 from agent.seal.keyring import Keyring
 from agent.storage.memory import MemoryStore
-from agent.vehicle import Vehicle
-from agent.vss import BASIS_ENDED, IGNITION, SPEED, VIN
+from agent.vehicle import Vehicle, usable
+from agent.vss import IGNITION, SPEED, VIN
 from hw.ports import Fix, Frame, Silence, Subscription
 
 NS_PER_MS = 1_000_000
@@ -45,6 +45,7 @@ TRIP_KEY = "trip"
 ZONES_PREFIX = "zones/"
 VIN_CHARS_MIN = 6
 """Fewer would let too many cars pass: the last six are the serial number (ISO 3779)."""
+EXPIRE_AGAIN_NS = 5_000_000_000
 UNSAVED_MAX = 256
 """Drafts that wait in RAM while the disk takes nothing (full, failing); the oldest go first."""
 
@@ -75,11 +76,6 @@ class Parts:
     policies_folder: Path = Path()
 
 
-def units_of(catalogue: Catalogue) -> dict[str, str]:
-    """The unit of every signal that can stand in a record."""
-    return {BASIS_ENDED: ""} | {name: declared.unit for name, declared in catalogue.signals.items()}
-
-
 @dataclass(slots=True)
 class Core:
     """The state of a running agent.
@@ -97,12 +93,15 @@ class Core:
     decoder: Decoder = field(init=False)
     delivery: Delivery = field(init=False)
     notices: Notices = field(init=False)
+    given: frozenset[str] = field(init=False)
+    """Signals that the vehicle's files give in a unit that can be used."""
     unsaved: list[Draft] = field(default_factory=list)
     dropped: int = 0
     """Drafts that were given up because the disk took nothing."""
     trouble: Finding | None = None
     vin_holds: bool | None = None
     """Whether the bus named the configured VIN; None before it named one."""
+    _expire_ns: int = 0
     _trip_saved: bytes = b""
     _decided_for: object = None
     _ends_ms: int | None = None
@@ -113,8 +112,10 @@ class Core:
         trip = Trip(Zones(b"\x00" * 32, parts.memory, f"{ZONES_PREFIX}{GUEST}"), parts.new_id)
         known = parts.clock.trusted() or getattr(parts.clock, "continued", False)
         trip.resume(parts.memory.get(TRIP_KEY), parts.clock.now_ns(), trusted=known)
-        self.pipeline = Pipeline(trip, parts.memory, parts.responder, parts.catalogue.events, self.agent_signals)
-        self.pipeline.speed_from_gnss = SPEED not in parts.vehicle.sources
+        units = parts.catalogue.units()
+        self.given, _ = usable(parts.vehicle, units)
+        self.pipeline = Pipeline(trip, parts.memory, parts.responder, parts.catalogue.events, self.agent_signals, units=units)
+        self.pipeline.speed_from_gnss = SPEED not in self.given
         self.notices = Notices(parts.memory)
         self.delivery = Delivery(
             parts.buffer,
@@ -150,7 +151,7 @@ class Core:
         """Everything that the decision of this moment is made from."""
         parts, facts = self.parts, self.parts.ledger.facts()
         profile = facts.profiles.get(self.profile)
-        known = self.trip.ignition is not None or (IGNITION in parts.vehicle.sources and not self.trip.ignition_lost)
+        known = self.trip.ignition is not None or (IGNITION in self.given and not self.trip.ignition_lost)
         trip = TripFacts(
             id=self.trip.id,
             profile=profile.name if profile else GUEST,
@@ -160,7 +161,7 @@ class Core:
         )
         return PlanInputs(
             catalogue=parts.catalogue,
-            mapped=frozenset(parts.vehicle.sources),
+            mapped=self.given,
             package=facts.package,
             services_off=facts.services_off,
             grants=facts.grants,
@@ -182,7 +183,7 @@ class Core:
         if plan.id != self.plan.id:
             self.plan = plan
             counters = self.decoder.counters
-            self.decoder = Decoder(self.parts.vehicle, frozenset(plan.wanted), units_of(self.parts.catalogue), counters)
+            self.decoder = Decoder(self.parts.vehicle, frozenset(plan.wanted), self.parts.catalogue.units(), counters)
             self.pipeline.swap(plan, self.parts.clock.now_ns())
             self._keep_in_ram({rule.id for rule in plan.rules})
             self.resubscribe(self.wanted())
@@ -225,7 +226,7 @@ class Core:
     def ignite(self, on: bool, t_ns: int) -> None:
         """Ignition known from elsewhere than a mapped signal (GPIO; a replay without one)."""
         before = self._state()
-        self.trip.ignite(on, t_ns)
+        self.pipeline.ignite(on, t_ns)
         self._after(before)
 
     def step(self, settle_ns: int = 0) -> None:
@@ -241,7 +242,15 @@ class Core:
         if self._due(now_ns):
             self.decide()
         self._save_trip()
+        self._expire(now_ns)
+
+    def _expire(self, now_ns: int) -> None:
+        """Destroys what has outlived its keep; a medium that fails is asked again after EXPIRE_AGAIN_NS only."""
+        if now_ns < self._expire_ns:
+            return
+        self._expire_ns = now_ns + EXPIRE_AGAIN_NS
         self.delivery.forgotten(self.parts.buffer.expire(now_ns // NS_PER_MS))
+        self._expire_ns = 0
 
     def leap(self, from_ns: int, to_ns: int, passed_ns: int) -> None:
         """The axis leapt, of which `passed_ns` really passed: nothing is made up for the gap, each identifier is told anew.
@@ -254,15 +263,17 @@ class Core:
         trusted = self.parts.clock.trusted() and abs(moved_ns) <= STEP_NS
         self.unsaved = [*self.unsaved, *self.pipeline.take(trusted=trusted)]
         self.delivery.hold_ns = {n: until + moved_ns for n, until in self.delivery.hold_ns.items()}
-        self.resubscribe(())
-        self.resubscribe(self.wanted())
-        self._after(before)
         self.keep()
-        if moved_ns < 0:
-            self._drop_unsaved(0)  # their end would be counted from a time that has not come
-        self.parts.keyring.rebase(moved_ns // NS_PER_MS)
-        self.decide()
-        self._save_trip()
+        if abs(moved_ns) > STEP_NS:
+            self._drop_unsaved(0)  # their end would be counted on an axis that is no more
+        try:
+            self.parts.keyring.rebase(moved_ns // NS_PER_MS)
+        finally:  # in RAM it counts already
+            self.resubscribe(())
+            self.resubscribe(self.wanted())
+            self._after(before)
+            self.decide()
+            self._save_trip()
 
     def wanted(self) -> tuple[Subscription, ...]:
         """The subscriptions of the plan in force."""
@@ -314,7 +325,7 @@ class Core:
     def _vin_known(self) -> bool:
         """Configured and, where the bus tells a VIN, told to be that one: a unit moved to another car must not speak for the first."""
         parts = self.parts
-        if VIN not in parts.vehicle.sources or not parts.compare_vin:
+        if VIN not in self.given or not parts.compare_vin:
             return parts.vin is not None
         return bool(self.vin_holds)
 
@@ -335,8 +346,8 @@ class Core:
         """A trip began or ended, or the ignition changed: decide anew at once, before the next frame."""
         if before == self._state():
             return
+        self.keep()  # what the trip said at its end rests on the rules of that trip
         if before[1] and not self.trip.ignition:
-            self.keep()
             self._keep_in_ram({rule.id for rule in self.plan.rules if rule.name not in self.plan.places})
         self.decide()
         self._save_trip()

@@ -222,7 +222,7 @@ class Loop:
         if now_s - self._saved_s >= CLOCK_SAVE_S:
             self._saved_s = now_s
             self.save_clock(self.clock.now_ns())
-        if now_s - self._audited_s >= AUDIT_S:
+        if now_s - self._audited_s >= AUDIT_S and self.core.delivery.may_send:  # a broken log is written no more
             self._audited_s = now_s
             self.core.parts.audit.close_days()
             self.core.parts.audit.compact()

@@ -1,4 +1,4 @@
-"""Telling recipients that a grant has ended: what they hold of it has lost its basis (docs/formats.md section 2, R30).
+"""Telling recipients that a grant has ended: what they hold of it has lost its basis (docs/formats.md 2, R30).
 
 Promises: whoever got a message with an identity under a grant is told, once it is withdrawn, replaced by a no or over, also
 across a crash at any step (then perhaps twice, which says the same); nobody else is, and nobody who cannot know whose the

@@ -77,7 +77,7 @@ class Numbers:
         waiting = sum(row["rows"] for row in self.assembled.parts.buffer.statistics().values())
         return {
             f"{HEALTH}FramesRead": sum(reader.counters.read for reader in self.readers),
-            f"{HEALTH}FramesShort": counters.short if counters else 0,
+            f"{HEALTH}FramesShort": sum(reader.gate.short for reader in self.readers),
             f"{HEALTH}ReadingsInvalid": counters.invalid if counters else 0,
             f"{HEALTH}Samples": self.core.pipeline.samples if self.core else 0,
             f"{HEALTH}RecordsWaiting": waiting,
@@ -124,7 +124,7 @@ class Numbers:
                 for lane in core.delivery.lanes()
             },
             "findings": [{"code": one.code, "severity": one.severity, "text": one.text, "hint": one.hint} for one in self.findings()],
-            "frames_short": core.decoder.counters.short,
+            "frames_short": sum(reader.gate.short for reader in self.readers),
             "readings": core.decoder.counters.readings,
             "readings_invalid": core.decoder.counters.invalid,
             "max_rss_kib": peak_rss_kib(),

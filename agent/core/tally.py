@@ -33,7 +33,7 @@ def summary_of(run: VirtualRun, lines: Sequence[Mapping[str, object]], counts: C
         "frames_read": log.read,
         "frames_wanted": run.gate.wanted,
         "frames_delivered": run.gate.delivered,
-        "frames_short": decoded.short,
+        "frames_short": run.gate.short,
         "frames_unknown_id": counts.unknown_id,
         "frames_error": log.error,
         "frames_remote": log.remote,

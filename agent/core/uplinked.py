@@ -78,8 +78,10 @@ class Uplinked:
         if self.delivery.fresh:
             self._announce()
         for outgoing in self.delivery.next_offers(self.online, now_ns):
-            left_ms = max(outgoing.stored.destroy_ms - now_ns // NS_PER_MS, 1)
-            offer = Offer(n=outgoing.stored.n, lane=outgoing.lane, topic=outgoing.topic, payload=outgoing.payload, expires_in_ms=left_ms)
+            stored = outgoing.stored
+            ends_ms = self.delivery.keyring.ends_ms(stored.stream, stored.basis_ref, stored.epoch) or 0
+            left_ms = max(ends_ms - now_ns // NS_PER_MS, 1)
+            offer = Offer(n=stored.n, lane=outgoing.lane, topic=outgoing.topic, payload=outgoing.payload, expires_in_ms=left_ms)
             if not self._send(offer):
                 return
 

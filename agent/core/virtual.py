@@ -21,7 +21,7 @@ from agent.collect.decode import DecodeCounters
 from agent.collect.respond import Responder
 from agent.consent.choice import DRIVER, Choice, apply_choice
 from agent.consent.ledger import Ledger
-from agent.core.core import Core, Parts, units_of
+from agent.core.core import Core, Parts
 from agent.core.deliver import Outgoing
 from agent.core.recipients import Recipient
 from agent.envelope import open_envelope, received_lines
@@ -90,7 +90,7 @@ class VirtualRun:
             raise UsageError(f"no package {scene.package}", "--package", f"use none or one of {known}")
         ledger.set_package(scene.package)
         self.notes += apply_choice(scene.choice, ledger, scene.catalogue, scene.start_ns // 1_000_000)
-        units = units_of(scene.catalogue)
+        units = scene.catalogue.units()
         stored = open_database(None, keyring.database_key("buffer"), "buffer")
         memory = DictMemory()
         parts = Parts(
@@ -112,7 +112,7 @@ class VirtualRun:
             compare_vin=scene.compare_vin,
         )
         self.core = Core(parts, lambda wanted: self.gate.swap(wanted, self.clock.now_ns()), self._agent_signals)
-        if IGNITION not in scene.vehicle.sources:
+        if IGNITION not in self.core.given:
             self.core.ignite(on=True, t_ns=scene.start_ns)
         self.core.pipeline.start(scene.start_ns)
         self._stepped_ns = scene.start_ns
@@ -168,7 +168,7 @@ class VirtualRun:
         counters = core.decoder.counters if core else DecodeCounters()
         return {
             f"{HEALTH}FramesRead": self.gate.wanted + self.gate.unwanted,
-            f"{HEALTH}FramesShort": counters.short,
+            f"{HEALTH}FramesShort": self.gate.short,
             f"{HEALTH}ReadingsInvalid": counters.invalid,
             f"{HEALTH}Samples": len(self.received.lines),
             f"{HEALTH}RecordsWaiting": 0,

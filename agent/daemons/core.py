@@ -71,6 +71,7 @@ def _run(settings: Settings, built: contextlib.ExitStack) -> None:
     readers: list[BusReader] = []
     numbers = Numbers(readers, assembled, at_rest="weak" if settings.keys.provider == "file" else "credential")
     core = Core(assembled.parts, _resubscribe(readers), numbers.signals)
+    core.delivery.may_send = assembled.audit_holds
     loop = Loop(core, assembled.clock, ROUTES, lambda _: assembled.parts.memory.set(CLOCK_KEY, assembled.clock.state()))
     numbers.attach(core, loop)
     _open_buses(settings, assembled, loop, core, readers)

@@ -26,6 +26,8 @@ from agent.vss import IGNITION, LOCATION, SPEED, VIN
 
 POSITION_KEEP_MAX_S = 7 * 86400
 """House limit: a position lives at most this long on the device, whatever a catalogue says."""
+ENDS = frozenset({"trip_end", "ignition_off"})
+"""Triggers that the ignition tells."""
 REASONS = ("no_package", "switched_off", "policy", "no_consent", "expired", "profile", "not_on_vehicle", "no_recipient", "region")
 
 
@@ -182,7 +184,8 @@ def reachable(candidate: Candidate, inputs: PlanInputs) -> Verdict:
 def on_vehicle(candidate: Candidate, inputs: PlanInputs) -> Verdict:
     """The vehicle gives the signal and everything that its triggers, `while` and trimming have to know."""
     stream = candidate.stream
-    needs_ignition = stream.while_ != "any" or trim_m(stream) is not None or _sensitive(candidate, inputs)
+    told_by_ignition = stream.while_ != "any" or not ENDS.isdisjoint(stream.triggers)
+    needs_ignition = told_by_ignition or trim_m(stream) is not None or _sensitive(candidate, inputs)
     missing = (
         not inputs.has(candidate.signal.id)
         or (needs_ignition and not inputs.trip.ignition_known)

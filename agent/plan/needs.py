@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Iterable
 
+from agent.catalogue.transforms_schema import AGGREGATES
 from agent.catalogue.types import Catalogue, Stream
 from agent.clock import NS
 from agent.errors import ConfigError
@@ -23,7 +24,6 @@ CONDITIONS_MAX = 256
 """Parsed conditions that are remembered: a plan asks for the same few again and again."""
 TIMEOUT_MAX_S = 366 * 86_400
 """Longer silences are not news; also the bound of a period that somebody wrote as `inf`."""
-AGGREGATES = frozenset({"mean_s", "min_s", "max_s", "count_s"})
 
 
 def trim_m(stream: Stream) -> float | None:

@@ -158,7 +158,7 @@ def subject_of(catalogue: Catalogue, service: str, stream: Stream, signal: str) 
         named=frozenset(key for key, value in own.items() if newest is None or value in lists[key]),
         anyway=signal in anyway,
         vin=stream.identity == "vin",
-        ignition=sensitive or trimmed or stream.while_ != "any",
+        ignition=sensitive or trimmed or stream.while_ != "any" or bool({"trip_end", "ignition_off"} & {*stream.triggers}),
         moving=trimmed or stream.while_ == "driving",
         trimmed=trimmed,
         needs=frozenset(needs - anyway - {SPEED}),

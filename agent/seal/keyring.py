@@ -117,6 +117,11 @@ class Keyring:
         known = self._keys.data.get((stream, basis_ref, epoch))
         return None if known is None else known.key
 
+    def ends_ms(self, stream: str, basis_ref: str, epoch: int) -> int | None:
+        """When the data key dies, on the axis as it is now (`rebase`); None as with `find`."""
+        known = self._keys.data.get((stream, basis_ref, epoch))
+        return None if known is None else known.destroy_ms
+
     def destroy(self, dead: Callable[[DataKey], bool]) -> int:
         """Destroys every data key that is `dead`; how many, with those of earlier calls that failed.
 

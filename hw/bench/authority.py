@@ -25,31 +25,37 @@ class Credential:
 
 
 class Authority:
-    """A CA that issues into `folder`; `ca` is its own certificate. Valid from yesterday until tomorrow."""
+    """A CA of this name that issues into `folder`; `ca` is its own certificate. Valid from yesterday until tomorrow."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._name = folder, _name("modicum bench")
+    def __init__(self, folder: Path, name: str = "ca") -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._name = folder, _name(name)
         self._key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
-            _builder(self._name, self._name, self._key.public_key())
+            _builder(self._name, self._name, self._key.public_key(), -DAY, DAY)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(_signs_certificates(), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        self.ca = folder / "ca.pem"
+        self.ca = folder / f"{name}.pem"
         self.ca.write_bytes(certificate.public_bytes(PEM))
 
-    def issue(self, name: str, hosts: tuple[str, ...] = ()) -> Credential:
-        """A credential of this name: a server's where it has `hosts` (addresses or names), else a client's."""
+    def issue(
+        self, name: str, hosts: tuple[str, ...] = (), *, begins: dt.timedelta = -DAY, ends: dt.timedelta = DAY, file: str = ""
+    ) -> Credential:
+        """A credential of this name: a server's where it has `hosts` (addresses or names), else a client's.
+
+        `begins` and `ends` count from now; `file`: how its files are called where not as its name.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         usage = ExtendedKeyUsageOID.SERVER_AUTH if hosts else ExtendedKeyUsageOID.CLIENT_AUTH
-        builder = _builder(_name(name), self._name, key.public_key())
+        builder = _builder(_name(name), self._name, key.public_key(), begins, ends)
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         if hosts:
             builder = builder.add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False)
-        made = Credential(self._folder / f"{name}.pem", self._folder / f"{name}.key")
+        made = Credential(self._folder / f"{file or name}.pem", self._folder / f"{file or name}.key")
         made.cert.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(PEM))
         made.key.write_bytes(key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
         made.key.chmod(0o600)
@@ -60,10 +66,12 @@ def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, begins: dt.timedelta, ends: dt.timedelta
+) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(public)
-    return builder.serial_number(x509.random_serial_number()).not_valid_before(now - DAY).not_valid_after(now + DAY)
+    return builder.serial_number(x509.random_serial_number()).not_valid_before(now + begins).not_valid_after(now + ends)
 
 
 def _host(host: str) -> x509.GeneralName:

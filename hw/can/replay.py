@@ -202,7 +202,7 @@ def _checked_suffix(path: Path) -> str:
         what = "the log is not what its name says" if head.strip() else "the log is empty"
         raise UnreadableLog(what, str(path), hint)
     if suffix == ".mf4" and importlib.util.find_spec("asammdf") is None:
-        raise UnreadableLog("MF4 logs need the extra mf4", str(path), "pip install 'modicum[mf4]' (not for the device)")
+        raise UnreadableLog("MF4 logs need the extra mf4", str(path), "add the reader with: make mf4 (not for the device)")
     return suffix
 
 

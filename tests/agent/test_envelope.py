@@ -308,13 +308,25 @@ def test_the_published_vectors_hold() -> None:
         seen: dict[str, object] = {"service": opened.service, "stream": opened.stream, "policy": opened.policy, "purpose": opened.purpose}
         seen |= {"id": opened.id, "vin": opened.vin, "body_sha256": hashlib.sha256(opened.body).hexdigest()}
         key = [part.hex() if isinstance(part, bytes) else part for part in opened.key]
-        assert {**seen, "key": key, "lines": list(envelope.received_lines(opened, 1))} == good["says"]
+        vin = {} if opened.vin is None else {"vin": opened.vin}
+        said = {**good["says"], "lines": [{**line, **vin} for line in good["says"]["lines"]]}
+        assert {**seen, "key": key, "lines": list(envelope.received_lines(opened, 1))} == said
     for bad in vectors["bad"]:
         with pytest.raises(IntegrityError) as raised:
             open_envelope(bytes.fromhex(bad["envelope"]), private)
         assert type(raised.value).__name__ == bad["error"], bad["fault"]
     assert len(vectors["good"]) == 3
     assert len(vectors["bad"]) >= 6
+
+
+def test_a_line_has_the_vin_where_that_is_the_identity_and_only_there(sample_body: bytes) -> None:
+    """It stands inside the payload; `id` is still the pairwise id."""
+    lines = [
+        list(envelope.received_lines(open_envelope(data, PRIVATE), 1))
+        for data in (seal(body=sample_body, vin="WMWTESTCAR0000001"), seal(body=sample_body), unlinkable(body=sample_body))
+    ]
+    assert {(line["vin"], line["id"]) for line in lines[0]} == {("WMWTESTCAR0000001", SENDER.id.hex())}
+    assert not any("vin" in line for line in lines[1] + lines[2])
 
 
 def test_a_line_counts_as_the_interface_says(sample_body: bytes) -> None:

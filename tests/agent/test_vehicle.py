@@ -26,8 +26,6 @@ BO_ 256 ONE: 8 A
  SG_ BIT : 47|1@1+ (1,0) [0|1] "" A
 BO_ 2147483904 LONG: 8 A
  SG_ WHOLE : 0|64@1+ (1,0) [0|18446744073709551615] "" A
-BO_ 257 MORE: 8 A
- SG_ HUNDREDTHS : 0|8@1+ (0.01,0) [0|2.55] "" A
 VAL_ 256 NAMED 255 "SNA" 0 "OFF" ;
 """
 
@@ -64,7 +62,7 @@ def test_a_29_bit_identifier_is_not_the_11_bit_one_of_the_same_number(tmp_path: 
     """Both carry number 0x100; the long one is marked as such, as a Frame is."""
     made = vehicle_of(tmp_path, signal('bus = "pt", from = "LONG.WHOLE"'))
     assert made.sources["Vehicle.X"].can_id == 0x100 | EXTENDED_ID
-    assert made.known_ids["pt"] == {0x100, 0x101, 0x100 | EXTENDED_ID}
+    assert made.known_ids["pt"] == {0x100, 0x100 | EXTENDED_ID}
 
 
 def test_the_file_itself_may_be_named(tmp_path: Path) -> None:
@@ -83,7 +81,6 @@ def test_the_file_itself_may_be_named(tmp_path: Path) -> None:
         ("NARROW", None, set()),
         ("SIGNED", None, set()),
         ("BIT", None, set()),
-        ("HUNDREDTHS", None, set()),
         ("SIGNED", '["all-ones", 127]', {-1, 127}),
         ("WIDE", "[]", set()),
         ("NARROW", '["all-ones"]', {0x7F}),
@@ -228,7 +225,7 @@ def test_several_dbc_files_of_one_bus(tmp_path: Path) -> None:
     """Each brings its messages; a file that is not there costs only its own."""
     (tmp_path / "two.dbc").write_text('VERSION ""\nBU_: A\nBO_ 512 TWO: 8 A\n SG_ S : 0|8@1+ (1,0) [0|1] "" A\n')
     made = vehicle_of(tmp_path, signal('bus = "pt", from = "TWO.S"'), bus='dbc = ["none.dbc", "one.dbc", "two.dbc"]')
-    assert made.known_ids["pt"] == {256, 257, 0x100 | EXTENDED_ID, 512}
+    assert made.known_ids["pt"] == {256, 0x100 | EXTENDED_ID, 512}
     assert "Vehicle.X" in made.sources
     [finding] = made.findings
     assert finding.code == "dbc-unreadable"

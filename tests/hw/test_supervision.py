@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
 from hw.errors import DeviceLost
 from hw.supervision import Supervision
+from tests.support.wait import until
 
 
-def test_close_ends_a_pause_at_once() -> None:
-    """A device that is away does not hold up the end of the agent."""
+@pytest.mark.parametrize("pause_s", [1000.0, 0.2])
+def test_close_ends_a_pause_at_once(pause_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that is away does not hold up the end of the agent, however long the pause is and whoever looks up in it."""
+    monkeypatch.setattr("hw.supervision.PAUSE_S_FIRST", 1000.0)
+    monkeypatch.setattr("hw.supervision.TICK_S", pause_s)
 
     def lose(supervision: Supervision) -> None:
         raise DeviceLost("gone", "here", "wait")
 
     supervision = Supervision("t", lose, lambda: None)
     supervision.start()
-    time.sleep(1.0)
-    begin = time.monotonic()
+    until(lambda: supervision.losses == 1, "the first pause")
     supervision.close()
-    assert time.monotonic() - begin < 0.5
-    assert not supervision.alive()
+    assert not supervision.alive()  # close gives up after JOIN_S_MAX, long before the pause is over
     assert supervision.problem == "gone (here): wait"
 
 

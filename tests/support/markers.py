@@ -9,19 +9,20 @@ PAIR_BYTES of each other: four bytes alone occur by chance.
 from __future__ import annotations
 
 import base64
-import math
 import re
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.noise import unevenness
+
 PAIR_BYTES = 64
 DECIMALS = (4, 5, 6, 7)
 MAS_PER_DEG = 3_600_000
 PAGE_BYTES = 4096
-CHI_SQUARE_MAX = 255 + 9 * math.sqrt(2 * 255)
-"""Nine standard deviations above what noise gives: once in more than 10^12 pages by chance."""
+UNEVEN_MAX = 9.0
+"""Standard deviations above what noise gives: once in more than 10^12 pages by chance."""
 
 Place = tuple[float, float]
 
@@ -138,8 +139,7 @@ def scan(spellings: Iterable[Spelling], contents: dict[str, bytes]) -> set[tuple
 
 def is_noise(page: bytes) -> bool:
     """Whether the bytes are as even as random ones (chi-square of the 256 values; a page or more)."""
-    mean = len(page) / 256
-    return sum((page.count(value) - mean) ** 2 / mean for value in range(256)) < CHI_SQUARE_MAX
+    return unevenness(page) < UNEVEN_MAX
 
 
 def readable_pages(name: str, content: bytes) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Self
 
 import pytest
 
-from tests.support.certs import Authority, Credential
+from hw.bench.authority import Authority, Credential
 
 START_S = 10.0
 

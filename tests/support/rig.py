@@ -30,13 +30,14 @@ from agent.consent.choice import DRIVER, Choice, GrantEntry
 from agent.control.protocol import RemoteError, ask
 from agent.envelope import Key, open_envelope, received_lines
 from agent.errors import AgentAbsent
+from hw.bench.authority import Authority, Credential
 from hw.bench.car import open_bus
 from hw.bench.crc import sae_j1850
-from tests.support.certs import Authority, Credential
 from tests.support.mosquitto import Mosquitto
 from tests.support.proxy import Proxy
 from tests.support.truth import VEHICLE
 from tests.support.virtual import SCENARIOS
+from tests.support.wait import until
 
 CATALOGUE = SCENARIOS / "catalogue"
 CHOICE = Choice(True, {"steady.share": GrantEntry(state="YES"), "steady.never": GrantEntry(state="NO")})
@@ -206,10 +207,7 @@ class Rig:
             return absent
 
     def until(self, holds: Callable[[], bool], what: str, within_s: float = WAIT_S) -> None:
-        give_up = time.monotonic() + within_s
-        while not holds():
-            assert time.monotonic() < give_up, f"waited in vain for {what}"
-            time.sleep(0.1)
+        until(holds, what, within_s, pause_s=0.1)
 
     def rest(self) -> None:
         """The car stops, what waits is delivered, core and uplink end cleanly."""

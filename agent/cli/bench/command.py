@@ -68,7 +68,6 @@ def bench_command(
         run = _virtually(scenario, seed, seconds, package, consent, catalogue, out)
         click.echo(json.dumps(run.summary) if as_json else closing(run))
         return
-    folder = Path(tempfile.mkdtemp(prefix="modicum-bench-"))
     request = BenchRequest(
         scenario=scenario,
         seconds=seconds,
@@ -79,34 +78,46 @@ def bench_command(
         catalogue_dir=catalogue,
         bus=_bus(bus) if bus else None,
         broker_url=broker,
-        folder=folder,
         pulse=_quiet if as_json else _Teller(seconds),
+        folder=Path(tempfile.mkdtemp(prefix="modicum-bench-")),  # last: what is wrong above leaves none behind
     )
     if not as_json:
         what = f"package {package}, consent {consent}, scenario {scenario}, {seconds:g} s"
-        click.echo(opening(str(folder), [what, f"agent: --config {folder / 'agent.toml'}"]))
+        click.echo(opening(str(request.folder), [what, f"agent: --config {request.folder / 'agent.toml'}"]))
     run = _live(request, out)
-    shutil.rmtree(folder, ignore_errors=True)
     click.echo(json.dumps(run.summary) if as_json else closing(run))
 
 
 def _live(request: BenchRequest, out: Path | None) -> Run:
-    """The run with real processes, written to `out`. The folder of a run that failed stays, for its logs."""
+    """The run with real processes, written to `out`. Its folder goes, but that of a run that failed stays, for its logs."""
+    failed = False
     try:
         stage = play(request)
+        run = _told(stage)
+        if out is not None:
+            _write(out, stage, run)
     except ModicumError as error:
+        failed = True
         advice = "look at the interface of --bus (ip link), or leave --bus out; " if request.bus else ""
         error.hint = f"{error.hint}; {advice}its files stay in {request.folder}"
         raise
-    except BaseException:
-        shutil.rmtree(request.folder, ignore_errors=True)
-        raise
+    finally:
+        if not failed:
+            shutil.rmtree(request.folder, ignore_errors=True)
+    return run
+
+
+def _told(stage: Stage) -> Run:
     summary, lines = summary_of(stage)
+    return Run(lines=lines, summary=summary, chronicle=stage.chronicle, catalogue=stage.request.catalogue, start_ns=stage.start_ns)
+
+
+def _write(out: Path, stage: Stage, run: Run) -> None:
+    """The results, and the device's own files as a thief would find them."""
     assert stage.listeners is not None
-    if out is not None:
-        write_outcome(out, lines=lines, envelopes=stage.listeners.envelopes, plan=stage.plan, summary=summary, keys=stage.device.recipients)
-        shutil.copytree(stage.device.state, out / "device", dirs_exist_ok=True, ignore=shutil.ignore_patterns("credential", "lock"))
-    return Run(lines=lines, summary=summary, chronicle=stage.chronicle, catalogue=request.catalogue, start_ns=stage.start_ns)
+    envelopes, keys = stage.listeners.envelopes, stage.device.recipients
+    write_outcome(out, lines=run.lines, envelopes=envelopes, plan=stage.plan, summary=run.summary, keys=keys)
+    shutil.copytree(stage.device.state, out / "device", dirs_exist_ok=True, ignore=shutil.ignore_patterns("credential", "lock"))
 
 
 def _virtually(scenario: str, seed: int, seconds: float, package: str, consent: str, catalogue: Path | None, out: Path | None) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -10,10 +11,13 @@ from dataclasses import dataclass, field
 from agent.catalogue.types import Catalogue
 from agent.cli.bench.device import Device
 from agent.cli.open_ import Recipient, Subscriber
+from agent.core.notices import STREAM
 from agent.errors import DeviceError, IntegrityError
 from agent.uplink.mqtt import Access
 
 CONNECT_S = 15.0
+NOTICE = f".{STREAM}"
+"""Of every service; no catalogue has it."""
 
 
 @dataclass(slots=True)
@@ -58,13 +62,8 @@ class Listeners:
 
     def _take(self, topic: str, payload: bytes) -> None:
         stream = ".".join(topic.rsplit("/", 2)[-2:])
-        name = self.recipient_of.get(stream)
+        name, lines = self._read(stream, payload)
         if name is None:
-            self.refused += 1
-            return
-        try:
-            lines = self._keys[name].lines(payload)
-        except IntegrityError:
             self.refused += 1
             return
         self.opened_by_others += sum(_opens(other, payload) for key, other in self._keys.items() if key != name)
@@ -72,6 +71,15 @@ class Listeners:
             self.envelopes.append((stream, topic, payload))
             self.lines += lines
             self.seen(lines)
+
+    def _read(self, stream: str, payload: bytes) -> tuple[str | None, list[dict[str, object]]]:
+        """Whose message it is, and its lines. A notice that a grant has ended goes to whoever got something under it."""
+        named = self.recipient_of.get(stream)
+        whose = [named] if named is not None else list(self._keys) if stream.endswith(NOTICE) else []
+        for name in whose:
+            with contextlib.suppress(IntegrityError):
+                return name, self._keys[name].lines(payload)
+        return None, []
 
 
 def recipients_of(catalogue: Catalogue) -> dict[str, str]:

@@ -11,9 +11,12 @@ from typing import Any
 
 from agent.catalogue.types import Catalogue, Stream
 from agent.cli.bench.chronicle import Chronicle
+from agent.cli.bench.listeners import NOTICE
 from agent.cli.streams import Entry, name_of, silent, trim_of, withheld
 from agent.cli.words import HALVES, IDENTITIES, REASONS, counted, form, occasions, origin, signal_names, whole, wrapped
 
+NOTICE_BECAUSE = "whoever got data under a grant is told that it has ended"
+UNSEEN = "of a rule that the bench did not see"
 SHOWN_MAX = 4
 """Of so many signals in one row the last values are shown."""
 LEGEND = (
@@ -41,6 +44,8 @@ class Run:
     def title(self, name: str) -> str:
         """A stream in a sentence."""
         stream = self.stream(name)
+        if stream is None and name.endswith(NOTICE):
+            return "A notice that a grant has ended, and with it the basis of what was sent under it"
         return stream.title if stream and stream.title else name
 
 
@@ -78,14 +83,14 @@ def _left(run: Run) -> list[str]:
 def _stream(run: Run, name: str, lines: Sequence[Entry]) -> list[str]:
     """One stream: a sentence, how much and why, the VIN where it left, and each signal before and after."""
     rules, stream = run.chronicle.rules_of(name), run.stream(name)
-    recipients = _several(rule["recipient"] for rule in rules) or (stream.recipient if stream else "a recipient")
+    recipients = _several(rule["recipient"] for rule in rules) or (stream.recipient if stream else "whoever got something of it")
     messages = run.summary["streams"][name]["messages"]
     amount = f"{counted(len(lines), 'value')} in {counted(messages, 'message')}{_moments(run, lines, rules)}"
     rows = wrapped(f"{run.title(name)} ({name})", 2, 4)
     rows += wrapped(f"to {recipients}, {IDENTITIES[lines[0]['identity']]}: {amount}", 4)
-    because = _several((rule["because"] for rule in rules), "; later because ")
+    because = _several((rule["because"] for rule in rules), "; later because ") or (NOTICE_BECAUSE if name.endswith(NOTICE) else UNSEEN)
     end = _ended(run, name)
-    rows += wrapped(f"because {because or 'of a rule that the bench did not see'}{f'; {end}' if end else ''}", 4)
+    rows += wrapped(f"because {because}{f'; {end}' if end else ''}", 4)
     vins = _several(line["vin"] for line in lines if "vin" in line)
     rows += [f"    the VIN: {vins}, in each message"] if vins else []
     return rows + _signals(run, name, lines)
@@ -122,6 +127,8 @@ def _signals(run: Run, name: str, lines: Sequence[Entry]) -> list[str]:
 def _way(run: Run, name: str, signal: str, unit: str) -> str:
     """Before -> after."""
     declared = run.catalogue.signals.get(signal)
+    if declared is None and name.endswith(NOTICE):
+        return "said by the unit"
     after = _several((form(rule["transforms"], unit) for rule in run.chronicle.left.get((name, signal), ())), ", later ")
     return f"{origin(signal, made_here=declared is not None and declared.source == 'agent')} -> {after or 'not known'}"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import random
 import shutil
@@ -12,8 +11,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-import zlib
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +30,7 @@ from tests.agent.buffer.build import CREDENTIAL, UNITS
 from tests.agent.buffer.test_store import opened
 from tests.agent.buffer.writer import KEEP_S
 from tests.agent.buffer.writer import opened as writer_opened
+from tests.support.noise import packed, unevenness
 from tests.support.samples import draft
 
 ROOT = Path(__file__).parents[3]
@@ -259,13 +257,6 @@ def openable(folder: Path) -> list[int]:
 MARKERS = (b"SQLite format 3", b"tests.plain", b"planted marker", b"48.137154", b"CREATE TABLE", b"traffic.position", b"a-recipient")
 
 
-def noise_of(data: bytes) -> tuple[float, float]:
-    """(chi-square of the bytes against even distribution, in standard deviations from its mean; size after zlib over before)."""
-    counts, even = Counter(data), len(data) / 256
-    chi_square = sum((counts.get(byte, 0) - even) ** 2 / even for byte in range(256))
-    return (chi_square - 255) / math.sqrt(2 * 255), len(zlib.compress(data, 9)) / len(data)
-
-
 def payload(path: Path) -> bytes:
     """What of a file has to look like noise: a WAL without its own and its frames' heads, others whole."""
     data = path.read_bytes()
@@ -282,9 +273,8 @@ def assert_shows_nothing(folder: Path) -> None:
         data = path.read_bytes()
         assert not [marker for marker in MARKERS if marker in data], path.name
         if not path.name.endswith("-shm"):
-            deviations, packed = noise_of(payload(path))
-            assert deviations < 8, path.name
-            assert packed > 0.999, path.name
+            assert unevenness(payload(path)) < 8, path.name
+            assert packed(payload(path)) > 0.999, path.name
 
 
 def in_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,7 +314,6 @@ def test_the_scan_finds_what_is_planted(tmp_path: Path) -> None:
     plain.close()
     data = path.read_bytes()
     assert [marker in data for marker in MARKERS[:3]] == [True, True, True]
-    deviations, packed = noise_of(data)
-    assert deviations > 1000
-    assert packed < 0.5
-    assert noise_of(os.urandom(len(data)))[0] < 8
+    assert unevenness(data) > 1000
+    assert packed(data) < 0.5
+    assert unevenness(os.urandom(len(data))) < 8

@@ -2,7 +2,38 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from tests.agent.cli.conftest import Agent, Cli
+
+MESSAGE = {"kind": "disclosure", "stream": "a.long_name", "recipient": "r", "identity": "vin", "samples": 14, "basis_ref": "policy:2026-11"}
+LOG = [
+    {"kind": "disclosure_day", "stream": "b.c", "recipient": "traffic", "identity": "none", "messages": 3, "samples": 9}
+    | {"basis_ref": "ledger:7", "day": "2026-12-01", "open": True},
+    MESSAGE | {"t": "2026-12-01T12:00:00.250Z", "seq": 1},
+    {"kind": "compacted", "entries": 40, "t": "2026-12-01T00:00:00.000Z"},
+    {"kind": "erased", "entry": 4},
+]
+
+
+def test_what_left_is_a_table(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A header, a row for each message or day in the same columns, and a word for entries that had to go."""
+    monkeypatch.setattr("agent.cli.audit.asked", lambda *_, **__: LOG)
+    rows = cli("audit", "show").out.splitlines()
+    assert rows[0].split() == ["time", "stream", "recipient", "identity", "messages", "values", "basis"]
+    assert rows[1].split() == ["2026-12-01", "so", "far", "b.c", "traffic", "none", "3", "9", "ledger", "entry", "7"]
+    assert rows[2].split() == ["2026-12-01", "12:00:00", "UTC", "a.long_name", "r", "vin", "1", "14", "contract,", "policy", "2026-11"]
+    assert len({row.index(word) for row, word in zip(rows, ("stream", "b.c", "a.long"), strict=False)}) == 1
+    assert "40 older entries" in rows[3]
+    assert "erased" in rows[4]
+
+
+def test_json_is_the_log_as_it_is(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing is rounded or left out for programs."""
+    monkeypatch.setattr("agent.cli.audit.asked", lambda *_, **__: LOG)
+    assert cli("audit", "show", "--config", tmp_path, "--json").document == LOG
 
 
 def test_nothing_has_left_a_car_without_an_uplink(agent: Agent, cli: Cli) -> None:

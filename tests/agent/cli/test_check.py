@@ -196,14 +196,58 @@ def test_examples_of_adding_work(run: Any, tmp_path: Path, monkeypatch: pytest.M
     assert example["mapped"] == 2
 
 
-def test_a_misspelt_signal_and_a_forgotten_unit_are_said(run: Any, tmp_path: Path) -> None:
-    """Both would go unnoticed: the one is never read, the other is sent in the wrong unit."""
-    folder = shutil.copytree(config_folder() / "vehicles" / "bench", tmp_path / "bench")
-    text = (folder / "vehicle.toml").read_text()
-    for old, new in (('"Vehicle.Diagnostics.DTCList"', '"Vehicle.Diagnostic.DTCList"'), (', unit = "kPa" }', " }")):
+def bench(folder: Path, *changes: tuple[str, str]) -> Path:
+    """The bench car with changes in its vehicle.toml."""
+    made = shutil.copytree(config_folder() / "vehicles/bench", folder / "bench")
+    text = (made / "vehicle.toml").read_text(encoding="utf-8")
+    for old, new in changes:
         assert old in text
         text = text.replace(old, new)
-    (folder / "vehicle.toml").write_text(text)
+    (made / "vehicle.toml").write_text(text, encoding="utf-8")
+    return made
+
+
+NAMED = ', unit = "", values = { 0 = "OFF", 1 = "ACC", 2 = "ON", 3 = "START" }'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (NAMED, "", "never says on or off"),
+        (NAMED, ", values = { 0 = 0, 1 = 1 }", "never says on or off"),
+        (', encoding = "ascii"', "", "read as a number"),
+        ("[signals]", '[signals]\n"Vehicle.X" = { bus = "pt", from = "MOTION.SPEDE" }', "did you mean 'SPEED'?"),
+        ('dbc = ["bench.dbc"]', 'dbc = ["bench.dbc", "other.dbc"]', "other.dbc: No such file or directory"),
+    ],
+)
+def test_what_the_agent_could_not_work_with_is_said(old: str, new: str, said: str, run: Any, tmp_path: Path) -> None:
+    """Ignition and VIN as bare numbers, a misspelt source, a file that is not there: exit 1, one line each."""
+    found = run("--vehicle", bench(tmp_path, (old, new)))
+    assert found.status == 1
+    assert said in found.err
+    assert "strict = false" not in found.err
+
+
+def test_an_ignition_of_yes_and_no_is_one(run: Any, tmp_path: Path) -> None:
+    """Truth values say on and off too."""
+    assert run("--vehicle", bench(tmp_path, (NAMED, ", values = { 0 = false, 1 = true }"))).status == 0
+
+
+def test_what_the_agent_reads_for_itself_is_not_called_unread(run: Any, tmp_path: Path) -> None:
+    """A catalogue need not declare the speed, and one with a name nearly like it is not meant."""
+    tree = small()
+    signals = tree["signals.toml"]["signals"]
+    signals["Vehicle.Speeds"] = signals.pop("Vehicle.Speed")
+    tree["events.toml"]["events"] = {}
+    stream(tree)["triggers"] = ["periodic"]
+    said = run("--catalogue", write(tree, tmp_path / "catalogue"), "--vehicle", config_folder() / "vehicles/bench")
+    assert said.status == 0
+    assert "Vehicle.Speeds?" not in said.err
+
+
+def test_a_misspelt_signal_and_a_forgotten_unit_are_said(run: Any, tmp_path: Path) -> None:
+    """Both would go unnoticed: the one is never read, the other is sent in the wrong unit."""
+    folder = bench(tmp_path, ('"Vehicle.Diagnostics.DTCList"', '"Vehicle.Diagnostic.DTCList"'), (', unit = "kPa" }', " }"))
     dbc = (folder / "bench.dbc").read_text()
     (folder / "bench.dbc").write_text(dbc.replace('"kPa"', '"bar"'))
     said = run("--vehicle", folder)

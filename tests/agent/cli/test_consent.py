@@ -50,6 +50,27 @@ def test_grant_until_a_date(agent: Agent, cli: Cli) -> None:
     assert UNTIL in cli("consent", "show", "--config", agent.config).out
 
 
+def test_titles_in_chinese(agent: Agent, cli: Cli) -> None:
+    """Of the agent's own catalogue, as text and as JSON."""
+    text = cli("consent", "show", "--language", "zh", "--config", agent.config).out
+    assert "为路况信息发送粗略、不带身份的位置" in text
+    rows = cli("consent", "show", "--language", "zh", "--config", agent.config, "--json").document["items"]
+    assert {row["item"]: row["title"] for row in rows}[OTHER].startswith("每周")
+
+
+def test_a_bare_date_means_to_the_end_of_that_day(agent: Agent, cli: Cli) -> None:
+    """The last moment of it, UTC; a date and time means that moment, in its own zone or UTC."""
+    for words, end in ((UNTIL, "23:59:59.999"), (f"{UNTIL}T12:00:00", "12:00:00"), (f"{UNTIL}T12:00:00+08:00", "04:00:00")):
+        until = cli("consent", "grant", ITEM, "--until", words, "--config", agent.config, "--json").document["until"]
+        assert datetime.fromisoformat(until) == datetime.fromisoformat(f"{UNTIL}T{end}+00:00")
+
+
+def test_dates_for_people_have_no_microseconds(agent: Agent, cli: Cli) -> None:
+    """When it is granted and when it is shown, with the zone."""
+    assert f"until {UNTIL} 23:59:59 UTC\n" in cli("consent", "grant", ITEM, "--until", UNTIL, "--config", agent.config).out
+    assert f"until {UNTIL} 23:59:59 UTC\n" in cli("consent", "show", "--config", agent.config).out
+
+
 def test_grant_for_the_trip(agent: Agent, cli: Cli) -> None:
     """It has no date; JSON says so."""
     document = cli("consent", "grant", ITEM, "--trip", "--config", agent.config, "--json").document

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.cli.explain import REASONS
+from agent.cli.words import REASONS
 from agent.plan.compile import REASONS as DECIDED
 from tests.agent.cli.conftest import Agent, Cli
 
@@ -87,6 +87,38 @@ def test_wrong_arguments_are_one_line_and_exit_2(cli: Cli) -> None:
         assert (said.status, said.out, len(said.err.splitlines())) == (2, "", 1)
 
 
+@pytest.mark.parametrize("subject", ["VIN", "Vehicle.VehicleIdentification.VIN"])
+def test_the_vin_is_explained_as_identity(cli: Cli, subject: str) -> None:
+    """Streams that carry it, those that would when asked, those that are withheld and why, the emergency call's."""
+    said = cli("explain", subject, "--package", "basic", "--consent", "none")
+    assert (said.status, said.err) == (0, "")
+    assert "VIN is sent in teleservices.service_report to teleservices" in said.out
+    assert "VIN would be sent when breakdown is asked in teleservices.breakdown" in said.out
+    assert "VIN would be sent in service_process.case, which is withheld: no_consent: nobody has granted it" in said.out
+    assert "VIN would be sent in ecall.msd by the emergency call's own program" in said.out
+    assert "real_time_traffic" not in said.out
+
+
+def test_the_vin_as_json_has_the_rules_and_refusals_of_its_streams(cli: Cli) -> None:
+    """The same form as of any signal."""
+    document = cli("explain", "VIN", *ALL, "--json").document
+    assert document.keys() == {"subject", "sent", "withheld"}
+    assert {rule["identity"] for rule in document["sent"]} == {"vin"}
+    assert {no["service"] for no in document["withheld"]} == {"legal"}
+
+
+def test_the_running_agent_says_who_gets_the_vin(agent: Agent, cli: Cli) -> None:
+    """With the catalogue that it works with."""
+    assert "teleservices.service_report" in cli("explain", "VIN", "--config", agent.config).out
+
+
+def test_what_waits_for_somebodys_asking_is_not_said_to_be_sent(cli: Cli) -> None:
+    """It would be, when it is asked; a stream with another trigger is sent."""
+    said = cli("explain", "information_online.place", *ALL).out
+    assert said.startswith("Vehicle.CurrentLocation would be sent when place is asked in information_online.place to information")
+    assert " is sent " not in said
+
+
 # -- it reads the plan ------------------------------------------------------------------------------------------------
 
 
@@ -155,22 +187,49 @@ ENTRY = {
     "policy": "2026-11",
     "basis_ref": "ledger:7",
     "profile": "",
+    "identity": "vin",
+    "samples": 14,
+    "bytes": 1203,
+    "t": "2026-12-01T12:00:00.250Z",
+    "trusted": True,
+    "rules": ["a.b/X#1", "a.b/Y#2"],
 }
+DAY = {"kind": "disclosure_day", "stream": "a.b", "recipient": "r", "identity": "none", "messages": 3, "day": "2026-12-01"}
 
 
 def log_of(*entries: dict[str, object]) -> Callable[..., list[dict[str, object]]]:
     return lambda config, route, **_: list(entries) if route == "audit.show" else never()  # type: ignore[return-value]  # never returns
 
 
-@pytest.mark.req("R54", control=lambda monkeypatch: monkeypatch.setattr("agent.cli.explain._disclosed", lambda entry: ""))
+@pytest.mark.req("R54", control=lambda monkeypatch: monkeypatch.setattr("agent.cli.explain._disclosed", lambda entry: "sent"))
 def test_a_message_is_explained_by_its_disclosure(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """service.stream/SEQ: to whom it went, under which policy and which ledger entry, from the audit log."""
     monkeypatch.setattr("agent.cli.explain.asked", log_of(ENTRY, ENTRY | {"seq": 4, "recipient": "other"}))
     said = cli("explain", "a.b/3")
     assert (said.status, said.err) == (0, "")
-    assert "recipient=r policy=2026-11 basis_ref=ledger:7" in said.out
-    assert "other" not in said.out
+    assert said.out == (
+        "message 3 of a.b went to r at 2026-12-01 12:00:00 UTC, with the VIN: 14 values, 1,203 bytes sealed; "
+        "basis: ledger entry 7; policy 2026-11; rules: a.b/X#1, a.b/Y#2\n"
+    )
     assert cli("explain", "a.b/3", "--json").document == {"message": "a.b/3", "disclosures": [ENTRY]}
+
+
+def test_a_clock_that_was_not_sure_is_said(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A moment that nobody vouched for is no evidence; a position is said to count as one."""
+    entry = ENTRY | {"trusted": False, "rules": ["a.b/Vehicle.CurrentLocation#1"]}
+    monkeypatch.setattr("agent.cli.explain.asked", log_of(entry))
+    said = cli("explain", "a.b/3").out
+    assert "by a clock that was not sure" in said
+    assert "14 values (a position counts as one)" in said
+
+
+@pytest.mark.parametrize(
+    ("identity", "why"), [("none", "messages without identity are kept as counts of a day"), ("vin", "older than 30 days")]
+)
+def test_a_message_that_only_a_count_is_left_of_is_a_no(cli: Cli, monkeypatch: pytest.MonkeyPatch, identity: str, why: str) -> None:
+    """Exit 1, and why nobody can tell more."""
+    monkeypatch.setattr("agent.cli.explain.asked", log_of(DAY | {"identity": identity}))
+    assert why in cli("explain", "a.b/3").refused(1)
 
 
 def test_a_message_that_never_left_is_a_no(agent: Agent, cli: Cli) -> None:

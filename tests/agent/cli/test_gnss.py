@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from agent.cli.gnss import gnss
-from agent.errors import UsageError
+from agent.errors import FindingsError, UsageError
 from tests.hw.gnss.test_nmea import gga, rmc
 
 KEYS = ["t", "lat", "lon", "alt_m", "speed_mps", "course_deg", "hdop", "satellites", "mode", "time_trusted", "talker", "source"]
@@ -53,14 +53,20 @@ def test_a_real_drive(data: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", bytes(range(256)) * 300, b"\x7fELF" + bytes(5000), b"no sentence at all\n" * 50])
-def test_a_file_without_nmea_gives_zero_fixes(tmp_path: Path, content: bytes) -> None:
-    """Binary, empty or other text is no fault: the summary says zero."""
+def test_a_file_without_nmea_is_a_no(tmp_path: Path, content: bytes) -> None:
+    """Binary, empty or other text: the summary says zero, and one line says that there was not one good sentence; exit status 1."""
     path = tmp_path / "x.bin"
     path.write_bytes(content)
     result = decode(str(path), "--json")
     (last,) = documents(result)
-    assert result.exit_code == 0
+    assert isinstance(result.exception, FindingsError)
+    assert str(path) in str(result.exception)
     assert last["summary"]["fixes"] == 0  # type: ignore[index]  # JSON
+
+
+def test_good_sentences_without_a_position_are_a_yes() -> None:
+    """A receiver in a garage speaks well: exit status 0."""
+    assert decode("-", stdin=rmc("120001.00", status="V") + b"\r\n").exit_code == 0
 
 
 @pytest.mark.parametrize("name", ["missing.nmea", "."])

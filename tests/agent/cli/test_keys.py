@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -42,7 +43,12 @@ def test_init_as_json(config: Path, cli: Cli) -> None:
 def always_new(monkeypatch: pytest.MonkeyPatch) -> None:
     real = Path.exists
     monkeypatch.setattr(Path, "exists", lambda self: self.name != "keys.block" and real(self))
-    monkeypatch.setattr("agent.seal.keyring.KeyBlock.create", lambda folder, credential, keys: (folder / "keys.block").write_bytes(b""))
+
+    def made(folder: Path, credential: bytes, keys: object) -> SimpleNamespace:
+        (folder / "keys.block").write_bytes(b"")
+        return SimpleNamespace(keys=keys, close=lambda: None)
+
+    monkeypatch.setattr("agent.seal.keyring.KeyBlock.create", made)
 
 
 @pytest.mark.req("R43", control=always_new)
@@ -90,6 +96,14 @@ def test_show_opens_the_key_block_for_reading_only(config: Path, cli: Cli, monke
 def test_show_before_init(config: Path, cli: Cli) -> None:
     """Says what to do."""
     assert "modicum keys init" in cli("keys", "show", "--config", config).refused(2)
+
+
+@pytest.mark.parametrize("verb", ["init", "show"])
+def test_without_a_configuration_it_says_so_as_every_verb_does(tmp_path: Path, cli: Cli, verb: str) -> None:
+    """The path that was looked at, and --config."""
+    absent = tmp_path / "absent.toml"
+    assert cli("keys", verb, "--config", absent).err == cli("status", "--config", absent).err
+    assert str(absent) in cli("keys", verb, "--config", absent).refused(2)
 
 
 def test_a_credential_that_is_there_already_is_used(config: Path, cli: Cli) -> None:

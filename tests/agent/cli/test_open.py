@@ -15,14 +15,20 @@ from agent.cli.open_ import Recipient, read_private_key
 from agent.envelope import open_envelope
 from agent.errors import UsageError
 from agent.uplink.mqtt import access
-from tests.support.certs import Authority
+from hw.bench.authority import Authority
 from tests.support.core import Running
 from tests.support.mosquitto import Mosquitto, free_port
+
+
+def _vin(says: dict[str, Any]) -> dict[str, Any]:
+    """What a line has besides where the identity is the VIN."""
+    return {} if says["vin"] is None else {"vin": says["vin"]}
+
 
 VECTORS = json.loads((Path(__file__).parents[3] / "docs" / "vectors" / "envelope.json").read_text())
 PRIVATE = bytes.fromhex(VECTORS["recipient_private"])
 GOOD = [bytes.fromhex(good["envelope"]) for good in VECTORS["good"]]
-SAYS = [good["says"]["lines"] for good in VECTORS["good"]]
+SAYS = [[{**line, **_vin(good["says"])} for line in good["says"]["lines"]] for good in VECTORS["good"]]
 LINES = [line for lines in SAYS for line in lines]
 
 

@@ -69,12 +69,13 @@ def test_nothing_bought_and_nothing_accepted_is_the_ignition_alone(cli: Cli) -> 
 
 
 def test_text_says_what_is_sent_and_what_is_withheld(cli: Cli) -> None:
-    """Every live stream with recipient and reason, every signal, how many are withheld why, every subscription."""
+    """Every live stream with recipient and reason, every signal, sent or withheld and why, every subscription."""
     document, said = planned(cli, *ALL), cli("plan", *ALL)
     assert (said.status, said.err) == (0, "")
     assert all(f"  {name} to " in said.out for name in streams(document))
     assert all(f"sent      {rule['signal']}" in said.out for rule in document["rules"])
-    assert all(no["reason"] in said.out for no in document["refused"])
+    assert all(no["reason"] in said.out and no["signal"] in said.out for no in document["refused"])
+    assert "withheld  legal.recall: Vehicle.Private.SoftwareLevels, Vehicle.Private.PartNumbers," in said.out
     assert said.out.count("  subscribed ") == len(document["subscriptions"])
 
 

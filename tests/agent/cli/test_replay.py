@@ -37,9 +37,9 @@ def test_text_says_what_was_sent_and_withheld(files: dict[str, Path], cli: Cli) 
     said = cli(*words(files, package="one", consent="none"))
     assert (said.status, said.err) == (0, "")
     assert "55 frames and 0 fixes over 4.9 s" in said.out
-    assert "  sent      a.wear: 4 samples, 4 messages" in said.out
-    assert "  withheld  4 rules: no_consent" in said.out
-    assert "  withheld  1 rules: no_package" in said.out
+    assert "  sent      a.wear: 4 values in 4 sealed messages" in said.out
+    assert "nobody has granted it, or no valid order asks for it: Vehicle.Speed" in said.out
+    assert "the owner's package does not contain this service: " in said.out
     assert "  note      the log tells no VIN" in said.out
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.consent import state
 from agent.consent.state import APPLY, NOTHING, Facts, Grant, State, replay, stands
 from agent.errors import IntegrityError
 from agent.storage.chain import DEVICE, Entry
@@ -82,14 +83,14 @@ def test_erased_entries_say_nothing(said: list[tuple[bytes, dict[str, Any]]], er
 
 def endless(monkeypatch: pytest.MonkeyPatch) -> None:
     """An end is forgotten."""
-    monkeypatch.setattr(f"{__name__}.stands", lambda grant, now_ms, trusted, live_trip: True)
+    monkeypatch.setattr(state, "stands", lambda grant, now_ms, trusted, live_trip: True)
 
 
 @pytest.mark.req("R26", control=endless)
 def test_end_is_exact_to_the_millisecond() -> None:
     """A grant stands up to the last millisecond before its end and not at it."""
-    assert stands(DATED, 999, trusted=True, live_trip=None)
-    assert not stands(DATED, 1_000, trusted=True, live_trip=None)
+    assert state.stands(DATED, 999, trusted=True, live_trip=None)
+    assert not state.stands(DATED, 1_000, trusted=True, live_trip=None)
 
 
 def test_untrusted_clock_ends_no_grant() -> None:
@@ -104,10 +105,10 @@ def test_trip_grant_stands_in_its_trip_only(live: str | None) -> None:
     assert not stands(FOR_TRIP, 0, trusted=True, live_trip=live)
 
 
-@pytest.mark.parametrize("state", ["NOT_SET", "NO", "IN_VEHICLE"])
-def test_only_yes_lets_anything_leave(state: State) -> None:
+@pytest.mark.parametrize("said", ["NOT_SET", "NO", "IN_VEHICLE"])
+def test_only_yes_lets_anything_leave(said: State) -> None:
     """W3C VISS: nothing but YES stands for data that leaves the vehicle."""
-    assert not stands(replace(DATED, state=state), 0, trusted=True, live_trip=None)
+    assert not stands(replace(DATED, state=said), 0, trusted=True, live_trip=None)
 
 
 def test_grant_without_end_or_trip_does_not_stand() -> None:

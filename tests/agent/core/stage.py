@@ -22,7 +22,7 @@ from agent.clock import NS, RELEASE_NS, SetClock
 from agent.collect.respond import Responder
 from agent.consent.ledger import Ledger
 from agent.control.routes import ROUTES
-from agent.core.core import Core, Parts, units_of
+from agent.core.core import Core, Parts
 from agent.core.loop import Asked, Linked, Loop
 from agent.core.recipients import Recipient
 from agent.envelope import Opened, open_envelope
@@ -136,7 +136,7 @@ class Stage:
             self.ledger.set_package(package)
         self.memory = Memory(self.db)
         self.catalogue = load_catalogue(folder / "catalogue")
-        self.buffer = Buffer(self.rows_db, self.keyring, units=units_of(self.catalogue))
+        self.buffer = Buffer(self.rows_db, self.keyring, units=self.catalogue.units())
         self.subscribed: list[Any] = []
         self.core = Core(self._parts(), self.subscribed.append)
         self.loop = Loop(self.core, self.clock, ROUTES, lambda _: None)  # type: ignore[arg-type]  # a clock that the test sets

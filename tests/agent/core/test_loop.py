@@ -155,7 +155,7 @@ def test_one_failure_of_the_disk_stops_nothing_for_good(stage: Stage, monkeypatc
     stage.connect()
     calls = fails_once(monkeypatch, Buffer, name)
     stage.grant("anna", "x.place")
-    for _ in range(3):
+    for _ in range(8):
         stage.clock.set(stage.clock.now_ns() + 1_000_000_000)
         stage.frame("MOTION", SPEED=50.0)
         stage.loop.turn(0)

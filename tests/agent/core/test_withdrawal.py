@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from agent.buffer.store import Buffer
 from agent.consent.ledger import Ledger
 from agent.core.core import Core
-from agent.core.loop import CONFIRM_S, Loop
+from agent.core.loop import CONFIRM_S, TICK_S, Loop
 from agent.core.uplinked import Uplinked
 from agent.errors import IntegrityError
 from agent.link import LinkDown, Offer, TakenBack
@@ -105,7 +104,7 @@ def test_withdrawing_twice_and_what_was_never_granted_is_no_error(driving: Stage
     assert [entry["kind"] for entry in driving.ledger.history()].count("withdraw") == 1
 
 
-@pytest.mark.req("R31", control=lambda patch: patch.setattr("agent.core.deliver.Delivery.settle", lambda self, ns, now_ns: None))
+@pytest.mark.req("R31", control=lambda patch: patch.setattr("agent.audit.Audit.disclosed", lambda self, entries: None))
 def test_what_was_sent_before_stays_on_record_with_its_grant(driving: Stage) -> None:
     """The disclosures of before cite the grant that stood then, and that entry is still in the ledger; both chains hold."""
     driving.connect()
@@ -163,26 +162,41 @@ def test_after_the_answer_there_is_no_further_offer(offered: Stage) -> None:
     assert of(WEAR, offered.offers)
 
 
-def test_a_confirmation_that_comes_late_is_waited_for(offered: Stage) -> None:
-    """Half a second later is in time: the link is kept."""
-    began = time.monotonic()
+class Seconds:
+    """The loop's own clock, set by the test: no upper bound on a busy computer's time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = 1000.0
+        monkeypatch.setattr("agent.core.loop.time", SimpleNamespace(monotonic=lambda: self.now_s))
+
+    def pass_by(self, stage: Stage, seconds: float) -> None:
+        """So much later the loop turns once."""
+        self.now_s += seconds
+        stage.loop.turn(0.01)
+
+
+def test_a_confirmation_that_comes_late_is_waited_for(offered: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the last moment is in time: the link is kept."""
+    seconds = Seconds(monkeypatch)
     answer = offered.ask("consent.withdraw", item="x.speed")
-    late = threading.Timer(0.5, offered.loop.inbox.put, [TakenBack(ns=tuple(offered.taken_back()))])
-    late.start()
-    assert offered.turn_until(answer.done)
-    late.join()
-    assert 0.5 <= time.monotonic() - began < CONFIRM_S
+    seconds.pass_by(offered, CONFIRM_S - 0.01)
+    assert not answer.done()
+    offered.loop.inbox.put(TakenBack(ns=tuple(offered.taken_back())))
+    seconds.pass_by(offered, 0)
+    assert answer.done()
     assert offered.loop.uplinked.link is not None
 
 
 @pytest.mark.req("R29", "R30", "T05", control=lambda patch: patch.setattr(Loop, "_settle", lambda self, now_s: None))
 @pytest.mark.req("R29", "R30", "T05", control=lambda patch: patch.setattr(Uplinked, "cut", lambda self: None))
-def test_without_a_confirmation_the_link_is_cut_within_two_seconds(offered: Stage) -> None:
+def test_without_a_confirmation_the_link_is_cut_within_two_seconds(offered: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A frozen uplink: the answer comes in time, and the end of the link closes every connection."""
-    began = time.monotonic()
+    seconds = Seconds(monkeypatch)
     answer = offered.ask("consent.withdraw", item="x.speed")
-    assert offered.turn_until(answer.done, 3.0)
-    assert 1.0 < time.monotonic() - began <= 2.0
+    seconds.pass_by(offered, 1.0)
+    assert not answer.done()
+    seconds.pass_by(offered, 1.0 - TICK_S)
+    assert answer.done()
     assert offered.loop.uplinked.link is None
     assert offered.far is not None
     with pytest.raises(LinkDown):

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,7 @@ from agent.cli.main import main
 from agent.control import server as server_module
 from agent.control.protocol import ask
 from agent.control.server import ControlServer
+from agent.core.assembly import assemble
 from agent.core.loop import Linked, Loop
 from agent.daemons import core as core_module
 from agent.daemons.core import _serve_link
@@ -209,6 +211,18 @@ def test_a_dead_thread_of_the_link_is_unhealthy(config: Path, monkeypatch: pytes
     with pytest.raises(OSError, match="also here"):
         core_module.run(load_settings(config))
     assert healthy == [True, False]
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_nothing_is_sent_that_could_not_be_entered(config: Path, monkeypatch: pytest.MonkeyPatch, holds: bool) -> None:
+    """With a broken audit log the delivery stands still, and the log stays the evidence that it is."""
+    may: list[bool] = []
+    closed = ended_by(monkeypatch, lambda loop: may.append(loop.core.delivery.may_send))
+    monkeypatch.setattr(core_module, "assemble", lambda settings: replace(assemble(settings), audit_holds=holds))
+    with pytest.raises(OSError, match="also here"):
+        core_module.run(load_settings(config))
+    assert may == [holds]
+    assert ("Audit" in closed) == holds
 
 
 def test_a_day_of_a_core(agent: Agent) -> None:

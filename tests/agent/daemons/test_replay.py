@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent.catalogue.load import load_catalogue, shipped_catalogue
-from agent.consent.choice import read_choice
+from agent.consent.choice import Choice, GrantEntry, read_choice
 from agent.core.outcome import write_outcome
 from agent.errors import UsageError
 from agent.plan import compile as compile_module
-from tests.agent.core.stage import EXTRA, PLACE, SPEED, WEAR
-from tests.agent.daemons.logs import DBC, T_S, Line, drive, log, nmea, odometer, played, sentences, speed
+from tests.agent.core.stage import EXTRA, ITEMS, PLACE, SPEED, WEAR
+from tests.agent.daemons.logs import ALL, DBC, T_S, Line, catalogue, drive, log, nmea, odometer, played, sentences, speed
 
 SUMMARY = {
     "frames_read": int,
@@ -39,6 +41,8 @@ SUMMARY = {
     "notes": list,
     "streams": dict,
 }
+
+YES = Choice(True, {item: GrantEntry(state="YES") for item in ITEMS})
 
 
 def of(lines: list[dict[str, Any]], stream: str) -> list[dict[str, Any]]:
@@ -161,6 +165,7 @@ def test_several_logs_are_one_drive(tmp_path: Path) -> None:
     [
         (("pt",), {}, {SPEED, WEAR}, 0),
         (("can0", "can1"), {}, {SPEED, WEAR}, 0),
+        (("pt",), {"can0": "pt"}, {SPEED, WEAR}, 0),
         (("pt", "body"), {}, set(), 66),
         (("pt", "body"), {"can0": "pt", "can1": "body"}, {SPEED, WEAR}, 0),
         (("pt", "body"), {"can0": "pt"}, {SPEED}, 33),
@@ -240,6 +245,24 @@ def test_what_the_driver_said_decides(tmp_path: Path) -> None:
         assert bool(done.summary["messages"]) == bool(streams)
 
 
+def test_a_grant_that_ended_before_the_run_has_expired(tmp_path: Path) -> None:
+    """That is the reason, and not that there was none."""
+    over = {item: GrantEntry(state="YES", until=datetime(2020, 1, 1, tzinfo=UTC)) for item in ITEMS}
+    done = played(tmp_path, log(tmp_path / "a.log", drive(5)), choice=Choice(True, over))
+    assert set(done.summary["refused"]) == {"expired"}  # type: ignore[call-overload]
+    assert of(done.lines, SPEED) == []
+
+
+def test_all_is_granted_to_the_end_of_the_run(tmp_path: Path) -> None:
+    """However short the terms of the catalogue's items are; a file is cut to them."""
+    shipped = load_catalogue(catalogue(tmp_path / "catalogue"))
+    items = {name: msgspec.structs.replace(item, max_term="3s") for name, item in shipped.items.items()}
+    short, file = msgspec.structs.replace(shipped, items=items), log(tmp_path / "a.log", drive(9))
+    whole, cut = (of(played(tmp_path, file, having=short, choice=choice).lines, SPEED) for choice in (ALL, YES))
+    assert max(line["t"] for line in whole) == T_S + 8
+    assert max(line["t"] for line in cut) <= T_S + 3
+
+
 @pytest.mark.req("R06", control=in_the_name_of_all)
 def test_a_smaller_package_gives_less(tmp_path: Path) -> None:
     """Service b is not in package one; without a package there is nothing."""
@@ -252,8 +275,17 @@ def test_nothing_to_replay(tmp_path: Path) -> None:
     """An NMEA file without any dated epoch is said, not passed over."""
     undated = tmp_path / "g.nmea"
     undated.write_text("$GPGSV,1,1,00*79\r\n")
-    with pytest.raises(UsageError, match="nothing to replay"):
+    with pytest.raises(UsageError, match=r"nothing to replay.*g\.nmea"):
         played(tmp_path, receiver=undated)
+
+
+@pytest.mark.parametrize("content", [b"", b"no sentence\n", b"$GPGSV,1,1,00*00\r\n"])
+def test_a_receivers_file_without_one_valid_sentence_is_named(tmp_path: Path, content: bytes) -> None:
+    """With a log beside it too: it is not what it was said to be."""
+    file = tmp_path / "g.nmea"
+    file.write_bytes(content)
+    with pytest.raises(UsageError, match=r"not one valid NMEA sentence.*g\.nmea"):
+        played(tmp_path, log(tmp_path / "a.log", drive(1)), receiver=file)
 
 
 def test_an_unknown_package_is_an_error(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from agent.link import Ack, Close, LinkDown, Offer, TakeBack
 from agent.settings import Broker, load_settings
 from agent.uplink.mqtt import Access, access
 from agent.uplink.session import Limits
-from tests.support.certs import Authority, Credential
+from hw.bench.authority import Authority, Credential
 from tests.support.core import QUICK, Core, Running
 from tests.support.fake_broker import FakeBroker
 from tests.support.mosquitto import Mosquitto

@@ -104,7 +104,9 @@ def test_every_message_of_the_bench_car_shows_its_wanted_bits_only(bench: Vehicl
 def test_without_package_and_policy_only_the_ignition_is_read(bench: Vehicle) -> None:
     """--package none --consent unaccepted: one identifier, the ignition's bits."""
     plan = compile_plan(all_on(mapped=frozenset(bench.sources), package=None, acknowledged=None, grants={}, orders=frozenset()))
-    (only,) = subscriptions(plan.wanted, bench)
+    found = subscriptions(plan.wanted, bench)
+    assert len(found) == 1
+    only = found[0]
     ignition = bench.sources[IGNITION]
     assert (only.bus, only.can_id) == (ignition.bus, ignition.can_id)
     sees_exactly(only, ignition.message, {ignition.dbc.name}, random.Random(7))

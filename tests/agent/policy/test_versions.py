@@ -34,7 +34,6 @@ def line(*policies: Policy) -> dict[str, Policy]:
 
 def nothing_is_major(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every change counts as a small one."""
-    monkeypatch.setattr(f"{__name__}.touched", lambda old, new: Touched())
     monkeypatch.setattr(versions, "touched", lambda old, new: Touched())
 
 
@@ -45,7 +44,7 @@ def everything_stops(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def only_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest text is shown for every version."""
-    monkeypatch.setattr(f"{__name__}.text_of", lambda policy, folder, language="en": max(folder.rglob("*.md")).read_text())
+    monkeypatch.setattr(versions, "text_of", lambda policy, folder, language="en": max(folder.rglob("*.md")).read_text())
 
 
 @pytest.mark.req("R36", control=nothing_is_major)
@@ -60,7 +59,7 @@ def only_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_major_change_is_computed(change: dict[str, object], expected: Touched) -> None:
     """An added purpose, category or recipient and another contact are found in the two versions, without anybody's flag."""
-    found = touched(policy("1"), policy("2", **change))
+    found = versions.touched(policy("1"), policy("2", **change))
     assert found == expected
     assert found.major
 
@@ -139,10 +138,10 @@ def test_every_version_keeps_its_text(tmp_path: Path) -> None:
         (tmp_path / version).mkdir(exist_ok=True)
         (tmp_path / version / name).write_text(text, encoding="utf-8")
     shown = [
-        text_of(both[0], tmp_path),
-        text_of(both[0], tmp_path, "zh"),
-        text_of(both[1], tmp_path, "zh"),
-        text_of(both[0], tmp_path, "__class__"),
+        versions.text_of(both[0], tmp_path),
+        versions.text_of(both[0], tmp_path, "zh"),
+        versions.text_of(both[1], tmp_path, "zh"),
+        versions.text_of(both[0], tmp_path, "__class__"),
     ]
     assert shown == ["old", "旧", "new", "old"]
     assert len({notice_hash(text) for text in shown}) == 3

@@ -80,8 +80,9 @@ def test_a_key_dies_at_its_time_and_not_before(ring: Keyring, tmp_path: Path) ->
     key = ring.data_key("s", "b", T_NS, 60)
     later = ring.data_key("s", "b", T_NS + 15 * NS, 60)
     assert ring.expire(key.destroy_ms - 1) == 0
-    assert ring.find("s", "b", key.epoch) == key.key
+    assert (ring.find("s", "b", key.epoch), ring.ends_ms("s", "b", key.epoch)) == (key.key, key.destroy_ms)
     assert ring.expire(key.destroy_ms) == 1
+    assert ring.ends_ms("s", "b", key.epoch) is None
     for one in (ring, copied(tmp_path)):
         assert one.find("s", "b", key.epoch) is None
         assert one.find("s", "b", later.epoch) == later.key
@@ -240,7 +241,7 @@ def test_sync_error_while_an_axis_is_moved_counts_in_ram_and_reaches_the_medium_
         failing_sync(broken)
         with pytest.raises(DeviceError):
             ring.rebase(-1000)
-    assert ring.data_keys[0].destroy_ms == key.destroy_ms - 1000
+    assert ring.ends_ms("s", "b", key.epoch) == key.destroy_ms - 1000
     assert ring.expire(0) == 0
     assert copied(tmp_path).data_keys == ring.data_keys
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from agent.uplink.mqtt import Access, access
-from tests.support.certs import Authority, Credential
+from hw.bench.authority import Authority, Credential
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from agent import link
 from agent.errors import ConfigError
 from agent.uplink import mqtt
 from agent.uplink.mqtt import Access, Connection, Unreachable, access, open_socket
+from hw.bench.authority import Authority, Credential
 from tests.agent.uplink.conftest import Keys
-from tests.support.certs import Authority, Credential
 from tests.support.core import Running
 from tests.support.fake_broker import FakeBroker
 from tests.support.mosquitto import Mosquitto

@@ -13,8 +13,8 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from hw.bench.authority import Authority, Credential
 from hw.bench.broker import main
-from tests.support.certs import Authority, Credential
 
 MESSAGES = 500
 

@@ -15,16 +15,10 @@ import pytest
 
 from hw.can.bus import BusReader
 from hw.ports import EXTENDED_ID, Frame, Silence, Subscription
+from tests.support.wait import until
 
 WAIT_S = 10.0
 SECOND_NS = 10**9
-
-
-def until(holds: Callable[[], object], what: str = "it never came") -> None:
-    end = time.monotonic() + WAIT_S
-    while not holds():
-        assert time.monotonic() < end, what
-        time.sleep(0.005)
 
 
 def wish(can_id: int, timeout_ns: int = 3600 * SECOND_NS) -> Subscription:

@@ -7,14 +7,17 @@ import os
 import queue
 import time
 import tty
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import serial
 
 from hw.gnss.receiver import Receiver
 from hw.ports import Fix
+from hw.supervision import PAUSE_S_MAX
 from tests.hw.gnss.test_nmea import gga, rmc
+from tests.support.wait import until
 
 WAIT_S = 10.0
 
@@ -43,13 +46,6 @@ class Plug:
         os.write(self.ours, b"".join(line + b"\r\n" for line in lines))
 
 
-def until(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + WAIT_S
-    while not holds():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.01)
-
-
 @pytest.fixture
 def plug(tmp_path: Path) -> Iterator[Plug]:
     cable = Plug(tmp_path / "modicum-nmea")
@@ -71,6 +67,20 @@ def listening(plug: Plug, *, ready: bool = True) -> Iterator[tuple[Receiver, que
         assert not receiver.alive()
 
 
+def reads_of(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What each read gives from now on; nothing where the line paused."""
+    reads: list[bytes] = []
+    received = receiver._received
+
+    def watched(port: serial.Serial) -> bytes:
+        reads.append(received(port))
+        return reads[-1]
+
+    monkeypatch.setattr(receiver, "_received", watched)
+    until(lambda: reads, "the read that was under way to end")
+    return reads
+
+
 def test_a_fix_is_delivered_when_the_receiver_pauses(plug: Plug) -> None:
     """One burst gives one fix soon after it, stamped with its arrival; it does not wait for the next second."""
     with listening(plug) as (_, got):
@@ -79,16 +89,18 @@ def test_a_fix_is_delivered_when_the_receiver_pauses(plug: Plug) -> None:
         fix = got.get(timeout=WAIT_S)
         assert (fix.mode, fix.satellites) == (3, 8)
         assert before <= fix.t_ns <= time.monotonic_ns()
-        time.sleep(0.3)
+        plug.say(rmc("120001.00"))
+        assert got.get(timeout=WAIT_S).mode == 2  # nothing else came in between
         assert got.empty()
 
 
-def test_fault_partial_line(plug: Plug) -> None:
+def test_fault_partial_line(plug: Plug, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sentence that comes in two parts with a pause between is one sentence; half of it is never used."""
     line = rmc("120000.00") + b"\r\n"
     with listening(plug) as (receiver, got):
+        reads = reads_of(receiver, monkeypatch)
         os.write(plug.ours, line[:40])
-        time.sleep(0.5)
+        until(lambda: b"".join(reads) == line[:40] and reads[-3:] == [b""] * 3, "pauses after the half line")
         assert got.empty()
         os.write(plug.ours, line[40:])
         assert got.get(timeout=WAIT_S).mode == 2
@@ -109,19 +121,18 @@ def test_fault_garbage_and_binary_between_sentences(plug: Plug) -> None:
 
 
 def test_fault_unplug_and_replug(plug: Plug) -> None:
-    """The receiver goes away in the middle of a sentence and comes back: counted, read again within 3 s, nothing invented."""
+    """The receiver goes away in the middle of a sentence and comes back: counted, read again after a short pause, nothing invented."""
     with listening(plug) as (receiver, got):
         plug.say(rmc("120000.00"))
         assert got.get(timeout=WAIT_S).mode == 2
         os.write(plug.ours, rmc("120001.00")[:30])
-        time.sleep(0.1)
         plug.unplug()
         until(lambda: receiver.losses >= 2)
         assert receiver.problem
         plug.plug()
         back = time.monotonic()
         until(lambda: not receiver.problem)
-        assert time.monotonic() - back < 3.5
+        assert time.monotonic() - back < 3 * PAUSE_S_MAX
         plug.say(rmc("120005.00"))
         fix = got.get(timeout=WAIT_S)
         assert (fix.mode, receiver.epochs.good, receiver.epochs.malformed) == (2, 2, 0)

@@ -1,0 +1,66 @@
+"""agent.cli.bench.command: what a person is told when a run cannot be."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agent.cli.bench.stage import BenchRequest, Stage
+from agent.errors import DeviceError
+from tests.agent.cli.conftest import Cli
+
+
+def fails(request: BenchRequest) -> Stage:
+    """A run whose car finds no bus."""
+    log = request.folder / "logs" / "car.log"
+    log.parent.mkdir()
+    log.write_text("the bus does not open")
+    raise DeviceError("car did not start", str(log), "the bus does not open")
+
+
+def test_a_run_that_failed_keeps_its_folder(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The log that the error names is there, the line says where everything stays and what to look at."""
+    monkeypatch.setattr("agent.cli.bench.command.play", fails)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    error = cli("bench", "--bus", "socketcan:nope0", "--json").refused(5)
+    log = re.search(r"\((.+car\.log)\)", error)
+    assert log is not None
+    assert Path(log[1]).exists()
+    assert f"its files stay in {Path(log[1]).parents[1]}" in error
+    assert "interface of --bus" in error
+
+
+def test_a_run_that_was_interrupted_leaves_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever stops it needs no logs."""
+
+    def stopped(request: BenchRequest) -> Stage:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("agent.cli.bench.command.play", stopped)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert cli("bench").status == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [("--bus", "nothing"), ("--consent", "absent.toml")])
+def test_wrong_words_leave_no_folder(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: tuple[str, str]) -> None:
+    """They are refused before anything is made."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    cli("bench", *words).refused(2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scenario_that_is_not_there_names_those_that_are(cli: Cli, tmp_path: Path) -> None:
+    """By name or by path, which is said once."""
+    assert "choose one of drive" in cli("bench", "--scenario", "nope").refused(2)
+    path = str(tmp_path / "nope.toml")
+    assert cli("bench", "--scenario", path).refused(2).count(path) == 1
+
+
+def test_a_scenario_that_cannot_be_driven_says_why(cli: Cli, tmp_path: Path) -> None:
+    """A file that is there is told with its fault."""
+    path = tmp_path / "mine.toml"
+    path.write_text("title = 3\n")
+    assert str(path) in cli("bench", "--scenario", path).refused(2)
