@@ -31,11 +31,15 @@ class Transform:
     table: tuple[tuple[Value, Value], ...] | None = None
 
     def apply(self, raw: float, dbc: Signal) -> Value | None:
-        """The VSS value of a raw one; None where the table or the formula has none for it."""
+        """The VSS value of a raw one; None where the table or the formula has none for it.
+
+        A value to which the DBC gives a name ("SNA") is no measurement: only a table knows what it means.
+        """
         scaled = dbc.conversion.raw_to_scaled(raw, decode_choices=False)
+        text = dbc.choices.get(int(raw)) if dbc.choices else None
         if self.table is not None:
-            return self._looked_up(scaled, dbc.choices.get(int(raw)) if dbc.choices else None)
-        if not isinstance(scaled, int | float):
+            return self._looked_up(scaled, text)
+        if not isinstance(scaled, int | float) or text is not None:
             return None
         return self.formula.value(scaled) if self.formula is not None else scaled
 

@@ -23,6 +23,7 @@ from cantools.database.can import Database, Message, Signal
 from msgspec import Meta
 
 from agent.errors import ConfigError, UsageError
+from agent.kuksa import Entry, Transform, read_mapping
 from agent.model import Finding, Value
 from agent.units import conversion
 from agent.vss import unit_of
@@ -127,10 +128,13 @@ class Source:
     values: dict[int, Value] | None
     invalid: frozenset[int]
     text: bool = False
+    transform: Transform | None = None
 
     @property
     def measures(self) -> bool:
         """Whether any of its values is a number, which has a unit."""
+        if self.transform is not None and self.transform.table is not None:
+            return any(type(to) in (int, float) for _, to in self.transform.table)
         return not self.text and (self.values is None or any(type(value) in (int, float) for value in self.values.values()))
 
 
@@ -163,6 +167,8 @@ def load_vehicle(folder: pathlib.Path) -> Vehicle:
     databases = {name: _load_bus(vehicle, name, bus) for name, bus in file.buses.items()}
     for name, entry in file.signals.items():
         _resolve(vehicle, databases, name, entry)
+    for mapping in file.kuksa.mapping:
+        _add_mapping(vehicle, databases, vehicle.folder / mapping)
     return vehicle
 
 
@@ -289,6 +295,43 @@ def _resolve(vehicle: Vehicle, databases: dict[str, Database], name: str, entry:
         values=values,
         invalid=_invalid(dbc, entry.invalid),
         text=entry.encoding is not None,
+    )
+
+
+def _add_mapping(vehicle: Vehicle, databases: dict[str, Database], path: pathlib.Path) -> None:
+    """The entries of a KUKSA file, as far as the DBC files have their signals; a line of [signals] goes before them."""
+    try:
+        entries = read_mapping(path)
+    except UsageError as error:
+        vehicle.findings.append(Finding(code="kuksa-unreadable", severity="error", text=f"{error.where}: {error.what}", hint=error.hint))
+        return
+    there: dict[str, tuple[str, Message, Signal]] = {}
+    for bus, database in databases.items():
+        for message in database.messages:
+            for signal in message.signals:
+                there.setdefault(signal.name, (bus, message, signal))
+    for entry in entries:
+        if entry.signal not in there:
+            text = f"{path}: {entry.path}: no DBC file has the signal {entry.signal}"
+            hint = _nearest(entry.signal, there)
+            vehicle.findings.append(Finding(code="signal-unmapped", severity="warning", text=text, hint=hint))
+        elif entry.path not in vehicle.sources:
+            vehicle.sources[entry.path] = _mapped(entry, *there[entry.signal])
+
+
+def _mapped(entry: Entry, bus: str, message: Message, dbc: Signal) -> Source:
+    return Source(
+        signal=entry.path,
+        bus=bus,
+        can_id=frame_id(message),
+        message=message,
+        dbc=dbc,
+        unit=entry.unit,
+        scale=1.0,
+        offset=0.0,
+        values=None,
+        invalid=_invalid(dbc, None),
+        transform=entry.transform,
     )
 
 

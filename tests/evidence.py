@@ -8,7 +8,8 @@ To fail is to miss what is asserted (AssertionError, pytest.fail); a control tha
 `raises=Kind`. Any other exception shows that the test broke, not that it noticed. A control breaks the product: one that
 replaces something of `tests` is refused.
 
-A test that is expected to fail (xfail) shows that its rows are not held there: the table says so, with its reason.
+A test that is expected to fail (xfail) shows that its rows are not held there: the table says so, with its reason. Its controls
+do not run.
 
 What a control may rely on: it is applied before the test's fixtures, and fixtures of a wider scope are made anew for it and thrown
 away after it, so nothing made under sabotage reaches another test. It does not reach other processes. Controls run last.
@@ -105,7 +106,11 @@ def run_of(item: pytest.Item) -> Run | None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Controls last: what wider fixtures made is shared by the plain tests and not thrown away between them."""
+    """Controls last: what wider fixtures made is shared by the plain tests and not thrown away between them.
+
+    Of a test that is expected to fail there is none: it would show nothing.
+    """
+    items[:] = [item for item in items if not (item.get_closest_marker("xfail") and (run := run_of(item)) is not None and run.control)]
     items.sort(key=lambda item: (run := run_of(item)) is not None and run.control is not None)
 
 

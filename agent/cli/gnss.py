@@ -32,18 +32,18 @@ def gnss() -> None:
 @click.argument("file")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, one per epoch; the last one is the summary.")
 def decode(file: str, *, as_json: bool) -> None:
-    """Turn NMEA in FILE (or - for standard input) into fixes.
+    """Turn NMEA, or a modem's answers to AT commands, in FILE (or - for standard input) into fixes.
 
     Use it to see what a receiver or a log really says: one line per epoch, void ones among them, then what was wrong.
-    Exit 1 when there is not one good sentence in it.
+    Exit 1 when nothing in it was written by a receiver or a modem.
     """
     epochs = Epochs()
     for fix in fixes_in(_chunks(file), epochs):
         click.echo(json.dumps(_document(fix)) if as_json else _text(fix))
     summary = epochs.counters()
     click.echo(json.dumps({"summary": summary}) if as_json else _summary_text(summary))
-    if not summary["good"]:
-        raise FindingsError("not one good NMEA sentence", file, "is it a recording of a receiver, at the right baud rate?")
+    if not summary["good"] + summary["bad_checksum"]:
+        raise FindingsError("not one NMEA sentence and no AT answer", file, "is it a recording of a receiver, at the right baud rate?")
 
 
 def _chunks(file: str) -> Iterator[bytes]:

@@ -34,7 +34,7 @@ class DecodeCounters:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """`values`: as of the source, numbers already in the catalogue's unit; else value = (raw * a + b) / d."""
+    """`values`: as of the source, numbers already in the catalogue's `unit`; else value = (raw * a + b) / d."""
 
     source: Source
     bytes_needed: int
@@ -42,6 +42,7 @@ class _Wanted:
     a: int
     b: int
     d: int
+    unit: str | None
 
 
 @dataclass(slots=True)
@@ -62,7 +63,7 @@ class Decoder:
         for name in sorted(self.wanted & names):
             source, unit = self.vehicle.sources[name], unit_of(name, self.units)
             entry = self._by_id.setdefault((source.bus, source.can_id), (source.message, []))
-            entry[1].append(_Wanted(source, bytes_needed(source.dbc), _values(source, unit), *_linear(source, unit)))
+            entry[1].append(_Wanted(source, bytes_needed(source.dbc), _values(source, unit), *_linear(source, unit), unit))
 
     def decode(self, frame: Frame) -> list[Reading]:
         """The wanted readings that this frame carries; an empty list for anything that cannot be read."""
@@ -118,14 +119,17 @@ def _in_unit(value: Value, have: str | None, want: str | None) -> Value:
 def _converted(one: _Wanted, raw: object) -> Value | None:
     """DBC raw to the catalogue's value, or None when the raw value means that there is none."""
     source = one.source
-    if not isinstance(raw, int | float) or raw in source.invalid:
+    if not isinstance(raw, int | float) or raw in source.invalid or not math.isfinite(raw):
         return None
-    if isinstance(raw, float) and not math.isfinite(raw):
-        return None
+    if source.transform is not None:
+        mapped = source.transform.apply(raw, source.dbc)
+        return None if mapped is None else _in_unit(mapped, source.unit, one.unit)
     if one.values is not None:
         return one.values.get(raw)
-    if source.text:
-        return _characters(int(raw), source.dbc)
+    return _characters(int(raw), source.dbc) if source.text else _scaled(one, raw)
+
+
+def _scaled(one: _Wanted, raw: int | float) -> Value | None:  # noqa: PYI041  mypy takes a float for both, and then one branch is dead
     if isinstance(raw, float):
         value = (raw * one.a + one.b) / one.d
         return value if math.isfinite(value) else None

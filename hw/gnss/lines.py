@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from hw.gnss.at import ANSWER
+
 LINE_BYTES_MAX = 256
 """NMEA 0183 allows 82; makers' own sentences are longer. No line longer than this is given out or waited for."""
 
@@ -17,7 +19,7 @@ _COMMENT = re.compile(rb"\s*#[\t\x20-\x7e]*")
 
 
 class LineAssembler:
-    """`feed` bytes as they come; complete lines, from their "$" or "!" to before the line end, come back."""
+    """`feed` bytes as they come; complete lines, from their "$" or "!" to before the line end, come back, and answers of a modem."""
 
     __slots__ = ("_rest", "skipped_bytes")
 
@@ -49,7 +51,7 @@ class LineAssembler:
         return kept
 
     def _line_in(self, chunk: bytes) -> bytes:
-        start = len(chunk) if _COMMENT.fullmatch(chunk) else _start_in(chunk)
+        start = len(chunk) if _COMMENT.fullmatch(chunk) else 0 if ANSWER.match(chunk) else _start_in(chunk)
         line = chunk[start:]
         if len(line) > LINE_BYTES_MAX:
             line = b""

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import TypeVar
 
+from hw.gnss.at import read_answer
 from hw.gnss.lines import LineAssembler
 from hw.gnss.sentence import NS, POSITION_KINDS, BadChecksum, Malformed, Said, read_sentence
 from hw.ports import Fix
@@ -70,6 +71,8 @@ class Epochs:
     def feed_line(self, line: bytes, t_ns: int) -> list[Fix]:
         """Takes one line as the assembler gave it, that arrived at `t_ns`; returns the moment that it ends, if any."""
         self.lines += 1
+        if line.startswith(b"+"):
+            return self._answered(line, t_ns)
         try:
             said = read_sentence(line)
         except BadChecksum:
@@ -80,6 +83,24 @@ class Epochs:
             return []
         self.good += 1
         return [] if said is None else self._take(said, t_ns)
+
+    def _answered(self, line: bytes, t_ns: int) -> list[Fix]:
+        """A modem's answer is a moment of its own."""
+        try:
+            fix = read_answer(line, t_ns)
+        except Malformed:
+            self.malformed += 1
+            return []
+        self.good += 1
+        ended = self.flush()
+        if fix.mode:
+            self.fixes += 1
+        else:
+            self.void += 1
+        return [*ended, replace(fix, time_trusted=self._believes(fix.utc_ns))]
+
+    def _believes(self, utc_ns: int | None) -> bool:
+        return utc_ns is not None and 0 <= utc_ns - self._release_ns < ROLLOVER_NS
 
     def flush(self) -> list[Fix]:
         """The open moment, if it has not been given out."""
@@ -155,7 +176,7 @@ class Epochs:
             hdop=hdop,
             satellites=satellites,
             utc_ns=utc_ns,
-            time_trusted=utc_ns is not None and 0 <= utc_ns - self._release_ns < ROLLOVER_NS,
+            time_trusted=self._believes(utc_ns),
             talker=source.talker,
         )
 

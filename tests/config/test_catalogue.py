@@ -417,15 +417,6 @@ def test_nothing_is_mapped_to_marketing(shipped: Catalogue) -> None:
     assert not [text for text in purposes if any(word in text.lower() for word in words)]
 
 
-@pytest.mark.req(
-    "R10", control=altered("signals.toml", lambda raw: raw["signals"].update({"Vehicle.Driver.Name": {"unit": "", "category": "status"}}))
-)
-@pytest.mark.req(
-    "R09",
-    control=altered(
-        "signals.toml", lambda raw: raw["signals"].update({"Vehicle.Private.EmergencyContact": {"unit": "", "category": "status"}})
-    ),
-)
 def test_no_signal_speaks_of_a_person(shipped: Catalogue) -> None:
     """No name, phone, account, identity number, emergency contact among the signals."""
     assert [name for name in shipped.signals if personal_word(name)] == []

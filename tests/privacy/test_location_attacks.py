@@ -5,7 +5,6 @@ Each attack is first shown to work where nothing stands against it; then it meet
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 import random
@@ -149,39 +148,6 @@ def attacked(trips: Trips) -> dict[str, float]:
     return found
 
 
-@functools.cache
-def seeds(world: str) -> list[dict[str, float]]:
-    return [attacked(home(seed, world)) for seed in range(SEEDS)]
-
-
-def medians(found: list[dict[str, float]]) -> dict[str, float]:
-    return {name: statistics.median(one[name] for one in found) for name in found[0]}
-
-
-def tell(measured: Say, world: str, found: list[dict[str, float]]) -> None:
-    for name in found[0]:
-        errors = [one[name] for one in found]
-        per_seed = " ".join(f"{error:5.0f}" for error in errors)
-        measured(f"usual end, {world}, {name:28s} median {statistics.median(errors):5.0f} m; per seed {per_seed}")
-
-
-def test_fifty_trips_home_through_streets(measured: Say) -> None:
-    """Arrivals and departures, places, headings and tracks: over seeds every attacker is off by a hundred metres or more."""
-    tell(measured, "streets", seeds("streets"))
-    assert {name: error for name, error in medians(seeds("streets")).items() if error < GOAL_M} == {}
-
-
-def test_fifty_trips_home_on_straight_roads(measured: Say) -> None:
-    """From every direction alike, without a bend: the shape of the silence gives nothing away.
-
-    What lies in the middle between all directions is the home then, whatever was cut off: lines and medians are printed only.
-    """
-    found = seeds("straight")
-    tell(measured, "straight", found)
-    shapes = {name: error for name, error in medians(found).items() if "lines" not in name and "median" not in name}
-    assert {name: error for name, error in shapes.items() if error < GOAL_M} == {}
-
-
 def no_zones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Zones, "holds", lambda *_: False)
 
@@ -202,6 +168,81 @@ def centred_zone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Trip, "start_place", None, raising=False)
     monkeypatch.setattr(Trip, "locate", locate)
     monkeypatch.setattr(Trip, "may_speak", may_speak)
+
+
+Errors = dict[str, list[float]]
+"""Each attacker's errors, by seed."""
+
+
+def errors_in(world: str) -> Errors:
+    found = [attacked(home(seed, world)) for seed in range(SEEDS)]
+    return {name: [one[name] for one in found] for name in found[0]}
+
+
+@pytest.fixture(scope="module")
+def streets() -> Errors:
+    return errors_in("streets")
+
+
+@pytest.fixture(scope="module")
+def straight_roads() -> Errors:
+    return errors_in("straight")
+
+
+def tell(measured: Say, world: str, found: Errors) -> None:
+    for name, errors in found.items():
+        per_seed = " ".join(f"{error:5.0f}" for error in errors)
+        measured(f"usual end, {world}, {name:28s} median {statistics.median(errors):5.0f} m; per seed {per_seed}")
+
+
+def close(found: Errors) -> dict[str, int]:
+    """Attackers who come too near to the home, and how near, in the median over seeds."""
+    return {name: round(statistics.median(errors)) for name, errors in found.items() if statistics.median(errors) < GOAL_M}
+
+
+@pytest.mark.req("R39", "T10", "T11", control=no_zones)
+@pytest.mark.req("R39", "T10", "T11", control=centred_zone)
+def test_fifty_trips_home_through_streets(streets: Errors, measured: Say) -> None:
+    """Arrivals and departures, places, headings and tracks: over seeds every attacker is off by a hundred metres or more."""
+    tell(measured, "streets", streets)
+    assert close(streets) == {}
+
+
+# What lies in the middle between all directions is the home, whatever was cut off: no zone stands against these.
+NOT_HELD_M = {
+    "track lines, both": 22,
+    "track lines, leaving": 35,
+    "heading lines, both": 39,
+    "track lines, arriving": 50,
+    "heading lines, arriving": 60,
+    "heading lines, leaving": 63,
+    "median, both": 97,
+}
+
+
+@pytest.mark.req("R39", "T10", "T11", control=centred_zone)
+def test_fifty_trips_home_on_straight_roads(straight_roads: Errors, measured: Say) -> None:
+    """From every direction alike, without a bend: whoever looks at the shape of the silence is off by a hundred metres or more."""
+    tell(measured, "straight", straight_roads)
+    assert close({name: errors for name, errors in straight_roads.items() if name not in NOT_HELD_M}) == {}
+
+
+@pytest.mark.req("R39", "T10", "T11", control=centred_zone)
+@pytest.mark.parametrize(
+    "attacker",
+    [
+        pytest.param(name, marks=pytest.mark.xfail(reason=f"straight roads, {name}: {error} m from the home", strict=True))
+        for name, error in NOT_HELD_M.items()
+    ],
+)
+def test_fifty_trips_home_on_straight_roads_do_not_hide_the_middle(straight_roads: Errors, attacker: str) -> None:
+    """The same promise, for those who look for the middle of all directions: a hundred metres or more."""
+    assert statistics.median(straight_roads[attacker]) >= GOAL_M
+
+
+def test_the_figures_of_what_is_not_held_are_those_measured(straight_roads: Errors) -> None:
+    """To the metre: what the closing report says of them is what happens."""
+    assert {name: round(statistics.median(straight_roads[name])) for name in NOT_HELD_M} == NOT_HELD_M
 
 
 @pytest.mark.req("R39", "T10", "T11", control=no_zones)

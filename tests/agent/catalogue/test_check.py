@@ -322,7 +322,7 @@ PERSONAL = (
 )
 
 
-@pytest.mark.req("R10", "R19", control=lambda m: m.setattr(check, "personal_word", lambda name: None))
+@pytest.mark.req("R19", control=lambda m: m.setattr(check, "personal_word", lambda name: None))
 @pytest.mark.parametrize("name", PERSONAL)
 def test_signal_that_speaks_of_a_person_is_refused(name: str, tmp_path: Path) -> None:
     """Name, phone, account, identity number: a catalogue cannot declare a signal for them."""

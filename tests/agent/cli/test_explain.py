@@ -39,7 +39,7 @@ def test_what_is_sent_is_explained_by_rule_basis_policy_entry_and_transform(cli:
         assert word in said.out, word
 
 
-@pytest.mark.req("R54", "R32", control=told_nothing)
+@pytest.mark.req("R54", control=told_nothing)
 def test_what_is_withheld_is_explained_by_its_reason(cli: Cli) -> None:
     """The reason and what it means; for a signal of several streams, each of them."""
     said = cli("explain", "Vehicle.CurrentLocation", *NONE)

@@ -147,7 +147,6 @@ def test_unknown_ignition_means_that_sensitive_streams_are_off() -> None:
     assert stopped == {name.split(".")[1] for name in SENSITIVE} | {"battery_guard"}
 
 
-@pytest.mark.req("R18", "R21", control=without("basis_stands"))
 def test_legal_duty_needs_an_order_and_nothing_else_of_the_driver() -> None:
     """Without policy, package and grants only the listed signals of a stream with a valid order leave; without it, nothing."""
     nothing: dict[str, Any] = {"package": None, "grants": {}, "acknowledged": None}

@@ -285,12 +285,6 @@ def test_what_is_sensitive_rests_on_a_grant_of_its_own(inputs: PlanInputs) -> No
             assert no.reason in {"no_package", "switched_off", "no_consent"}
 
 
-def from_anywhere(inputs: PlanInputs) -> Iterator[compiler.Candidate]:
-    for service in inputs.catalogue.services.values():
-        yield from (compiler.Candidate(service, stream, signal) for stream in service.streams for signal in stream.signals)
-
-
-@pytest.mark.req("R09", control=instead("candidates", from_anywhere))
 @MANY
 @given(SMALL)
 def test_no_rule_comes_from_the_emergency_call(inputs: PlanInputs) -> None:
