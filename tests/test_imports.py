@@ -20,9 +20,12 @@ import pytest
 from tests.sources import ROOT, Module, modules, reached, within
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("agent.errors", "agent.units", "agent.vss", "hw.errors", "hw.ports"),
+    ("agent.errors", "agent.limits", "agent.units", "agent.vss", "hw.errors", "hw.ports"),
     ("agent.clock", "agent.model"),
-    ("agent.bits", "agent.body", "agent.envelope", "agent.expression", "agent.formula", "agent.kuksa", "agent.link", "agent.settings", "agent.toml", "agent.vehicle", "hw"),
+    (
+        *("agent.bits", "agent.body", "agent.envelope", "agent.expression", "agent.formula", "agent.kuksa", "agent.link"),
+        *("agent.settings", "agent.toml", "agent.vehicle", "hw"),
+    ),
     ("agent.catalogue",),
     ("agent.entitlements", "agent.policy", "agent.seal", "agent.storage"),
     ("agent.buffer", "agent.consent"),

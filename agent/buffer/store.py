@@ -22,14 +22,13 @@ from agent.body import NS_PER_MS, BodyTooLarge, pack
 from agent.buffer.counts import Counts, Held
 from agent.buffer.quota import QUOTA_BYTES, drop, size_bytes
 from agent.errors import IntegrityError
+from agent.limits import POSITION_KEEP_S_MAX
 from agent.model import Draft, Finding
 from agent.seal.keyring import DataKey, KeyBlockFull, Keyring
 from agent.seal.record import Header, seal, unseal
 from agent.storage.sqlite import checkpoint, rows, transaction
 
 STORE_EPOCH_BYTES = 8
-POSITION_KEEP_S_MAX = 7 * 86_400
-"""A house limit: a position stays at most this long on the device, whatever a catalogue says."""
 COLUMNS = "stream, basis_ref, epoch, seq, plan_id, recipient, identity, purpose, policy, priority, destroy_ms"
 LOST = {
     "quota": ("the buffer was full", "let the car reach its broker, or raise the quota"),

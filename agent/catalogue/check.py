@@ -15,12 +15,11 @@ from agent.catalogue.check_streams import STREAM_RULES, StreamView
 from agent.catalogue.types import Catalogue, Category, Policy, duration_s
 from agent.errors import ConfigError
 from agent.expression import parse
+from agent.limits import SENSITIVE_TERM_S_MAX
 from agent.toml import At, Report
 from agent.units import conversion
 from agent.vss import LOCATION, UNITS
 
-SENSITIVE_TERM_S_MAX = 366 * 86400
-"""A grant for a sensitive item ends within 12 months (house limit; GB/T 41871-2022 forbids an open end)."""
 SIGNAL_NAME = re.compile(r"[A-Za-z]\w*(\.\w+)+\Z", re.ASCII)
 DPV_TERM = re.compile(r"[A-Z][A-Za-z]+\Z")
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")

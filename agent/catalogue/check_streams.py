@@ -11,14 +11,13 @@ from dataclasses import dataclass
 
 from agent.catalogue.transforms_schema import AGGREGATES, ARGUMENTS, complaint
 from agent.catalogue.types import DURATION, Catalogue, ConsentItem, SignalType, Stream, StreamSignal, duration_s
+from agent.limits import POSITION_KEEP_S_MAX
 from agent.toml import At, Report
 from agent.vss import LOCATION
 
 EMERGENCY_SERVICE = "ecall"
 COARSE_M = 200
 """A position on a finer grid than this is exact: its consent item has to say so."""
-POSITION_KEEP_S_MAX = 7 * 86400
-"""Position rows live at most this long on the device, whatever a catalogue says."""
 DAY_S = 86400
 """A period of this or more that was missed while off is made up at the next start."""
 FAST_MPS = 100 / 3

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
+from agent.limits import EPSILON_MAX
+
 BUCKETS_MAX = 10
 """Classes of one randomised question: more would say more than a statistic needs (docs/attack-model.md)."""
-EPSILON_MAX = 1.0
-"""Privacy budget of one randomised answer."""
 METRES_MAX = 1_000_000
 AGGREGATES = frozenset({"mean_s", "min_s", "max_s", "count_s"})
 """At most one in a chain."""

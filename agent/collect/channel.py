@@ -9,15 +9,13 @@ from agent.collect.aggregates import KINDS, Aggregate
 from agent.collect.latest import Latest
 from agent.collect.minimise import minimise, reduced
 from agent.collect.transforms import Context, number
+from agent.limits import SILENT_S_MIN
 from agent.model import Reading, Rule, Sample, Transform, Value
-
-TIMEOUT_MIN_S = 5.0
-"""A frame that has not come for max(3 x every_s, this) does not arrive any more (interfaces: `periodic`)."""
 
 
 def timeout_ns(rule: Rule) -> int:
     """How long the frame of this rule's signal may be missing."""
-    return int(max(3 * rule.every_s, TIMEOUT_MIN_S) * NS)
+    return int(max(3 * rule.every_s, SILENT_S_MIN) * NS)
 
 
 @dataclass(slots=True)

@@ -13,10 +13,10 @@ import random
 from dataclasses import dataclass, field
 
 from agent.clock import NS
+from agent.limits import EPSILON_MAX
 from agent.model import Rule
 from agent.storage.memory import MemoryStore
 
-EPSILON_MAX = 1.0
 EPSILON_MONTH_MAX = 4.0
 MONTH_S = 30 * 86400
 

@@ -18,6 +18,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
+from agent.catalogue.transforms_schema import DATUM_PREFIX
 from agent.collect.cells import EARTH_M_PER_DEG, cell_of, on_earth
 from agent.model import Position, Rule, Value
 
@@ -134,7 +135,6 @@ TRANSFORMS: dict[str, Step] = {
     "last": last,
     "respond_k": respond_k,
 }
-DATUM_PREFIX = "datum:"
 DATUM_GROUP = "modicum.datum"
 """Entry points of approved datum conversions: `NAME = module:function`, function(Position, argument) -> Position | None."""
 

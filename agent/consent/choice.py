@@ -11,8 +11,9 @@ from typing import Literal
 import msgspec
 
 from agent.catalogue.types import Catalogue, duration_s
-from agent.consent.ledger import SENSITIVE_TERM_S_MAX, Ledger
+from agent.consent.ledger import Ledger
 from agent.errors import ConfigError, UsageError
+from agent.limits import SENSITIVE_TERM_S_MAX
 from agent.policy.versions import ordered
 
 DRIVER = "driver"

@@ -20,13 +20,12 @@ import sqlite_utils
 from agent.clock import Clock
 from agent.consent.state import APPLY, GUEST, NOTHING, Facts, Grant, Kind, Profile, State, replay
 from agent.errors import UsageError
+from agent.limits import SENSITIVE_TERM_S_MAX
 from agent.storage.chain import DEVICE, SUBJECT_BYTES, Chain, ChainKeys, Draft, Entry
 
 PROFILES_MAX = 32
 """Each has a key in the key block, whose slots have a fixed size."""
 TEXT_MAX = 200
-SENSITIVE_TERM_S_MAX = 366 * 86_400
-"""House limit: a grant of a sensitive item ends within twelve months, whatever a catalogue says."""
 NS_PER_MS = 1_000_000
 _WITHOUT_END = ("NO",)
 

@@ -17,6 +17,7 @@ import msgspec
 from agent.catalogue.check_streams import EMERGENCY_SERVICE, MARKETING
 from agent.catalogue.types import DURATION, ServiceFile, Stream, StreamSignal, duration_s
 from agent.consent.state import Grant
+from agent.limits import POSITION_KEEP_S_MAX
 from agent.model import Demand, Plan, Refusal, Rule, Transform
 from agent.plan.inputs import PlanInputs
 from agent.plan.needs import EACH, demand_of, helpful, merged, required, trim_m
@@ -24,8 +25,6 @@ from agent.plan.standing import carried, places, zoned
 from agent.policy.versions import stands_since
 from agent.vss import IGNITION, LOCATION, SPEED, VIN
 
-POSITION_KEEP_MAX_S = 7 * 86400
-"""House limit: a position lives at most this long on the device, whatever a catalogue says."""
 ENDS = frozenset({"trip_end", "ignition_off"})
 """Triggers that the ignition tells."""
 REASONS = ("no_package", "switched_off", "policy", "no_consent", "expired", "profile", "not_on_vehicle", "no_recipient", "region")
@@ -279,7 +278,7 @@ def _keep_s(candidate: Candidate, inputs: PlanInputs) -> float:
     purpose = inputs.catalogue.purposes.get(candidate.stream.purpose)
     terms = [candidate.stream.keep, purpose.max_keep if purpose is not None else ""]
     keep_s = min(duration_s(term) if DURATION.match(term) else 0 for term in terms)
-    return min(keep_s, POSITION_KEEP_MAX_S) if _category(candidate, inputs) == "position" else keep_s
+    return min(keep_s, POSITION_KEEP_S_MAX) if _category(candidate, inputs) == "position" else keep_s
 
 
 def _want(wanted: dict[str, Demand], candidate: Candidate, inputs: PlanInputs) -> None:

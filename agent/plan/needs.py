@@ -11,10 +11,11 @@ from agent.catalogue.types import Catalogue, Stream
 from agent.clock import NS
 from agent.errors import ConfigError
 from agent.expression import parse
+from agent.limits import SILENT_S_MIN
 from agent.model import Demand
 from agent.vss import GEAR, LOCATION, ODOMETER, SPEED
 
-TIMEOUT_NS = 5 * NS
+TIMEOUT_NS = int(SILENT_S_MIN * NS)
 STATE_THROTTLE_NS = NS // 5
 """Speed for `while`, trimming and "lately" need not come more often than this."""
 EACH = Demand(throttle_ns=0, timeout_ns=TIMEOUT_NS)
@@ -68,7 +69,7 @@ def demand_of(stream: Stream, steps: Iterable[dict[str, object]]) -> Demand:
     """How the signal of a rule is wanted: throttled to a tenth of the period, unless an aggregate sees every change."""
     each = any(AGGREGATES & step.keys() for step in steps)
     throttle_ns = 0 if each else int(min(stream.every_s / 10, 1.0) * NS)
-    return Demand(throttle_ns=throttle_ns, timeout_ns=int(min(max(3 * stream.every_s, TIMEOUT_NS / NS), TIMEOUT_MAX_S) * NS))
+    return Demand(throttle_ns=throttle_ns, timeout_ns=int(min(max(3 * stream.every_s, SILENT_S_MIN), TIMEOUT_MAX_S) * NS))
 
 
 def merged(one: Demand | None, other: Demand) -> Demand:
