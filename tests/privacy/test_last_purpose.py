@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -131,8 +132,8 @@ def never_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
 def rows_without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """A withdrawal deletes the rows and leaves the keys."""
 
-    def forget(self: Buffer, dead: object) -> list[int]:
-        return self._delete([stored.n for stored in self.waiting(1000, []) if dead(stored.stream, stored.basis_ref)])  # type: ignore[operator]
+    def forget(self: Buffer, dead: Callable[[str, str], bool]) -> list[int]:
+        return self._delete([stored.n for stored in self.waiting(1000, []) if dead(stored.stream, stored.basis_ref)])
 
     monkeypatch.setattr(Buffer, "forget", forget)
 

@@ -1,6 +1,7 @@
 """The bench in real time, with real processes: the oracle, a withdrawal as a user makes it, and what the device's files betray.
 
 One run serves all tests but the last. Along with the car's own frames the bus carries planted ones that nobody asked for.
+What the agent reads and must hide, besides places, is planted in tests/scenarios/test_live_secrets.py.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Outing:
         return begun_ns, time.time_ns()
 
     def _plant(self) -> None:
-        """Every text marker, on an identifier that no rule wants and as content of one that the agent reads."""
+        """Every text marker, on an identifier that no rule wants. Those that are read: tests/scenarios/test_live_secrets.py."""
         with open_bus(self.bus.interface, self.bus.channel, self.bus.port) as bus:
             for text in Planted().texts().values():
                 data = text.encode().ljust(32, b"\0")
@@ -186,8 +187,8 @@ def test_nothing_withdrawn_is_readable_in_the_files(outing: Outing) -> None:
         assert not [name for name in store.memories() if name.startswith("zones")]
 
 
-def test_no_planted_marker_is_in_the_devices_files_messages_or_topics(outing: Outing) -> None:
-    """Databases, WAL, key block, logs, during the run and after it; every envelope and topic as the broker saw it."""
+def test_no_place_of_the_drive_is_in_the_devices_files_messages_or_topics(outing: Outing) -> None:
+    """Nor what an unread identifier said. Databases, WAL, key block, logs, during the run and after it; all that the broker saw."""
     stage = stage_of(outing)
     assert stage.listeners is not None
     logs = files_of(stage.programs.logs / "core.log", stage.programs.logs / "uplink.log")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from tests.support.rig import Rig
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
-STOPPED_S = 30.0 if os.environ.get("MODICUM_LONG") == "1" else 10.0
+STOPPED_S = 30.0
 CUT_S = 3.0
 CUTS = 6
 NAMED = ("steady.pairwise", "steady.named")

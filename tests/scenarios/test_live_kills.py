@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,8 @@ from tests.support.rig import Message, Rig
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
-SEED = int(time.time())
+SEED = int(os.environ.get("MODICUM_SEED") or time.time())
+"""MODICUM_SEED, to run the same moments again; else another each time. Printed, and in every message of a failure."""
 CORE_KILLS, UPLINK_KILLS = 20, 30
 STARTING_S, WORKING_S, UPLINK_S = (0.1, 1.4), (0.1, 2.8), (0.2, 2.4)
 """When the next kill comes: after a start, after core was seen at work (six times in ten), after a start of uplink."""
@@ -43,7 +45,7 @@ class Survivor:
 
 @pytest.fixture(scope="module")
 def survivor(tmp_path_factory: pytest.TempPathFactory) -> Survivor:
-    print(f"kills of seed {SEED}")
+    print(f"kills of seed {SEED}: again with MODICUM_SEED={SEED}")
     with alone(), Rig(tmp_path_factory.mktemp("kills")) as rig:
         seen = Survivor(rig)
         _kill(rig, seen)
@@ -110,8 +112,8 @@ def test_every_buffered_record_arrives_in_spite_of_fifty_kills(survivor: Survivo
     """Every number that the store ever gave is at the recipient, with one content, however often it was sent."""
     numbers = [message.seq for message in survivor.of(stream)]
     assert sorted(numbers) == list(range(1, survivor.counts[stream] + 1)), f"seed {SEED}"
-    assert len(numbers) >= CORE_KILLS * AT_WORK / 2
-    assert (survivor.rig.mailbox.different, survivor.waiting) == (0, {})
+    assert len(numbers) >= CORE_KILLS * AT_WORK / 2, f"seed {SEED}"
+    assert (survivor.rig.mailbox.different, survivor.waiting) == (0, {}), f"seed {SEED}"
 
 
 def test_records_without_identity_survive_the_kills_too(survivor: Survivor) -> None:
@@ -122,18 +124,18 @@ def test_records_without_identity_survive_the_kills_too(survivor: Survivor) -> N
 def test_nothing_refused_appears_between_the_kills(survivor: Survivor) -> None:
     """Neither what was never granted nor, from its withdrawal on, what was: whatever state a kill left behind."""
     granted = [message.t_s for message in survivor.of("steady.granted")]
-    assert len(granted) >= 5
-    assert max(granted) < survivor.withdrawn_s
-    assert survivor.of("steady.refused") == []
+    assert len(granted) >= 5, f"seed {SEED}"
+    assert max(granted) < survivor.withdrawn_s, f"seed {SEED}"
+    assert survivor.of("steady.refused") == [], f"seed {SEED}"
 
 
 def test_ledger_and_audit_hold_and_the_log_names_each_message_once(survivor: Survivor) -> None:
     """Both chains verify (else the run could not have been read); the log has each message that arrived, no other, none twice."""
     for stream in NAMED:
         assert sorted(survivor.disclosed[stream]) == sorted(message.seq for message in survivor.of(stream)), f"seed {SEED}"
-    assert survivor.unnamed == survivor.counts["steady.unnamed"]
+    assert survivor.unnamed == survivor.counts["steady.unnamed"], f"seed {SEED}"
 
 
 def test_no_database_had_to_be_set_aside(survivor: Survivor) -> None:
     """The buffer opened after each kill."""
-    assert survivor.set_aside == []
+    assert survivor.set_aside == [], f"seed {SEED}"

@@ -23,7 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.catalogue.load import load_catalogue
 from agent.cli.bench.device import BusChoice, Device, prepare_state, write_config
-from agent.cli.bench.listeners import recipients_of
+from agent.cli.bench.listeners import NOTICE, recipients_of
 from agent.cli.bench.programs import Programs
 from agent.cli.bench.stage import default_bus
 from agent.consent.choice import DRIVER, Choice, GrantEntry
@@ -33,6 +33,7 @@ from agent.errors import AgentAbsent
 from hw.bench.authority import Authority, Credential
 from hw.bench.car import open_bus
 from hw.bench.crc import sae_j1850
+from hw.bench.scenario import VIN
 from tests.support.mosquitto import Mosquitto
 from tests.support.proxy import Proxy
 from tests.support.truth import VEHICLE
@@ -71,6 +72,7 @@ class Mailbox:
     recipient_of: dict[str, str]
     messages: dict[Key, Message] = field(default_factory=dict)
     different: int = 0
+    notices: list[str] = field(default_factory=list)
 
     def start(self, port: int, ca: Path, credential: Credential) -> paho.Client:
         """Listens with a session that outlives every connection."""
@@ -92,6 +94,9 @@ class Mailbox:
 
     def _take(self, topic: str, payload: bytes) -> None:
         stream = ".".join(topic.rsplit("/", 2)[-2:])
+        if stream.endswith(NOTICE):  # to whoever got something under a grant that has ended
+            self.notices.append(stream)
+            return
         opened = open_envelope(payload, self.private_keys[self.recipient_of[stream]])
         lines = [{**line, "seq": 0} for line in received_lines(opened, 0)]
         known = self.messages.get(opened.key)
@@ -123,6 +128,7 @@ class Sender:
         while not self._ended.wait(FRAME_S):
             count += 1
             self._send("IGN", {"KL": 2, "KEY_INSIDE": 1, "ALIVE": count % 16})
+            self._send("IDENT", {"SERIAL": int.from_bytes(VIN[-7:].encode(), "big")})
             self._send("GEARBOX", {"LEVER": 4, "STEP": 2, "OIL_TEMPERATURE": 60})
             self._send("MOTION", {"CRC": 0, "ALIVE": count % 16, "DIRECTION": 1, "SPEED": 10 + count * 0.01, "ACCELERATION": 0})
 

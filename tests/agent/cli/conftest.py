@@ -24,6 +24,7 @@ from agent.catalogue.load import load_catalogue, shipped_catalogue
 from agent.cli.main import main
 from agent.control.protocol import ask
 from agent.errors import ModicumError
+from tests.support.wait import until
 
 START_S = 20.0
 ERROR = re.compile(r"modicum: \S.* \(.+\): \S.*\n\Z")
@@ -124,15 +125,16 @@ class Agent:
         return ask(self.folder / "control.sock", route, **args)
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
-        give_up = time.monotonic() + START_S
-        while time.monotonic() < give_up:
+        def holds() -> bool:
             try:
-                if condition():
-                    return
+                return condition()
             except ModicumError:
-                pass
-            time.sleep(0.02)
-        raise AssertionError(f"it did not come to that: {self.log()}")
+                return False
+
+        try:
+            until(holds, within_s=START_S)
+        except AssertionError as error:
+            raise AssertionError(f"it did not come to that: {self.log()}") from error
 
     def log(self) -> str:
         return (self.folder / "core.log").read_text()

@@ -57,6 +57,7 @@ TREE: dict[str, Any] = {
             "service": {"id": "c", "title": "C", "in_every_package": True},
             "stream": [
                 _stream("parked", "contract", ["on_change"], "Vehicle.Door", **{"while": "parked"}),
+                _stream("end", "contract", ["trip_end"], "Vehicle.TraveledDistance"),
                 _stream("order", "legal", ["order:x"], "Vehicle.TraveledDistance", identity="vin"),
             ],
         },

@@ -13,11 +13,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.catalogue.check_streams import MARKETING
-from agent.catalogue.types import Stream
+from agent.catalogue.types import Purpose, Stream
 from agent.consent.state import Grant
 from agent.model import Plan, Refusal, Rule
 from agent.plan import compile as compiler
@@ -254,13 +254,25 @@ def test_no_rule_without_a_declared_purpose_and_signal(inputs: PlanInputs) -> No
             assert no.reason not in {"no_recipient", "region", "not_on_vehicle"}
 
 
+def advertised() -> PlanInputs:
+    """The shipped catalogue, but that a contract's stream serves advertising, in words that policy and purposes know."""
+    file, (now,) = shipped().services["operations"], shipped().policies.values()
+    changed = msgspec.structs.replace(
+        file, streams=tuple(msgspec.structs.replace(stream, purpose="advertising") for stream in file.streams)
+    )
+    purposes = shipped().purposes | {"advertising": Purpose(title="", dpv="DirectMarketing", max_keep="30d")}
+    policies = {now.version: msgspec.structs.replace(now, purposes=(*now.purposes, "advertising"))}
+    services = shipped().services | {"operations": changed}
+    return all_on(msgspec.structs.replace(shipped(), services=services, purposes=purposes, policies=policies))
+
+
 @pytest.mark.req("R17", control=without("in_policy"))
 @MANY
 @given(SMALL)
+@example(advertised())
 def test_nothing_is_for_marketing(inputs: PlanInputs) -> None:
     """Whatever a catalogue says and whoever agrees, no rule serves marketing."""
     marketing = {name for name, purpose in inputs.catalogue.purposes.items() if purpose.dpv in MARKETING}
-    assert marketing
     assert {rule.purpose for rule in compile_plan(inputs).rules} & marketing == set()
 
 
@@ -294,9 +306,19 @@ def test_no_rule_comes_from_the_emergency_call(inputs: PlanInputs) -> None:
     assert "vital" not in {rule.basis for rule in plan.rules}
 
 
+def kept_long() -> PlanInputs:
+    """The shipped catalogue, but that every stream may be kept for 30 days."""
+    services = {
+        name: msgspec.structs.replace(file, streams=tuple(msgspec.structs.replace(stream, keep="30d") for stream in file.streams))
+        for name, file in shipped().services.items()
+    }
+    return all_on(msgspec.structs.replace(shipped(), services=services))
+
+
 @pytest.mark.req("T15", control=instead("POSITION_KEEP_S_MAX", 8 * 86_400))
 @SOME
 @given(ANY)
+@example(kept_long())
 def test_a_position_lives_seven_days_at_most(inputs: PlanInputs) -> None:
     """Whatever the catalogue calls it or says of its keep."""
     for rule in compile_plan(inputs).rules:
