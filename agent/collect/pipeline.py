@@ -102,8 +102,7 @@ class Pipeline:
         if self.speed_from_gnss and fix.speed_mps is not None:
             self._gnss_speed_ns = fix.t_ns
             self._measured(SPEED, fix.speed_mps, "m/s", fix.t_ns)
-        if not self.trip.ignition:  # no place is kept, not even in RAM, while nobody drives
-            self.latest.drop(GNSS_SIGNALS)
+        if not self.trip.ignition:
             return
         self.trip.locate(place)
         self._read(Reading(LOCATION, place, fix.t_ns))
@@ -132,6 +131,7 @@ class Pipeline:
                 self.trip.drive(None, t_ns)
             elif signal == IGNITION:
                 self.trip.lose_ignition(last_frame_ns)
+                self._forget_place()
 
     def advance(self, t_ns: int) -> None:
         """Time passes up to `t_ns`: everything that is due by then happens, in order."""
@@ -232,6 +232,12 @@ class Pipeline:
             self._look_again(t_ns)
         if was[0] and now[0] is False:
             self._set_off("ignition_off", t_ns, t_ns)
+        self._forget_place()
+
+    def _forget_place(self) -> None:
+        """No place is kept, not even in RAM, while nobody drives."""
+        if not self.trip.ignition:
+            self.latest.drop(GNSS_SIGNALS)
 
     def _set_off(self, trigger: str, t_ns: int, stood_ns: int) -> None:
         for stream in self.streams:

@@ -165,7 +165,7 @@ class Trip:
 
     def _begin(self, t_ns: int) -> None:
         self._end()
-        self.id, self._since_ns = self.new_id(), t_ns
+        self.id, self._since_ns, self.speed_kmh = self.new_id(), t_ns, None  # the last speed was the old trip's
 
     def _end(self) -> None:
         self.id, self.moved, self.resumed, self.distance_m, self.cleared_m = None, False, False, 0.0, 0.0

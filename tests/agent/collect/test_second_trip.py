@@ -92,10 +92,7 @@ def test_a_driver_who_takes_over_is_trimmed_from_there(start_m: float, expected_
     assert second >= TRIM_M
 
 
-OLD_SPEED = pytest.mark.xfail(reason="the old trip's speed counts until the new trip's first one: up to 50 m a second", strict=True)
-
-
-@pytest.mark.parametrize("last_kmh", [0.0, pytest.param(KMH, marks=OLD_SPEED), pytest.param(180.0, marks=OLD_SPEED)])
+@pytest.mark.parametrize("last_kmh", [0.0, KMH, 180.0])
 def test_the_last_speed_of_a_trip_is_no_way_of_the_next(last_kmh: float) -> None:
     """Its frame stays away or says the same until the new trip's first one: until then nothing is known to have been driven."""
     trip = new_trip()
@@ -107,12 +104,14 @@ def test_the_last_speed_of_a_trip_is_no_way_of_the_next(last_kmh: float) -> None
     assert trip.distance_m == 0
 
 
-def test_a_parked_car_forgets_where_it_is_with_the_next_fix() -> None:
-    """The place, heading and speed of the receiver that stood when the ignition went off are gone, and no new ones come."""
+def test_a_parked_car_forgets_where_it_is() -> None:
+    """The place, heading and speed of the receiver that stood when the ignition went off are gone at once, and no new ones come."""
     rig = Rig(tuple(rule(signal, category="position", every_s=3600.0, triggers=("periodic",)) for signal in sorted(GNSS_SIGNALS)))
     rig.ignition("ON", 0).fix(ELSEWHERE, 1, course=90.0, speed_kmh=30.0)
     assert set(rig.pipeline.latest.readings) >= GNSS_SIGNALS
-    rig.ignition("OFF", 2).fix(north(20), 3, course=90.0, speed_kmh=30.0)
+    rig.ignition("OFF", 2)
+    assert not set(rig.pipeline.latest.readings) & GNSS_SIGNALS
+    rig.fix(north(20), 3, course=90.0, speed_kmh=30.0)
     assert not set(rig.pipeline.latest.readings) & GNSS_SIGNALS
     assert SPEED not in GNSS_SIGNALS
     assert LOCATION in GNSS_SIGNALS

@@ -206,6 +206,7 @@ def noticed(module: types.ModuleType, promises: list[Answer], odd: list[PlanInpu
     return False
 
 
+@pytest.mark.timeout(300)  # some hundred compilers, each held against thousands of cases
 @pytest.mark.req("T28", control=without("in_policy"))
 def test_no_mutant_of_a_gate_lives(promises: list[Answer], odd: list[PlanInputs], monkeypatch: pytest.MonkeyPatch) -> None:
     """Every condition, comparison, `not` and reason of every gate matters to the proof or to a property."""
