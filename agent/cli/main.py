@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "consent": ("agent.cli.consent", "consent_group"),
     "profile": ("agent.cli.profile", "profile_group"),
     "policy": ("agent.cli.policy", "policy_group"),
+    "request": ("agent.cli.request", "request_command"),
     "live": ("agent.cli.live", "live_command"),
     "status": ("agent.cli.status", "status_command"),
     "open": ("agent.cli.open_", "open_command"),

@@ -1,8 +1,8 @@
 """The one place where a reading becomes a sample, or nothing.
 
 Promises: a Sample is made here and nowhere else (held by a test); it carries what the rule's steps left of the
-value, at a time no finer than the stream's floor. With the ignition off no position passes, with the ignition unknown
-nothing sensitive. Whatever cannot be decided gives nothing.
+value, at a time no finer than the stream's floor. With the ignition off no position passes but one that somebody in the
+car asked for, with the ignition unknown nothing sensitive. Whatever cannot be decided gives nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def reduced(value: Value, steps: Sequence[Transform], context: Context) -> Value
 def minimise(reading: Reading, rule: Rule, steps: Sequence[Transform], context: Context) -> Sample | None:
     """The sample that `rule` lets remain of `reading` at the moment `context.t_ns`, or None."""
     ignition = context.trip.ignition
-    if (_tells_place(reading, rule) and not ignition) or _too_sensitive(rule, ignition):
+    if (_tells_place(reading, rule) and not ignition and not context.asked) or _too_sensitive(rule, ignition):
         return None
     value = reduced(reading.value, steps, context)
     if value is None:

@@ -8,7 +8,7 @@ RAM included. Nothing here blocks, logs a value or raises for what a bus or rece
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.catalogue.types import Event
 from agent.clock import NS
@@ -17,6 +17,7 @@ from agent.collect.channel import Channel
 from agent.collect.events import Watch
 from agent.collect.latest import FIX_AGE_MAX_NS, Latest
 from agent.collect.measure import own, stated
+from agent.collect.request import Request, Requests
 from agent.collect.respond import Responder
 from agent.collect.stream import Stream
 from agent.collect.transforms import Context, number
@@ -46,6 +47,7 @@ class Pipeline:
     windows: Windows = field(default_factory=Windows)
     streams: list[Stream] = field(default_factory=list)
     watches: list[Watch] = field(default_factory=list)
+    requests: Requests = field(default_factory=Requests)
     samples: int = 0
     due_ns: int = 0
     _wanted: set[str] = field(default_factory=set)
@@ -84,6 +86,13 @@ class Pipeline:
             self._started = True
             self._set_off("start", t_ns, t_ns)
 
+    def ask(self, rules: list[Rule], t_ns: int) -> Request:
+        """Somebody asks for the stream of `rules`, which need not be live otherwise; it is answered now or as readings come."""
+        self.advance(t_ns - 1)
+        request = self.requests.ask(rules, self.memory, t_ns)
+        self._answer(t_ns)
+        return request
+
     def read(self, readings: Iterable[Reading]) -> None:
         """Readings of one frame, in order of time with everything else.
 
@@ -102,9 +111,10 @@ class Pipeline:
         if self.speed_from_gnss and fix.speed_mps is not None:
             self._gnss_speed_ns = fix.t_ns
             self._measured(SPEED, fix.speed_mps, "m/s", fix.t_ns)
-        if not self.trip.ignition:
+        if not self.trip.ignition and not self.requests.want(GNSS_SIGNALS):
             return
-        self.trip.locate(place)
+        if self.trip.ignition:
+            self.trip.locate(place)
         self._read(Reading(LOCATION, place, fix.t_ns))
         if fix.course_deg is not None:
             self._measured(HEADING, fix.course_deg, "degrees", fix.t_ns)
@@ -178,9 +188,12 @@ class Pipeline:
                 watch.pass_by(self.latest, t_ns)
         was = self._standing()
         self._tell_trip(reading)
-        if signal not in self._wanted:
+        asked = self.requests.want([signal])
+        if signal not in self._wanted and not asked:
             return
         self.latest.put(reading)
+        if asked:
+            self._answer(t_ns)
         for stream, channel in self._by_signal.get(signal, ()):
             self._close(stream, channel, t_ns)
             ready = channel.feed(reading, self._context(channel.rule, t_ns))
@@ -236,7 +249,7 @@ class Pipeline:
 
     def _forget_place(self) -> None:
         """No place is kept, not even in RAM, while nobody drives."""
-        if not self.trip.ignition:
+        if not self.trip.ignition and not self.requests.want(GNSS_SIGNALS):
             self.latest.drop(GNSS_SIGNALS)
 
     def _set_off(self, trigger: str, t_ns: int, stood_ns: int) -> None:
@@ -328,6 +341,7 @@ class Pipeline:
             self.silence([SPEED], self._gnss_speed_ns, self._gnss_speed_ns)  # no frame that the gate could miss
             self._gnss_speed_ns = None
         self._poll_agent_signals(moment)
+        self._answer(moment)
         for stream in self.streams:
             if stream.missed_ns is not None and stream.owes(self._known(stream, moment), moment):
                 self._make_up(stream, stream.missed_ns, moment)
@@ -354,6 +368,15 @@ class Pipeline:
     def _watch(self, names: set[str]) -> None:
         kept = {watch.name: watch for watch in self.watches if watch.name in names}
         self.watches = [kept.get(name) or Watch.of(name, self.events[name], self.memory) for name in sorted(names) if name in self.events]
+
+    def _answer(self, t_ns: int) -> None:
+        """The requests that are complete speak, once; what only they wanted to know is forgotten."""
+        said = self.requests.answer(self.latest, lambda rule: replace(self._context(rule, t_ns), asked=True), t_ns)
+        for samples in said:
+            self._collect(samples, t_ns)
+        if said:
+            self.latest.forget(self._wanted.union(*(request.signals for request in self.requests.open)))
+            self._forget_place()
 
     def _context(self, rule: Rule, t_ns: int) -> Context:
         return Context(rule, self.trip, self.responder, t_ns)

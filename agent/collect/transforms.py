@@ -34,12 +34,13 @@ GRID_DECIMALS = 7
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a step may know besides the value."""
+    """What a step may know besides the value. `asked`: in person, for this once."""
 
     rule: Rule
     trip: Trip
     responder: Responder
     t_ns: int
+    asked: bool = False
 
 
 Step = Callable[[Value, object, Context], Value | None]

@@ -99,6 +99,13 @@ def stands(grant: Grant, now_ms: int, trusted: bool, live_trip: str | None) -> b
     return grant.until_ms is not None and (not trusted or now_ms < grant.until_ms)
 
 
+def driver_of(facts: Facts, trip: str | None) -> str:
+    """Who was confirmed for this trip; between trips, who was for the last one: nobody else has sat here since. Else a guest."""
+    if facts.confirmed is None or (trip is not None and facts.confirmed[1] != trip):
+        return GUEST
+    return facts.confirmed[0]
+
+
 def replay(entries: Iterable[Entry], facts: Facts = NOTHING) -> Facts:
     """`facts` and then `entries`, in their order. Raises IntegrityError naming an entry that is sealed but makes no sense."""
     draft = _Draft(facts)

@@ -10,6 +10,7 @@ import json
 import socket
 import struct
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from agent.errors import AgentAbsent, ModicumError
 
 REQUEST_BYTES_MAX = 64 * 1024
 ANSWER_S_MAX = 10.0
+REQUEST_S_MAX = 40.0
+"""For a route that waits for a fix: 30 s, and what it takes to say so."""
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -72,14 +75,19 @@ class RemoteError(ModicumError):
 
 
 def ask(path: Path, route: str, **args: object) -> Any:  # noqa: ANN401  each route has its own result
+    """As `ask_within`, with the time that a route usually takes."""
+    return ask_within(path, route, args, ANSWER_S_MAX)
+
+
+def ask_within(path: Path, route: str, args: Mapping[str, object], within_s: float) -> Any:  # noqa: ANN401  each route has its own result
     """Asks the agent on its control socket. AgentAbsent when nobody answers; RemoteError with what it answered."""
     absent = AgentAbsent("the agent does not answer", str(path), "is modicum-core running, and is this its configuration (--config)?")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(ANSWER_S_MAX)
+        connection.settimeout(within_s)
         try:
             connection.connect(str(path))
-            connection.sendall(line_of({"route": route, "args": args}))
-            answer = json.loads(read_line(connection) or b"null")
+            connection.sendall(line_of({"route": route, "args": dict(args)}))
+            answer = json.loads(read_line(connection, within_s=within_s) or b"null")
         except PermissionError as error:
             raise RemoteError("this user may not talk to the agent", str(path), "use the user or group of the agent", 4) from error
         except (OSError, ValueError) as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.catalogue.types import duration_s
 from agent.consent.state import GUEST
+from agent.control.protocol import ANSWER_S_MAX, REQUEST_S_MAX
 from agent.core.outcome import plan_document
 from agent.errors import UsageError
 from agent.plan.subscribe import subscriptions
@@ -30,12 +31,13 @@ T = TypeVar("T")
 class Route:
     """`permission`: read | drive | own. `run` gives the answer.
 
-    `settles`: the answer waits until nothing of what was taken back can leave any more.
+    `settles`: the answer waits until nothing of what was taken back can leave any more. `within_s`: how long it may take.
     """
 
     permission: str
     run: Callable[[Core, Args], object]
     settles: bool = False
+    within_s: float = ANSWER_S_MAX
 
 
 def consent_show(core: Core, _: Args) -> object:
@@ -143,6 +145,11 @@ def policy_accept(core: Core, args: Args) -> object:
     return {"accepted": shown["version"]}
 
 
+def request(core: Core, args: Args) -> object:
+    """Asks for a stream, in person; the answer comes when what has to be fresh has come, after 30 s at the latest."""
+    return core.ask(_arg(args, "stream", str) or "")
+
+
 def live(core: Core, _: Args) -> object:
     """What is collected right now, the indicator, and when each stream was last sent."""
     rules: dict[str, list[str]] = {}
@@ -192,6 +199,7 @@ ROUTES: dict[str, Route] = {
     "profile.use": Route("drive", profile_use, settles=True),
     "policy.show": Route("read", policy_show),
     "policy.accept": Route("drive", policy_accept),
+    "request": Route("drive", request, within_s=REQUEST_S_MAX),
     "live": Route("read", live),
     "status": Route("read", status),
     "plan": Route("read", plan),

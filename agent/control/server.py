@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from agent.control.protocol import ANSWER_S_MAX, REQUEST_BYTES_MAX, Peer, error_document, line_of, peer_of, read_line
@@ -29,10 +30,15 @@ Submit = Callable[[str, dict[str, Any]], "Future[object]"]
 
 
 class ControlServer:
-    """Listens on `path`. `permissions`: route -> `read`, `drive` or `own`; `submit` runs a route in the loop."""
+    """Listens on `path`. `permissions`: route -> `read`, `drive` or `own`; `submit` runs a route in the loop.
 
-    def __init__(self, path: Path, permissions: Mapping[str, str], submit: Submit) -> None:
-        self.path, self._permissions, self._submit = path, permissions, submit
+    `within_s`: routes that may take longer than ANSWER_S_MAX.
+    """
+
+    def __init__(
+        self, path: Path, permissions: Mapping[str, str], submit: Submit, within_s: Mapping[str, float] = MappingProxyType({})
+    ) -> None:
+        self.path, self._permissions, self._submit, self._within_s = path, permissions, submit, within_s
         self._slots = threading.BoundedSemaphore(CONNECTIONS_MAX)
         self._closed = threading.Event()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -100,7 +106,7 @@ class ControlServer:
         if not permitted(peer, self._permissions[route]):
             raise NotPermitted(f"not permitted: {route}", f"uid {peer.uid}", "use the agent's own user or group, or root")
         try:
-            return self._submit(route, args).result(ANSWER_S_MAX)
+            return self._submit(route, args).result(self._within_s.get(route, ANSWER_S_MAX))
         except FutureTimeout as error:
             raise DeviceError("the agent is busy", route, "try again") from error
 

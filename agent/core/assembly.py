@@ -24,7 +24,7 @@ from agent.clock import Saved, SystemClock
 from agent.collect.respond import Responder
 from agent.consent.choice import UNVERSIONED
 from agent.consent.ledger import Ledger
-from agent.core.core import Parts
+from agent.core.parts import Parts
 from agent.core.recipients import Recipient
 from agent.errors import ConfigError, DeviceError, IntegrityError, UsageError
 from agent.model import Finding

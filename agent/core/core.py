@@ -9,71 +9,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from agent.audit import Audit
-from agent.buffer.store import Buffer
-from agent.catalogue.types import Catalogue
-from agent.clock import STEP_NS, Clock
+from agent.clock import STEP_NS
 from agent.collect.decode import Decoder
 from agent.collect.minimise import minimise
 from agent.collect.pipeline import Pipeline
-from agent.collect.respond import Responder
+from agent.collect.request import Request
 from agent.collect.transforms import Context
 from agent.collect.trip import Trip
 from agent.collect.zones import Zones
-from agent.consent.ledger import Ledger
-from agent.consent.state import GUEST, Facts
+from agent.consent.state import GUEST, Facts, driver_of
 from agent.core.deliver import Delivery
 from agent.core.notices import Ended, Notices, notice_rules
-from agent.core.recipients import Recipient
+from agent.core.parts import NS_PER_MS, Parts, Situation
 from agent.core.zoned import SealedMemory, zone_secret
-from agent.errors import DeviceError
+from agent.errors import DeviceError, FindingsError, UsageError
 from agent.model import Draft, Finding, Plan, Reading, Rule, Value
 from agent.plan.compile import compile_plan
-from agent.plan.inputs import PlanInputs, TripFacts
-from agent.plan.standing import keeps, next_end_ms, streams
+from agent.plan.inputs import PlanInputs
+from agent.plan.standing import keeps, next_end_ms, on_request, streams
 from agent.plan.subscribe import subscriptions
-from agent.seal.keyring import Keyring
-from agent.storage.memory import MemoryStore
-from agent.vehicle import Vehicle, usable
-from agent.vss import IGNITION, SPEED, VIN
+from agent.vss import SPEED, VIN
 from hw.ports import Fix, Frame, Silence, Subscription
 
-NS_PER_MS = 1_000_000
 TRIP_KEY = "trip"
 ZONES_PREFIX = "zones/"
-VIN_CHARS_MIN = 6
-"""Fewer would let too many cars pass: the last six are the serial number (ISO 3779)."""
 EXPIRE_AGAIN_NS = 5_000_000_000
 UNSAVED_MAX = 256
 """Drafts that wait in RAM while the disk takes nothing (full, failing); the oldest go first."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What a core is made of.
-
-    `sole_driver`: a profile that is confirmed for every trip (replay and `plan` only). `compare_vin`: whether the bus has to agree.
-    """
-
-    catalogue: Catalogue
-    vehicle: Vehicle
-    clock: Clock
-    keyring: Keyring
-    ledger: Ledger
-    audit: Audit
-    buffer: Buffer
-    memory: MemoryStore
-    recipients: Mapping[str, Recipient]
-    regions: frozenset[str] | None
-    vin: str | None
-    prefix: str
-    new_id: Callable[[], str]
-    responder: Responder
-    sole_driver: str | None = None
-    compare_vin: bool = True
-    policies_folder: Path = Path()
 
 
 @dataclass(slots=True)
@@ -93,14 +56,11 @@ class Core:
     decoder: Decoder = field(init=False)
     delivery: Delivery = field(init=False)
     notices: Notices = field(init=False)
-    given: frozenset[str] = field(init=False)
-    """Signals that the vehicle's files give in a unit that can be used."""
+    situation: Situation = field(init=False)
     unsaved: list[Draft] = field(default_factory=list)
     dropped: int = 0
     """Drafts that were given up because the disk took nothing."""
     trouble: Finding | None = None
-    vin_holds: bool | None = None
-    """Whether the bus named the configured VIN; None before it named one."""
     _expire_ns: int = 0
     _trip_saved: bytes = b""
     _decided_for: object = None
@@ -112,10 +72,9 @@ class Core:
         trip = Trip(Zones(b"\x00" * 32, parts.memory, f"{ZONES_PREFIX}{GUEST}"), parts.new_id)
         known = parts.clock.trusted() or getattr(parts.clock, "continued", False)
         trip.resume(parts.memory.get(TRIP_KEY), parts.clock.now_ns(), trusted=known)
-        units = parts.catalogue.units()
-        self.given, _ = usable(parts.vehicle, units)
+        self.situation, units = Situation(parts), parts.catalogue.units()
         self.pipeline = Pipeline(trip, parts.memory, parts.responder, parts.catalogue.events, self.agent_signals, units=units)
-        self.pipeline.speed_from_gnss = SPEED not in self.given
+        self.pipeline.speed_from_gnss = SPEED not in self.situation.given
         self.notices = Notices(parts.memory)
         self.delivery = Delivery(
             parts.buffer,
@@ -144,35 +103,11 @@ class Core:
         """Who drives, as confirmed for this trip; else guest."""
         if self.parts.sole_driver is not None:
             return self.parts.sole_driver
-        confirmed = self.parts.ledger.facts().confirmed
-        return confirmed[0] if confirmed is not None and confirmed[1] == self.trip.id else GUEST
+        return driver_of(self.parts.ledger.facts(), self.trip.id) if self.trip.id is not None else GUEST
 
     def inputs(self) -> PlanInputs:
         """Everything that the decision of this moment is made from."""
-        parts, facts = self.parts, self.parts.ledger.facts()
-        profile = facts.profiles.get(self.profile)
-        known = self.trip.ignition is not None or (IGNITION in self.given and not self.trip.ignition_lost)
-        trip = TripFacts(
-            id=self.trip.id,
-            profile=profile.name if profile else GUEST,
-            kind=profile.kind if profile else "guest",
-            guardian=profile is not None and profile.guardian is not None,
-            ignition_known=known,
-        )
-        return PlanInputs(
-            catalogue=parts.catalogue,
-            mapped=self.given,
-            package=facts.package,
-            services_off=facts.services_off,
-            grants=facts.grants,
-            acknowledged=facts.policy,
-            trip=trip,
-            recipients={name: recipient.region for name, recipient in parts.recipients.items()},
-            regions=parts.regions,
-            vin_known=self._vin_known(),
-            now_ms=parts.clock.now_ns() // NS_PER_MS,
-            trusted=parts.clock.trusted(),
-        )
+        return self.situation.inputs(self.trip, self.profile)
 
     def decide(self) -> None:
         """Compiles the plan of this moment, swaps it in, forgets what may not stay."""
@@ -188,6 +123,8 @@ class Core:
             self._keep_in_ram({rule.id for rule in plan.rules})
             self.resubscribe(self.wanted())
         self.plan = plan
+        if self.pipeline.requests.open:
+            self.pipeline.requests.withdraw({rule.id for rule in self._plan_for_asking().rules})
         self.delivery.serve(plan.rules)
         try:
             self._forget()
@@ -197,11 +134,34 @@ class Core:
             self._decided_for = None  # not certain: the next step decides, and forgets, again
             raise
 
+    def ask(self, stream: str) -> Request:
+        """Somebody in the car asks for `service.stream`: whoever drives, or between trips whoever drove last.
+
+        Raises UsageError for a stream that is not for asking, FindingsError where it may not leave, with the reason.
+        """
+        known = sorted(name for name, one in streams(self.parts.catalogue) if on_request(one))
+        if stream not in known:
+            raise UsageError(f"{stream} cannot be asked for", "request", f"there are {', '.join(known)}")
+        plan = self._plan_for_asking()
+        rules = [rule for rule in plan.rules if rule.name == stream]
+        if not rules:
+            reason = next((no.reason for no in plan.refused if no.name == stream), "no rule comes from it")
+            raise FindingsError(f"{stream} may not leave: {reason}", "request", "modicum explain says more")
+        request = self.pipeline.ask(rules, self.parts.clock.now_ns())
+        self.keep()
+        return request
+
+    def _plan_for_asking(self) -> Plan:
+        who = self.parts.sole_driver or driver_of(self.parts.ledger.facts(), self.trip.id)
+        return compile_plan(self.situation.inputs(self.trip, who))
+
     def frame(self, frame: Frame) -> None:
         """A frame that the gate delivered."""
         readings = self.decoder.decode(frame)
         if readings and VIN in self.plan.wanted:
-            readings = self._compared(readings)
+            if self.situation.compare(readings):
+                self.decide()
+            readings = [reading for reading in readings if reading.signal != VIN]  # it goes no further
         if readings:
             before = self._state()
             self.pipeline.read(readings)
@@ -321,23 +281,6 @@ class Core:
         self.pipeline.windows.drop(live)
         kept = ((draft, tuple(sample for sample in draft.samples if sample.rule.id in live)) for draft in self.unsaved)
         self.unsaved = [replace(draft, samples=samples) for draft, samples in kept if samples]
-
-    def _vin_known(self) -> bool:
-        """Configured and, where the bus tells a VIN, told to be that one: a unit moved to another car must not speak for the first."""
-        parts = self.parts
-        if VIN not in self.given or not parts.compare_vin:
-            return parts.vin is not None
-        return bool(self.vin_holds)
-
-    def _compared(self, readings: list[Reading]) -> list[Reading]:
-        """The readings without the VIN, which is compared and goes no further. Some cars tell only its last characters."""
-        told = next((reading.value for reading in readings if reading.signal == VIN), None)
-        if isinstance(told, str) and self.parts.vin is not None:
-            holds = len(told) >= VIN_CHARS_MIN and self.parts.vin.endswith(told)
-            if holds != self.vin_holds:
-                self.vin_holds = holds
-                self.decide()
-        return [reading for reading in readings if reading.signal != VIN]
 
     def _state(self) -> tuple[str | None, bool | None]:
         return self.trip.id, self.trip.ignition

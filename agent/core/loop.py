@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agent.clock import LEAP_NS, SystemClock
+from agent.collect.request import Request
 from agent.core.core import Core
 from agent.core.uplinked import Uplinked
 from agent.errors import DeviceError, ModicumError, UsageError
@@ -97,6 +98,7 @@ class Loop:
     _leapt_s: float = field(default=-LEAP_QUIET_S)
     _offset_ns: int = 0
     _settling: list[tuple[Asked, object, frozenset[int], float]] = field(default_factory=list)
+    _waiting: list[tuple[Asked, Request]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.uplinked = Uplinked(self.core.delivery)
@@ -231,6 +233,7 @@ class Loop:
             self._guarded(self.uplinked.pump, self.clock.now_ns()),
             self._guarded(self._settle, now_s),
         ]
+        self._answer_requests()
         if all(done):
             self.trouble = None
 
@@ -245,12 +248,25 @@ class Loop:
         except (KeyError, TypeError, ValueError) as error:
             asked.answer.set_exception(UsageError(f"arguments that do not fit: {type(error).__name__}", asked.route, "see modicum --help"))
             return
+        if isinstance(result, Request):
+            self._waiting.append((asked, result))
+            self._answer_requests()
+            return
         if not route.settles:
             asked.answer.set_result(result)
             return
         self.uplinked.take_back()
         self._settling.append((asked, result, self.uplinked.unconfirmed(), time.monotonic() + CONFIRM_S))
         self._settle(time.monotonic())
+
+    def _answer_requests(self) -> None:
+        """Answers those whose readings have come, or for which they will not come any more."""
+        waiting, self._waiting = self._waiting, []
+        for asked, request in waiting:
+            if request.answered:
+                asked.answer.set_result(request.told())
+            else:
+                self._waiting.append((asked, request))
 
     def _settle(self, now_s: float) -> None:
         """Answers the withdrawals whose offers are confirmed; closes the link when the confirmation does not come."""

@@ -44,7 +44,7 @@ class Numbers:
         found = [*self.assembled.findings, *self.assembled.parts.buffer.findings()]
         troubles = (self.core.trouble if self.core else None, self.loop.trouble if self.loop else None)
         found += [trouble for trouble in troubles if trouble is not None]
-        if self.core is not None and self.core.vin_holds is False:
+        if self.core is not None and self.core.situation.vin_holds is False:
             text = "the bus names another car than agent.toml; nothing that carries the VIN is collected"
             found.append(Finding(code="vin-differs", severity="error", text=text, hint="correct [vehicle] vin, or the platform"))
         if self.receiver is not None and self._receiver_gone():

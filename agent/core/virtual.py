@@ -21,8 +21,9 @@ from agent.collect.decode import DecodeCounters
 from agent.collect.respond import Responder
 from agent.consent.choice import DRIVER, Choice, apply_choice
 from agent.consent.ledger import Ledger
-from agent.core.core import Core, Parts
+from agent.core.core import Core
 from agent.core.deliver import Outgoing
+from agent.core.parts import Parts
 from agent.core.recipients import Recipient
 from agent.envelope import open_envelope, received_lines
 from agent.errors import UsageError
@@ -112,7 +113,7 @@ class VirtualRun:
             compare_vin=scene.compare_vin,
         )
         self.core = Core(parts, lambda wanted: self.gate.swap(wanted, self.clock.now_ns()), self._agent_signals)
-        if IGNITION not in self.core.given:
+        if IGNITION not in self.core.situation.given:
             self.core.ignite(on=True, t_ns=scene.start_ns)
         self.core.pipeline.start(scene.start_ns)
         self._stepped_ns = scene.start_ns

@@ -79,7 +79,8 @@ def _run(settings: Settings, built: contextlib.ExitStack) -> None:
     devices: list[BusReader | Receiver] = [*readers, *([receiver] if receiver else [])]
     for device in devices:
         built.callback(device.close)
-    server = ControlServer(settings.control.socket, {name: route.permission for name, route in ROUTES.items()}, loop.submit)
+    permissions, within_s = ({name: getattr(route, key) for name, route in ROUTES.items()} for key in ("permission", "within_s"))
+    server = ControlServer(settings.control.socket, permissions, loop.submit, within_s)
     built.callback(server.close)
     listener = listen(settings.link.socket)
     built.callback(listener.close)

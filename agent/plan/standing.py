@@ -46,11 +46,12 @@ def zoned(inputs: PlanInputs) -> frozenset[str]:
 
 def places(catalogue: Catalogue) -> frozenset[str]:
     """Streams that carry a position without being asked for it in person: none of theirs is kept with the ignition off."""
-    return frozenset(
-        name
-        for name, stream in streams(catalogue)
-        if "position" in _categories(stream, catalogue) and not any(trigger.startswith("request:") for trigger in stream.triggers)
-    )
+    return frozenset(name for name, stream in streams(catalogue) if "position" in _categories(stream, catalogue) and not on_request(stream))
+
+
+def on_request(stream: Stream) -> bool:
+    """Whether somebody in the car can ask for it. The emergency call is asked for elsewhere."""
+    return stream.basis != "vital" and any(trigger.startswith("request:") for trigger in stream.triggers)
 
 
 def next_end_ms(grants: Mapping[tuple[str, str], Grant], now_ms: int) -> int | None:

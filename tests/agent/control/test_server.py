@@ -36,6 +36,7 @@ EXPECTED = {
     "profile.use": "drive",
     "policy.show": "read",
     "policy.accept": "drive",
+    "request": "drive",
     "live": "read",
     "status": "read",
     "plan": "read",

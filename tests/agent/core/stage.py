@@ -22,8 +22,9 @@ from agent.clock import NS, RELEASE_NS, SetClock
 from agent.collect.respond import Responder
 from agent.consent.ledger import Ledger
 from agent.control.routes import ROUTES
-from agent.core.core import Core, Parts
+from agent.core.core import Core
 from agent.core.loop import Asked, Linked, Loop
+from agent.core.parts import Parts
 from agent.core.recipients import Recipient
 from agent.envelope import Opened, open_envelope
 from agent.link import Ack, Lane, Link, Message, Offer, State, TakeBack, pair

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.core import Core
+from agent.core.parts import Situation
 from tests.agent.core.stage import EXTRA, VIN, WEAR, Stage
 
 
@@ -16,7 +16,7 @@ def tells_vin(stage: Stage, characters: str) -> None:
 
 
 def believes_any(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Core, "_vin_known", lambda self: True)
+    monkeypatch.setattr(Situation, "vin_known", lambda self: True)
 
 
 @pytest.mark.req("R01", control=believes_any)
@@ -32,7 +32,7 @@ def test_nothing_carries_the_vin_before_the_bus_has_named_this_car(tmp_path: Pat
         stage.drive(2)
         assert WEAR in stage.stored()
         tells_vin(stage, "9999999")
-        assert stage.core.vin_holds is False
+        assert stage.core.situation.vin_holds is False
         assert WEAR not in stage.live()
 
 
@@ -42,9 +42,9 @@ def test_the_vin_is_compared_and_kept_nowhere(tmp_path: Path) -> None:
         stage.trip_of("anna")
         tells_vin(stage, VIN[-7:])
         assert "Vehicle.VehicleIdentification.VIN" not in stage.core.pipeline.latest.readings
-        assert stage.core.vin_holds
+        assert stage.core.situation.vin_holds
         tells_vin(stage, VIN[-3:])
-        assert stage.core.vin_holds is False
+        assert stage.core.situation.vin_holds is False
 
 
 def test_a_car_that_does_not_tell_its_vin_is_the_configured_one(stage: Stage) -> None:
