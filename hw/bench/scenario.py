@@ -146,6 +146,11 @@ class Scenario(_Strict, frozen=True, rename={"changes": "change"}):
     speed_jitter_kmh: Annotated[float, Meta(ge=0, le=10)] = 0.0
 
 
+def scenario_names() -> list[str]:
+    """The scenarios of config/bench."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
 def scenario_path(name: str) -> pathlib.Path:
     """The file of a scenario given by its name in config/bench or by a path."""
     path = pathlib.Path(name)

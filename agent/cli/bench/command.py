@@ -23,7 +23,7 @@ from agent.core.outcome import sorted_lines, write_outcome
 from agent.core.tally import Counts
 from agent.core.tally import summary_of as summary_of_virtual
 from agent.errors import ModicumError, UsageError
-from hw.bench.scenario import FOLDER, scenario_path
+from hw.bench.scenario import scenario_names, scenario_path
 from hw.bench.truth import Drive
 from hw.can.replay import LogCounters
 from hw.errors import HwError
@@ -32,8 +32,10 @@ LINE_S = 5.0
 
 
 @click.command(name="bench")
-@click.option("--scenario", default="drive", show_default=True, help="a name in config/bench, or a TOML file")
-@click.option("--seconds", type=click.FloatRange(min=5, max=86_400), default=120.0, show_default=True, help="how long the car drives")
+@click.option("--scenario", default="drive", show_default=True, help=f"{', '.join(scenario_names())}; or a TOML file")
+@click.option(
+    "--seconds", type=click.FloatRange(min=5, max=86_400), help="how long; default: as the scenario says (drive: 120)"
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="what is random in the drive")
 @click.option(
     "--speed", type=click.Choice(["1", "max"]), default="1", show_default=True, help="real time, or one process on a virtual clock"
@@ -45,7 +47,7 @@ LINE_S = 5.0
 @click.option("--json", "as_json", is_flag=True, help="print the summary as JSON")
 def bench_command(
     scenario: str,
-    seconds: float,
+    seconds: float | None,
     seed: int,
     speed: str,
     package: str,
@@ -61,7 +63,8 @@ def bench_command(
     While it runs, another terminal can ask and tell the agent: modicum consent withdraw traffic.position --config FILE
     (the bench prints which FILE).
     """
-    _check_arguments(scenario, package, catalogue)
+    drive = _checked(scenario, package, catalogue)
+    seconds = drive.seconds if seconds is None else seconds
     if speed == "max":
         if broker or bus:
             raise UsageError("the virtual clock has no bus and no broker", "--speed max", "leave out --broker and --bus, or --speed max")
@@ -141,16 +144,16 @@ def _virtually(scenario: str, seed: int, seconds: float, package: str, consent: 
     return Run(lines=lines, summary=summary, chronicle=chronicle, catalogue=loaded, start_ns=START_NS)
 
 
-def _check_arguments(scenario: str, package: str, catalogue: Path | None) -> None:
-    """What can be wrong before anything is started."""
+def _checked(scenario: str, package: str, catalogue: Path | None) -> Drive:
+    """The drive; or what can be wrong before anything is started."""
     packages = load_checked_catalogue(catalogue).packages
     if package_of(package) is not None and package not in packages:
         raise UsageError(f"no package {package}", "--package", f"use none or one of {', '.join(sorted(packages))}")
     if not scenario_path(scenario).is_file():
-        known = ", ".join(sorted(one.stem for one in FOLDER.glob("*.toml")))
+        known = ", ".join(scenario_names())
         raise UsageError(f"no scenario {scenario}", "--scenario", f"choose one of {known}, or name a TOML file of your own")
     try:
-        Drive.load(scenario)
+        return Drive.load(scenario)
     except HwError as error:
         raise UsageError(error.what, error.where, error.hint) from error
 
