@@ -12,6 +12,7 @@ from __future__ import annotations
 import pathlib
 import tomllib
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -134,8 +135,20 @@ class Change(_Strict, frozen=True, rename={"set_": "set"}):
     over_s: Annotated[float, Meta(ge=0)] = 0.0
 
 
-class Scenario(_Strict, frozen=True, rename={"changes": "change"}):
-    """One drive. `speed_jitter_kmh`: how far the seed may move the speed where the file says a constant one."""
+class Action(_Strict, frozen=True):
+    """What somebody in the car does: asks for the stream `name`, or grants (for this trip) or withdraws the item `name`."""
+
+    at_s: Annotated[float, Meta(ge=0)]
+    do: Literal["request", "grant", "withdraw"]
+    name: str
+
+
+class Scenario(_Strict, frozen=True, rename={"changes": "change", "actions": "action"}):
+    """One drive.
+
+    `speed_jitter_kmh`: how far the seed may move the speed where the file says a constant one. `begins`: its first moment on the
+    virtual clock, where that matters.
+    """
 
     title: str
     start: Start
@@ -143,6 +156,8 @@ class Scenario(_Strict, frozen=True, rename={"changes": "change"}):
     speed: Annotated[tuple[SpeedPoint, ...], Meta(min_length=1)]
     seconds: Annotated[float, Meta(gt=0, le=SECONDS_MAX)] = 120.0
     changes: tuple[Change, ...] = ()
+    actions: tuple[Action, ...] = ()
+    begins: datetime | None = None
     speed_jitter_kmh: Annotated[float, Meta(ge=0, le=10)] = 0.0
 
 

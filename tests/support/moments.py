@@ -21,7 +21,8 @@ TAIL_NS = 15 * NS
 class Run:
     """The facts of a run.
 
-    `granted` None: every item. `withdrawn`: item -> (command begun, returned). `started`: first and last moment at which the
+    `granted` None: every item. `withdrawn`: item -> (command begun, returned). `asked`: stream -> when somebody
+    asked for it. `started`: first and last moment at which the
     agent may have started. `slack_ns`: what real time needs, 0 on a virtual clock. `cell`: the device's secret grid.
     """
 
@@ -34,6 +35,7 @@ class Run:
     granted: frozenset[str] | None = None
     accepted: bool = True
     withdrawn: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    asked: Mapping[str, list[int]] = field(default_factory=dict)
     slack_ns: int = 0
 
     @property

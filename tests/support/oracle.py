@@ -17,17 +17,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from hw.bench.receiver import LATENCY_NS
 from tests.support.moments import TAIL_NS, Item, Moment, Run, distances, fired, items_of, multiples
-from tests.support.rules import AGGREGATES, GNSS_SPEED, HEADING, LOCATION, Book, Candidate, after, same
+from tests.support.rules import AGGREGATES, ANY, GNSS_SPEED, HEADING, LOCATION, Book, Candidate, after, same
 from tests.support.truth import NS, STEP_NS, Heard
 
 FIX_AGE_NS = 5 * NS
+FIX_NS = NS + LATENCY_NS
+"""From one epoch to the arrival of the next."""
 TRIP_GAP_NS = 180 * NS
 STATE_NS = 500_000_000
 """How long speed and gear may take to be known: throttle and cycle."""
 WAY_M = 20.0
-ANY = object()
-"""A counter of the agent itself: any number will do."""
 
 Answer = bool | None
 """None: it cannot be told from outside."""
@@ -133,7 +134,14 @@ class Oracle:
                 found += self._fired[argument]
             elif kind == "distance":
                 found += distances(self.run, float(argument))
+            elif kind == "request":
+                found += [self._asked(t_ns) for t_ns in self.run.asked.get(one.name, ())]
         return [moment for each in found if (moment := self._unless_withdrawn(one, each))]
+
+    def _asked(self, t_ns: int) -> Moment:
+        """At once; in a parked car, which holds no place, with the next epoch of the receiver."""
+        parked = self.truth.state(t_ns).ignition not in ("ON", "START")
+        return Moment(t_ns, t_ns + (FIX_NS if parked else 0) + self.run.slack_ns)
 
     def _unless_withdrawn(self, one: Candidate, moment: Moment) -> Moment | None:
         begun_ns, returned_ns = self.run.withdrawn.get(one.stream.get("consent", ""), (None, None))
@@ -150,7 +158,8 @@ class Oracle:
         speaks = [self._kept(one, moment)]
         if while_ != "any":
             speaks.append(self._driving(lo_ns, hi_ns) if while_ == "driving" else self._parked(lo_ns, hi_ns))
-        if one.signal["id"].startswith(LOCATION):
+        in_person = all(trigger.startswith("request:") for trigger in one.stream["triggers"])
+        if one.signal["id"].startswith(LOCATION) and not in_person:
             speaks.append(self._ignition(lo_ns, hi_ns))
         trims = [dict(other.steps)["trim_trip_m"] for other in self.live if other.name == one.name and "trim_trip_m" in dict(other.steps)]
         return _all([*speaks, *(self._clear(metres, lo_ns, hi_ns) for metres in trims)])

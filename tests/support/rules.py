@@ -17,6 +17,8 @@ HEADING = f"{LOCATION}.Heading"
 GNSS_SPEED = f"{LOCATION}.Speed"
 M_PER_DEG = math.radians(6_371_008.8)
 """One degree of latitude on the sphere of the mean radius (IUGG)."""
+ANY = object()
+"""Any value will do: a counter of the agent itself, a randomised answer."""
 AGGREGATES = ("mean_s", "min_s", "max_s")
 SHIPPED = Path(__file__).parents[2] / "config" / "catalogue"
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -138,6 +140,7 @@ STEPS: dict[str, Callable[[Any, Any], Any]] = {
     "grid_m": grid,
     "trim_trip_m": lambda value, _: value,
     "last": lambda value, _: value,
+    "respond_k": lambda *_: ANY,
 }
 
 

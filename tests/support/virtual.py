@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.catalogue.load import load_catalogue
-from agent.cli.bench.virtual import START_NS, play_virtual
+from agent.cli.bench.virtual import START_NS, begins_ns, play_virtual
 from agent.consent.choice import Choice
 from agent.core.virtual import Scene, VirtualRun
 from agent.vehicle import Vehicle, load_vehicle
@@ -113,17 +113,22 @@ def play_with(name: str, seconds: float, at_s: Mapping[float, Callable[[VirtualR
 
 
 def _oracle(run: VirtualRun, name: str, seed: int, seconds: float, choice: Choice, catalogue: Path) -> Oracle:
-    parts = run.core.parts
+    parts, drive = run.core.parts, Drive.load(scenario_file(name), seed)
+    start_ns, asked = begins_ns(drive), dict[str, list[int]]()
+    for action in drive.scenario.actions:
+        if action.do == "request" and action.at_s < seconds:
+            asked.setdefault(action.name, []).append(start_ns + int(action.at_s * NS))
     return Oracle(
         Run(
-            truth=Truth(Drive.load(scenario_file(name), seed), START_NS),
+            truth=Truth(drive, start_ns),
             seconds=seconds,
             package=run.scene.package,
             catalogue=catalogue,
             granted=None if choice.entries is None else frozenset(item for item, entry in choice.entries.items() if entry.state == "YES"),
             accepted=choice.accepted,
             cell=profile_cell(parts.keyring, parts.ledger),
-            started=(START_NS, START_NS),
+            started=(start_ns, start_ns),
+            asked=asked,
         )
     )
 

@@ -33,9 +33,7 @@ LINE_S = 5.0
 
 @click.command(name="bench")
 @click.option("--scenario", default="drive", show_default=True, help=f"{', '.join(scenario_names())}; or a TOML file")
-@click.option(
-    "--seconds", type=click.FloatRange(min=5, max=86_400), help="how long; default: as the scenario says (drive: 120)"
-)
+@click.option("--seconds", type=click.FloatRange(min=5, max=86_400), help="how long; default: as the scenario says (drive: 120)")
 @click.option("--seed", type=int, default=0, show_default=True, help="what is random in the drive")
 @click.option(
     "--speed", type=click.Choice(["1", "max"]), default="1", show_default=True, help="real time, or one process on a virtual clock"

@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from agent.catalogue.types import Catalogue
+from agent.cli.bench.actions import Actions
 from agent.cli.bench.chronicle import Chronicle
 from agent.cli.bench.device import BusChoice, Device, make_credentials, prepare_state, write_config
 from agent.cli.bench.listeners import Listeners, recipients_of
 from agent.cli.bench.programs import Programs
 from agent.consent.choice import DRIVER, Choice
+from agent.consent.state import GUEST
 from agent.control.protocol import RemoteError, ask
 from agent.core.outcome import publish_bytes, sorted_lines, stream_totals
 from agent.errors import AgentAbsent, DeviceError
 from agent.uplink.mqtt import access
 from agent.uplink.session import V5, V311
 from hw.bench.group import free_udp_port, usable_group
+from hw.bench.truth import Drive
 from hw.errors import HwError
 
 START_S = 20.0
@@ -60,6 +63,7 @@ class Stage:
     status: dict[str, Any] = field(default_factory=dict)
     plan: dict[str, Any] = field(default_factory=dict)
     chronicle: Chronicle = field(default_factory=Chronicle)
+    actions: Actions = field(default_factory=lambda: Actions([]))
 
     @property
     def elapsed_s(self) -> float:
@@ -75,6 +79,7 @@ def play(request: BenchRequest) -> Stage:
     """The whole run. Raises DeviceError when a part of it does not start or ends by itself."""
     device = Device(request.folder)
     stage = Stage(request, device, Programs(request.folder / "logs"))
+    stage.actions = Actions(list(Drive.load(request.scenario).scenario.actions))
     try:
         _set(stage)
         _drive(stage)
@@ -131,7 +136,7 @@ def _set(stage: Stage) -> None:
     port_option = ["--port", str(bus.port)] if bus.port is not None else []
     programs.start("car", "hw.bench.car", "--interface", bus.interface, "--channel", bus.channel, *port_option, *drive, ready=True)
     _until(stage, _trip, "the trip to begin")
-    stage.ask("profile.use", name=DRIVER)
+    _sit_down(stage)
 
 
 def _listen(stage: Stage) -> None:
@@ -155,7 +160,16 @@ def _drive(stage: Stage) -> None:
         time.sleep(PULSE_S)
         with contextlib.suppress(AgentAbsent):
             _look(stage)
+            _sit_down(stage)
+            stage.actions.act_live(stage.device.control, stage.elapsed_s)
         stage.request.pulse(stage)
+
+
+def _sit_down(stage: Stage) -> None:
+    """The one driver of a bench confirms each trip, which begins as a guest's."""
+    now = stage.ask("live")
+    if now["trip"] and now["profile"] == GUEST:
+        stage.ask("profile.use", name=DRIVER)
 
 
 def _end(stage: Stage) -> None:
@@ -234,7 +248,7 @@ def summary_of(stage: Stage) -> tuple[dict[str, object], list[dict[str, object]]
         "duration_s": stage.request.seconds,
         "cpu_s": round(used.ru_utime + used.ru_stime, 2),
         "max_rss_kib": stage.status["max_rss_kib"],
-        "notes": [*stage.device.notes, f"bus {bus['name']}, broker {stage.device.broker_url.split('://')[0]}"],
+        "notes": [*stage.device.notes, *stage.actions.done, f"bus {bus['name']}, broker {stage.device.broker_url.split('://')[0]}"],
         "streams": stream_totals(lines, envelopes),
         "start_ns": stage.start_ns,
         "seed": stage.request.seed,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from agent.catalogue.types import Catalogue
+from agent.cli.bench.actions import Actions
 from agent.cli.bench.chronicle import Chronicle
 from agent.clock import RELEASE_NS
 from agent.consent.choice import Choice
@@ -22,7 +23,7 @@ from hw.gnss.nmea import Epochs
 from hw.ports import Fix, Frame
 
 START_NS = RELEASE_NS + 21 * 86_400 * 1_000_000_000
-"""Every virtual drive begins at this moment."""
+"""A virtual drive begins at this moment, if its scenario does not say when."""
 
 
 def play_virtual(
@@ -42,7 +43,8 @@ def play_virtual(
     """
     chronicle = chronicle or Chronicle()
     drive, epochs = Drive.load(scenario, seed), Epochs()
-    stop_ns = START_NS + int(seconds * 1e9)
+    start_ns = begins_ns(drive)
+    stop_ns, actions = start_ns + int(seconds * 1e9), Actions(list(drive.scenario.actions))
     scene = Scene(
         catalogue=catalogue,
         vehicle=vehicle,
@@ -50,21 +52,32 @@ def play_virtual(
         choice=choice,
         vin=VIN,
         seed=f"bench {seed}".encode(),
-        start_ns=START_NS,
+        start_ns=start_ns,
     )
     run = VirtualRun(scene)
     _note(chronicle, run)
-    frames: Iterator[Frame | Fix] = iter(Car(drive, START_NS).frames(START_NS, stop_ns))
+    frames: Iterator[Frame | Fix] = iter(Car(drive, start_ns).frames(start_ns, stop_ns))
     count = 0
-    sources: list[Iterator[Frame | Fix]] = [frames, _fixes(Receiver(drive, START_NS), stop_ns, epochs)]
+    sources: list[Iterator[Frame | Fix]] = [frames, _fixes(Receiver(drive, start_ns), start_ns, stop_ns, epochs)]
     for item in heapq.merge(*sources, key=lambda one: one.t_ns):
         count += isinstance(item, Frame)
+        while actions.waiting and item.t_ns >= (moment_ns := start_ns + int(actions.waiting[0].at_s * 1e9)):
+            run.step(moment_ns)
+            actions.act(run.core, actions.waiting[0].at_s)
         run.feed(item)
         _note(chronicle, run)
     run.clock.set(stop_ns)
     run.finish()
+    actions.settle()
+    run.notes += actions.done
     _note(chronicle, run)
     return run, epochs, count
+
+
+def begins_ns(drive: Drive) -> int:
+    """The first moment of a virtual drive."""
+    begins = drive.scenario.begins
+    return START_NS if begins is None else int(begins.timestamp()) * 1_000_000_000
 
 
 def _note(chronicle: Chronicle, run: VirtualRun) -> None:
@@ -74,9 +87,9 @@ def _note(chronicle: Chronicle, run: VirtualRun) -> None:
     chronicle.note(run.received.lines, plan_document(plan, run.core.wanted()) if changed else None)
 
 
-def _fixes(receiver: Receiver, stop_ns: int, epochs: Epochs) -> Iterator[Frame | Fix]:
+def _fixes(receiver: Receiver, start_ns: int, stop_ns: int, epochs: Epochs) -> Iterator[Frame | Fix]:
     """Every epoch on its own, at the moment at which its sentences arrive."""
     assembler = LineAssembler()
-    for t_ns, data in receiver.sentences(START_NS, stop_ns):
+    for t_ns, data in receiver.sentences(start_ns, stop_ns):
         fixes = [fix for line in assembler.feed(data) for fix in epochs.feed_line(line, t_ns)] + epochs.flush()
         yield from (replace(fix, t_ns=t_ns) for fix in fixes)

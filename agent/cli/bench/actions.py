@@ -1,0 +1,73 @@
+"""What somebody in the car does during a drive, as the scenario says: asks for a stream, grants or withdraws an item."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.collect.request import Request
+from agent.control.protocol import REQUEST_S_MAX, ask_within
+from agent.control.routes import ROUTES
+from agent.core.core import Core
+from agent.errors import ModicumError
+from hw.bench.scenario import Action
+
+ROUTE_OF = {"request": ("request", "stream"), "grant": ("consent.grant", "item"), "withdraw": ("consent.withdraw", "item")}
+
+
+@dataclass(slots=True)
+class Actions:
+    """A scenario's actions that are still to come, and what became of those that were done."""
+
+    waiting: list[Action]
+    done: list[str] = field(default_factory=list)
+    _asked: list[tuple[Action, Request]] = field(default_factory=list)
+
+    def due(self, t_s: float) -> list[Action]:
+        """Those whose time has come, each once, in their order."""
+        due = [action for action in self.waiting if action.at_s <= t_s]
+        self.waiting = [action for action in self.waiting if action.at_s > t_s]
+        return due
+
+    def tell(self, action: Action, said: object) -> None:
+        """Notes what became of one, for the end report."""
+        given = f"{len(said['given'])} collected" if isinstance(said, dict) and "given" in said else "done"
+        self.done.append(f"at {action.at_s:g} s: {action.do} {action.name}: {said if isinstance(said, ModicumError) else given}")
+
+    def act(self, core: Core, t_s: float) -> None:
+        """Does what is due on a core in this process; requests are answered as the drive goes on."""
+        for action in self.due(t_s):
+            route, args = asking(action)
+            try:
+                said = ROUTES[route].run(core, args)
+            except ModicumError as error:
+                self.tell(action, error)
+                continue
+            if isinstance(said, Request):
+                self._asked.append((action, said))
+            else:
+                self.tell(action, said)
+
+    def act_live(self, control: Path, t_s: float) -> None:
+        """Does what is due on a running agent, each in a thread of its own: a request may wait for a fix."""
+        for action in self.due(t_s):
+            threading.Thread(target=self._ask, args=(control, action), name=f"action {action.do}", daemon=True).start()
+
+    def _ask(self, control: Path, action: Action) -> None:
+        route, args = asking(action)
+        try:
+            self.tell(action, ask_within(control, route, args, REQUEST_S_MAX))
+        except ModicumError as error:
+            self.tell(action, error)
+
+    def settle(self) -> None:
+        """The drive is over: what the requests gave."""
+        for action, request in self._asked:
+            self.tell(action, request.told())
+
+
+def asking(action: Action) -> tuple[str, dict[str, object]]:
+    """The control route of an action, and its arguments."""
+    route, key = ROUTE_OF[action.do]
+    return route, {key: action.name} | ({"trip": True} if action.do == "grant" else {})

@@ -1,0 +1,94 @@
+"""What somebody in the car does during a drive: once, in its time, and told at the end whatever came of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.cli.bench.actions import ROUTE_OF, Actions, asking
+from agent.control.routes import ROUTES
+from hw.bench.scenario import Action, ScenarioError, load_scenario
+from tests.agent.cli.conftest import Agent
+from tests.support.virtual import play
+from tests.support.wait import until
+
+DRIVE = """
+title = "Asking"
+seconds = 30
+[start]
+lat_deg = 31.0
+lon_deg = 121.0
+odometer_km = 10.0
+[[route]]
+straight_m = 900
+[[speed]]
+at_s = 0
+kmh = 0
+[[change]]
+at_s = 0
+set = {{ ignition = "ON" }}
+{actions}
+"""
+
+
+def scenario(folder: Path, *actions: tuple[float, str, str]) -> Path:
+    told = "".join(f'[[action]]\nat_s = {at_s}\ndo = "{do}"\nname = "{name}"\n' for at_s, do, name in actions)
+    path = folder / "asking.toml"
+    path.write_text(DRIVE.format(actions=told))
+    return path
+
+
+def test_an_action_is_due_once_and_in_its_order() -> None:
+    """Not before its time; late is not never."""
+    actions = Actions(
+        [Action(at_s=5, do="grant", name="b"), Action(at_s=3, do="request", name="a.b"), Action(at_s=9, do="withdraw", name="c")]
+    )
+    assert actions.due(2.9) == []
+    assert [action.name for action in actions.due(6)] == ["b", "a.b"]
+    assert actions.due(6) == []
+    assert [action.name for action in actions.due(100)] == ["c"]
+
+
+def test_every_kind_of_action_has_a_route_that_exists() -> None:
+    """With the argument that the route takes; a grant is for this trip."""
+    assert {route for route, _ in ROUTE_OF.values()} <= ROUTES.keys()
+    assert asking(Action(at_s=1, do="grant", name="x.y")) == ("consent.grant", {"item": "x.y", "trip": True})
+    assert asking(Action(at_s=1, do="request", name="a.b")) == ("request", {"stream": "a.b"})
+
+
+def test_what_was_done_is_told_in_the_notes(tmp_path: Path) -> None:
+    """What was collected, what was refused and why, what was withdrawn; and it had its effect."""
+    path = scenario(
+        tmp_path,
+        (5, "request", "remote_assistance.vehicle_status"),
+        (8, "withdraw", "assistance.position"),
+        (10, "request", "remote_assistance.find_vehicle"),
+    )
+    played = play(str(path), 30)
+    notes = played.run.notes
+    assert "at 5 s: request remote_assistance.vehicle_status: 15 collected" in notes
+    assert "at 8 s: withdraw assistance.position: done" in notes
+    assert any(note.startswith("at 10 s: request remote_assistance.find_vehicle: modicum: ") and "no_consent" in note for note in notes)
+    streams = {f"{line['service']}.{line['stream']}" for line in played.lines}
+    assert "remote_assistance.vehicle_status" in streams
+    assert "remote_assistance.find_vehicle" not in streams
+
+
+@pytest.mark.parametrize("action", [(-1.0, "request", "a.b"), (1.0, "honk", "a.b")])
+def test_an_action_that_cannot_be_meant_is_refused(tmp_path: Path, action: tuple[float, str, str]) -> None:
+    """Before the beginning, or nothing that somebody can do."""
+    with pytest.raises(ScenarioError):
+        load_scenario(scenario(tmp_path, action))
+
+
+def test_on_a_running_agent_an_action_holds_nobody_up(agent: Agent) -> None:
+    """It is asked in a thread of its own; what came of it is noted."""
+    agent.ask("profile.use", name="bob")
+    actions = Actions(
+        [Action(at_s=0, do="request", name="remote_assistance.vehicle_status"), Action(at_s=0, do="withdraw", name="nothing")]
+    )
+    actions.act_live(agent.folder / "control.sock", 1.0)
+    until(lambda: len(actions.done) == 2, within_s=10)
+    assert any(note.endswith("vehicle_status: 0 collected") for note in actions.done)
+    assert any("no consent item nothing" in note for note in actions.done)
