@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,32 @@ from agent.units import conversion
 from agent.vehicle import Vehicle, load_vehicle
 from agent.vss import GNSS_SIGNALS
 from hw.bench.car import load_database
-from hw.bench.messages import CHECK_SERVICE, CHECK_TYRE, CHECK_WASHER, FAULT_BITS, LEVERS, OIL_LEVELS, TERMINALS, WIPER_MODES
+from hw.bench.messages import (
+    CHECK_SERVICE,
+    CHECK_TYRE,
+    CHECK_WASHER,
+    CONTENT,
+    CONTENT_IN_TURN,
+    FAULT_BITS,
+    LEVERS,
+    OIL_LEVELS,
+    TERMINALS,
+    WIPER_MODES,
+)
+from hw.bench.truth import Drive
+from tests.hw.bench.scenes import scene
 
 CONFIG = Path(__file__).parents[2] / "config"
-NOISE = {"STEERING", "WHEELS", "INERTIA", "CLIMATE", "DISPLAY", "NETWORK", "BELT", "CRASH"}
-"""Nobody's business, or the emergency call's alone."""
+EMERGENCY = {"BELT", "CRASH"}
+"""The emergency call's alone."""
+NOISE = {"STEERING", "WHEELS", "INERTIA", "CLIMATE", "DISPLAY", "NETWORK", "POWER_STEERING", "SUSPENSION", "TURBO", "RADAR"}
+NOISE |= {"LANE_CAMERA", "PARK_BRAKE", "SUNROOF", "ALTERNATOR", "EXHAUST", "SEATS", "REAR_CLIMATE", "RADIO", "MIRRORS"}
+"""Nobody's business."""
+STRANGE_CARS: list[dict[str, Any]] = [
+    {"gear": "R", "locked": False, "cabin_c": 31.0, "gnss_mode": 0, "faults": ["P0171"]},
+    {"gear": "D", "rain_percent": 95.0, "outside_c": -9.0, "cabin_c": -3.0, "low_beam": True, "fog_rear": True, "belt_passenger": True},
+    {"gear": "P", "ignition": "OFF", "belt_driver": False},
+]
 NOT_ON_THIS_CAR = {
     "Vehicle.Private.SoftwareLevels",
     "Vehicle.Private.PartNumbers",
@@ -91,7 +113,29 @@ def test_sets_of_bits_are_spelled_out(vehicle: Vehicle) -> None:
 def test_nobody_reads_the_noise(vehicle: Vehicle) -> None:
     """Steering, wheels, inertia and the like are on the bus and mapped to no signal; every other message is read."""
     read = {source.message.name for source in vehicle.sources.values()}
-    assert read == {message.name for message in load_database().messages} - NOISE
+    assert read == {message.name for message in load_database().messages} - NOISE - EMERGENCY
+
+
+def test_the_dbc_says_itself_what_is_noise() -> None:
+    """The comment that stands over the whole file names exactly the messages that nobody reads."""
+    text = (CONFIG / "vehicles" / "bench" / "bench.dbc").read_text(encoding="utf-8")
+    comment = next(line for line in text.splitlines() if line.startswith('CM_ "'))
+    assert set(re.findall(r"[A-Z]{2}[A-Z_]+", comment.partition(": ")[2])) == NOISE
+
+
+def test_noise_follows_the_car() -> None:
+    """No signal stands still over strange cars and a drive, but two: bends are arcs, and a wished warmth is set once."""
+    drives = [Drive(scene([(0, 0)], **conditions)) for conditions in STRANGE_CARS] + [Drive(scene([(0, 0), (20, 130), (70, 0)]))]
+    states = [drive.state(at_s) for drive in drives for at_s in range(80)]
+    for name in NOISE:
+        said = [CONTENT[name](state) if name in CONTENT else CONTENT_IN_TURN[name](state, k) for k, state in enumerate(states)]
+        still = {f"{name}.{signal}" for signal in said[0] if len({values[signal] for values in said}) == 1}
+        assert still <= {"STEERING.RATE", "CLIMATE.WISHED"}
+
+
+def test_it_is_a_whole_car() -> None:
+    """About forty messages."""
+    assert len(load_database().messages) == 40
 
 
 @pytest.mark.parametrize("message", load_database().messages, ids=lambda message: message.name)

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
@@ -16,19 +17,28 @@ from agent.cli.bench.chronicle import Chronicle
 from agent.cli.bench.device import BusChoice
 from agent.cli.bench.report import Run, closing, opening, pulse_line
 from agent.cli.bench.stage import BenchRequest, Stage, play, summary_of
-from agent.cli.bench.virtual import START_NS, play_virtual
+from agent.cli.bench.virtual import play_virtual
 from agent.cli.loading import load_checked_catalogue, load_choice, load_named_vehicle, package_of
 from agent.cli.options import decision_options
 from agent.core.outcome import sorted_lines, write_outcome
 from agent.core.tally import Counts
 from agent.core.tally import summary_of as summary_of_virtual
-from agent.errors import ModicumError, UsageError
+from agent.errors import DeviceError, ModicumError, UsageError
+from hw.bench.car import Car
+from hw.bench.record import WRITERS
 from hw.bench.scenario import scenario_names, scenario_path
 from hw.bench.truth import Drive
 from hw.can.replay import LogCounters
 from hw.errors import HwError
 
 LINE_S = 5.0
+
+
+class Kept(NamedTuple):
+    """What of the bus is kept where, and how much noise is on it."""
+
+    record: Path | None
+    noise_per_s: float
 
 
 @click.command(name="bench")
@@ -41,6 +51,8 @@ LINE_S = 5.0
 @decision_options(package="navigation_plus", consent="all")
 @click.option("--broker", metavar="URL", help="mqtts://HOST:PORT or mqtt://127.0.0.1:PORT instead of the embedded broker")
 @click.option("--bus", metavar="IFACE:CHANNEL", help="for example socketcan:vcan0; default: vcan0 where there is one, else udp_multicast")
+@click.option("--record", type=click.Path(path_type=Path), help=f"keep what was on the bus: {' '.join(WRITERS)}")
+@click.option("--noise", type=click.FloatRange(min=0), default=0.0, help="so many frames a second that no DBC knows")
 @click.option("--out", type=click.Path(path_type=Path), help="where received.jsonl, summary.json, plan.json and envelopes/ go")
 @click.option("--json", "as_json", is_flag=True, help="print the summary as JSON")
 def bench_command(
@@ -53,6 +65,8 @@ def bench_command(
     catalogue: Path | None,
     broker: str | None,
     bus: str | None,
+    record: Path | None,
+    noise: float,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -62,11 +76,12 @@ def bench_command(
     (the bench prints which FILE).
     """
     drive = _checked(scenario, package, catalogue)
+    _check_bus(drive, record, noise)
     seconds = drive.seconds if seconds is None else seconds
     if speed == "max":
         if broker or bus:
             raise UsageError("the virtual clock has no bus and no broker", "--speed max", "leave out --broker and --bus, or --speed max")
-        run = _virtually(scenario, seed, seconds, package, consent, catalogue, out)
+        run = _virtually(scenario, seed, seconds, package, consent, catalogue, out, Kept(record, noise))
         click.echo(json.dumps(run.summary) if as_json else closing(run))
         return
     request = BenchRequest(
@@ -79,6 +94,8 @@ def bench_command(
         catalogue_dir=catalogue,
         bus=_bus(bus) if bus else None,
         broker_url=broker,
+        record=record,
+        noise_per_s=noise,
         pulse=_quiet if as_json else _Teller(seconds),
         folder=Path(tempfile.mkdtemp(prefix="modicum-bench-")),  # last: what is wrong above leaves none behind
     )
@@ -121,25 +138,32 @@ def _write(out: Path, stage: Stage, run: Run) -> None:
     shutil.copytree(stage.device.state, out / "device", dirs_exist_ok=True, ignore=shutil.ignore_patterns("credential", "lock"))
 
 
-def _virtually(scenario: str, seed: int, seconds: float, package: str, consent: str, catalogue: Path | None, out: Path | None) -> Run:
+def _virtually(
+    scenario: str, seed: int, seconds: float, package: str, consent: str, catalogue: Path | None, out: Path | None, kept: Kept
+) -> Run:
     """The run on the virtual clock, written to `out`."""
     began, chronicle, loaded = time.process_time(), Chronicle(), load_checked_catalogue(catalogue)
-    run, epochs, frames = play_virtual(
-        scenario=scenario,
-        seed=seed,
-        seconds=seconds,
-        package=package_of(package),
-        choice=load_choice(consent),
-        catalogue=loaded,
-        vehicle=load_named_vehicle(config_folder() / "vehicles" / "bench"),
-        chronicle=chronicle,
-    )
+    try:
+        run, epochs, frames = play_virtual(
+            scenario=scenario,
+            seed=seed,
+            seconds=seconds,
+            package=package_of(package),
+            choice=load_choice(consent),
+            catalogue=loaded,
+            vehicle=load_named_vehicle(config_folder() / "vehicles" / "bench"),
+            chronicle=chronicle,
+            record=kept.record,
+            noise_per_s=kept.noise_per_s,
+        )
+    except HwError as error:
+        raise DeviceError(error.what, error.where, error.hint) from error
     lines = [dict(line) for line in sorted_lines(run.received.lines)]
     counts = Counts(log=LogCounters(read=frames), epochs=epochs, unknown_id=0, duration_s=seconds, cpu_s=time.process_time() - began)
     summary = summary_of_virtual(run, lines, counts)
     if out is not None:
         write_outcome(out, lines=lines, envelopes=run.received.envelopes, plan=chronicle.plan, summary=summary, keys=run.keys)
-    return Run(lines=lines, summary=summary, chronicle=chronicle, catalogue=loaded, start_ns=START_NS)
+    return Run(lines=lines, summary=summary, chronicle=chronicle, catalogue=loaded, start_ns=run.scene.start_ns)
 
 
 def _checked(scenario: str, package: str, catalogue: Path | None) -> Drive:
@@ -152,6 +176,16 @@ def _checked(scenario: str, package: str, catalogue: Path | None) -> Drive:
         raise UsageError(f"no scenario {scenario}", "--scenario", f"choose one of {known}, or name a TOML file of your own")
     try:
         return Drive.load(scenario)
+    except HwError as error:
+        raise UsageError(error.what, error.where, error.hint) from error
+
+
+def _check_bus(drive: Drive, record: Path | None, noise_per_s: float) -> None:
+    """Raises UsageError for a recording that cannot be written, and for more noise than a bus carries."""
+    if record is not None and record.suffix.lower() not in WRITERS:
+        raise UsageError("no recording has such an ending", f"--record {record}", f"use one of {' '.join(WRITERS)}")
+    try:
+        Car(drive, 0, noise_per_s=noise_per_s)
     except HwError as error:
         raise UsageError(error.what, error.where, error.hint) from error
 

@@ -67,8 +67,14 @@ def pulse_line(elapsed_s: float, seconds: float, status: Mapping[str, Any], line
 
 def closing(run: Run) -> str:
     """The end report."""
-    parts = (_left(run), _silent(run), _withheld(run), _numbers(run.summary))
-    return "\n".join("\n".join(part) + "\n" for part in parts).rstrip("\n")
+    parts = (_left(run), _silent(run), _withheld(run), _happened(run.summary), _numbers(run.summary))
+    return "\n".join("\n".join(part) + "\n" for part in parts if part).rstrip("\n")
+
+
+def _happened(summary: Entry) -> list[str]:
+    """What somebody in the car did, and what came of it."""
+    notes = [note for note in summary.get("notes", ()) if note.startswith("at ")]
+    return ["WHAT SOMEBODY IN THE CAR DID", *(row for note in notes for row in wrapped(note, 2, 4))] if notes else []
 
 
 def _left(run: Run) -> list[str]:

@@ -48,6 +48,8 @@ class BenchRequest:
     bus: BusChoice | None
     broker_url: str | None
     folder: Path
+    record: Path | None = None
+    noise_per_s: float = 0
     pulse: Callable[[Stage], None] = lambda _: None
 
 
@@ -132,9 +134,11 @@ def _set(stage: Stage) -> None:
     _until(stage, _online, "the agent's connections")
     stage.start_ns = time.time_ns() + LEAD_NS
     drive = ["--scenario", request.scenario, "--seed", str(request.seed), "--start-ns", str(stage.start_ns)]
+    kept = ["--record", str(request.record.resolve())] if request.record else []
+    extra = [*kept, "--noise", str(request.noise_per_s)]
     programs.start("receiver", "hw.bench.receiver", "--link", str(device.gnss), *drive, ready=True)
     port_option = ["--port", str(bus.port)] if bus.port is not None else []
-    programs.start("car", "hw.bench.car", "--interface", bus.interface, "--channel", bus.channel, *port_option, *drive, ready=True)
+    programs.start("car", "hw.bench.car", "--interface", bus.interface, "--channel", bus.channel, *port_option, *drive, *extra, ready=True)
     _until(stage, _trip, "the trip to begin")
     _sit_down(stage)
 

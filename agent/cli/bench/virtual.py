@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from agent.catalogue.types import Catalogue
 from agent.cli.bench.actions import Actions
@@ -16,6 +17,7 @@ from agent.core.virtual import Scene, VirtualRun
 from agent.vehicle import Vehicle
 from hw.bench.car import Car
 from hw.bench.receiver import Receiver
+from hw.bench.record import recorded
 from hw.bench.scenario import VIN
 from hw.bench.truth import Drive
 from hw.gnss.lines import LineAssembler
@@ -36,10 +38,12 @@ def play_virtual(
     catalogue: Catalogue,
     vehicle: Vehicle,
     chronicle: Chronicle | None = None,
+    record: Path | None = None,
+    noise_per_s: float = 0,
 ) -> tuple[VirtualRun, Epochs, int]:
     """Runs a whole drive. The run, the receiver's counters, and how many frames were on the bus.
 
-    `chronicle` is told of every plan and of what left under it.
+    `chronicle` is told of every plan and of what left under it; `record`: where the bus is kept (hw.bench.record).
     """
     chronicle = chronicle or Chronicle()
     drive, epochs = Drive.load(scenario, seed), Epochs()
@@ -56,7 +60,8 @@ def play_virtual(
     )
     run = VirtualRun(scene)
     _note(chronicle, run)
-    frames: Iterator[Frame | Fix] = iter(Car(drive, start_ns).frames(start_ns, stop_ns))
+    own = Car(drive, start_ns, noise_per_s=noise_per_s).frames(start_ns, stop_ns)
+    frames: Iterator[Frame | Fix] = recorded(own, record) if record else own
     count = 0
     sources: list[Iterator[Frame | Fix]] = [frames, _fixes(Receiver(drive, start_ns), start_ns, stop_ns, epochs)]
     for item in heapq.merge(*sources, key=lambda one: one.t_ns):

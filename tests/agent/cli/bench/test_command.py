@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.catalogue.load import config_folder
 from agent.cli.bench.stage import BenchRequest, Stage
 from agent.errors import DeviceError
+from hw.bench.scenario import FOLDER
 from tests.agent.cli.conftest import Cli
 
 
@@ -64,3 +66,28 @@ def test_a_scenario_that_cannot_be_driven_says_why(cli: Cli, tmp_path: Path) -> 
     path = tmp_path / "mine.toml"
     path.write_text("title = 3\n")
     assert str(path) in cli("bench", "--scenario", path).refused(2)
+
+
+@pytest.mark.parametrize("ending", ["log", "blf"])
+def test_a_recorded_drive_can_be_replayed(cli: Cli, tmp_path: Path, ending: str) -> None:
+    """Every frame of the bus, the noise among it, comes back."""
+    record = tmp_path / f"drive.{ending}"
+    bench = cli("bench", "--speed", "max", "--seconds", 20, "--noise", 200, "--record", record, "--json").document
+    vehicle = config_folder() / "vehicles" / "bench"
+    back = cli("replay", record, "--vehicle", vehicle, "--package", "navigation_plus", "--consent", "all", "--json").document
+    assert back["frames_read"] == bench["frames_read"]
+    assert back["frames_unknown_id"] == 200 * 20
+
+
+def test_what_cannot_be_recorded_or_carried_is_refused_at_once(cli: Cli, tmp_path: Path) -> None:
+    """An ending that nobody reads; more than a bus carries."""
+    assert ".asc .blf .log .trc" in cli("bench", "--record", tmp_path / "drive.zip").refused(2)
+    assert "4250 frames a second" in cli("bench", "--noise", 9000).refused(2)
+
+
+def test_what_somebody_did_is_told_at_the_end(cli: Cli, tmp_path: Path) -> None:
+    """When, what, and what came of it."""
+    drive = (FOLDER / "drive.toml").read_text() + '[[action]]\nat_s = 8\ndo = "request"\nname = "teleservices.breakdown"\n'
+    (tmp_path / "ask.toml").write_text(drive)
+    told = cli("bench", "--speed", "max", "--seconds", 15, "--scenario", tmp_path / "ask.toml").out
+    assert "WHAT SOMEBODY IN THE CAR DID\n  at 8 s: request teleservices.breakdown: 2 collected\n" in told
