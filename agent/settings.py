@@ -66,8 +66,17 @@ class Bus(_Strict, frozen=True):
 class Gnss(_Strict, frozen=True):
     """[gnss]: the receiver. Absent: no position."""
 
-    port: Annotated[Port, Meta(description="serial device or pyserial URL of the NMEA output. Required")]
-    baud: Annotated[Baud, Meta(description="bits per second. Default 9600")] = 9600
+    port: Annotated[Port, Meta(description="serial device or pyserial URL of the NMEA output or the AT port. Required")]
+    kind: Annotated[
+        Literal["nmea", "at"],
+        Meta(description="nmea: the receiver speaks by itself; at: a modem is asked, on a port that is not [modem]'s. Default nmea"),
+    ] = "nmea"
+    baud: Annotated[Baud | None, Meta(description="bits per second. Default 9600 for nmea, 115200 for at")] = None
+
+    @property
+    def speed(self) -> int:
+        """Bits per second, as given or usual for the kind."""
+        return self.baud or {"nmea": 9600, "at": 115_200}[self.kind]
 
 
 class Modem(_Strict, frozen=True):

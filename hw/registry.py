@@ -10,6 +10,7 @@ import importlib
 DRIVERS: dict[tuple[str, str], str] = {
     ("can", "bus"): "hw.can.bus:BusReader",
     ("can", "log"): "hw.can.replay:log_frames",
+    ("gnss", "at"): "hw.gnss.at_receiver:AtReceiver",
     ("gnss", "nmea"): "hw.gnss.receiver:Receiver",
     ("gnss", "log"): "hw.gnss.nmea:fixes_in",
 }

@@ -16,6 +16,7 @@ from agent.vss import HEALTH
 
 if TYPE_CHECKING:
     from hw.can.bus import BusReader
+    from hw.gnss.at_receiver import AtReceiver
     from hw.gnss.receiver import Receiver
 
 RECEIVER_GRACE_S = 30.0
@@ -30,7 +31,7 @@ class Numbers:
     assembled: Assembled
     core: Core | None = field(default=None)
     loop: Loop | None = field(default=None)
-    receiver: Receiver | None = field(default=None)
+    receiver: Receiver | AtReceiver | None = field(default=None)
     at_rest: str = "weak"
     _receiver_since_s: float | None = None
 

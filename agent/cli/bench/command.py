@@ -32,6 +32,7 @@ from hw.can.replay import LogCounters
 from hw.errors import HwError
 
 LINE_S = 5.0
+RECEIVERS = ("nmea", "quectel", "simcom")
 
 
 class Kept(NamedTuple):
@@ -51,6 +52,7 @@ class Kept(NamedTuple):
 @decision_options(package="navigation_plus", consent="all")
 @click.option("--broker", metavar="URL", help="mqtts://HOST:PORT or mqtt://127.0.0.1:PORT instead of the embedded broker")
 @click.option("--bus", metavar="IFACE:CHANNEL", help="for example socketcan:vcan0; default: vcan0 where there is one, else udp_multicast")
+@click.option("--receiver", type=click.Choice(RECEIVERS), default="nmea", show_default=True, help="NMEA, or a maker's modem asked by AT")
 @click.option("--record", type=click.Path(path_type=Path), help=f"keep what was on the bus: {' '.join(WRITERS)}")
 @click.option("--noise", type=click.FloatRange(min=0), default=0.0, help="so many frames a second that no DBC knows")
 @click.option("--out", type=click.Path(path_type=Path), help="where received.jsonl, summary.json, plan.json and envelopes/ go")
@@ -65,6 +67,7 @@ def bench_command(
     catalogue: Path | None,
     broker: str | None,
     bus: str | None,
+    receiver: str,
     record: Path | None,
     noise: float,
     out: Path | None,
@@ -79,8 +82,9 @@ def bench_command(
     _check_bus(drive, record, noise)
     seconds = drive.seconds if seconds is None else seconds
     if speed == "max":
-        if broker or bus:
-            raise UsageError("the virtual clock has no bus and no broker", "--speed max", "leave out --broker and --bus, or --speed max")
+        if broker or bus or receiver != "nmea":
+            what = "the virtual clock has no bus, no broker and no modem"
+            raise UsageError(what, "--speed max", "leave out --broker, --bus and --receiver, or --speed max")
         run = _virtually(scenario, seed, seconds, package, consent, catalogue, out, Kept(record, noise))
         click.echo(json.dumps(run.summary) if as_json else closing(run))
         return
@@ -96,6 +100,7 @@ def bench_command(
         broker_url=broker,
         record=record,
         noise_per_s=noise,
+        receiver=receiver,
         pulse=_quiet if as_json else _Teller(seconds),
         folder=Path(tempfile.mkdtemp(prefix="modicum-bench-")),  # last: what is wrong above leaves none behind
     )

@@ -38,6 +38,7 @@ class Device:
     folder: Path
     broker_url: str = ""
     embedded: bool = False
+    gnss_kind: str = "nmea"
     recipients: dict[str, bytes] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     listener: Credential | None = None
@@ -96,7 +97,7 @@ def write_config(device: Device, bus: BusChoice, package: str | None, catalogue:
         f'[link]\nsocket = "{device.link}"',
         f'[[bus]]\nname = "pt"\ninterface = "{bus.interface}"\nchannel = "{bus.channel}"',
         f"options = {{ {', '.join([*options, 'fd = true'])} }}",
-        f'[gnss]\nport = "{device.gnss}"\nbaud = 115200',
+        f'[gnss]\nkind = "{device.gnss_kind}"\nport = "{device.gnss}"\nbaud = 115200',
         '[clock]\nsources = ["system"]',
         f'[entitlement]\npackage = "{package or "none"}"',
         f'[regions]\nallowed = ["{REGION}"]',

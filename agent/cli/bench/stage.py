@@ -50,6 +50,7 @@ class BenchRequest:
     folder: Path
     record: Path | None = None
     noise_per_s: float = 0
+    receiver: str = "nmea"
     pulse: Callable[[Stage], None] = lambda _: None
 
 
@@ -126,6 +127,7 @@ def _set(stage: Stage) -> None:
     else:
         device.broker_url = request.broker_url
     bus = request.bus or default_bus()
+    device.gnss_kind = "nmea" if request.receiver == "nmea" else "at"
     write_config(device, bus, request.package, request.catalogue_dir)
     prepare_state(device, request.catalogue, request.choice)
     programs.start("core", "agent.daemons.core", "--config", str(device.config))
@@ -136,7 +138,8 @@ def _set(stage: Stage) -> None:
     drive = ["--scenario", request.scenario, "--seed", str(request.seed), "--start-ns", str(stage.start_ns)]
     kept = ["--record", str(request.record.resolve())] if request.record else []
     extra = [*kept, "--noise", str(request.noise_per_s)]
-    programs.start("receiver", "hw.bench.receiver", "--link", str(device.gnss), *drive, ready=True)
+    speaks = ["hw.bench.receiver"] if request.receiver == "nmea" else ["hw.bench.modem", "--vendor", request.receiver]
+    programs.start("receiver", *speaks, "--link", str(device.gnss), *drive, ready=True)
     port_option = ["--port", str(bus.port)] if bus.port is not None else []
     programs.start("car", "hw.bench.car", "--interface", bus.interface, "--channel", bus.channel, *port_option, *drive, *extra, ready=True)
     _until(stage, _trip, "the trip to begin")
