@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -344,7 +345,8 @@ def test_the_program_answers_on_its_link_and_comes_back_after_an_unplug(tmp_path
     """`ready PATH`; unplugged the port fails and the link is gone; then `ready` again; exit 0 on SIGTERM without a link."""
     link = tmp_path / "at"
     command = [sys.executable, "-m", "hw.bench.modem", "--vendor", "simcom", "--link", str(link), "--unplug", "6", "1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program, contextlib.ExitStack() as ending:
+        ending.callback(program.kill)  # whatever fails below, it does not outlive the test
         assert program.stdout is not None
         word, path = program.stdout.readline().split()
         assert (word, link.readlink()) == ("ready", Path(path))

@@ -20,6 +20,6 @@ def test_a_course_of_360_degrees_is_north() -> None:
 
 def test_sixty_minutes_are_a_degree() -> None:
     """Just below a whole degree, south and west of zero."""
-    edge = replace(MOVING, lat_deg=-29.99999999, lon_deg=-0.99999999)
+    edge = replace(MOVING, lat_deg=-29.9999999999, lon_deg=-0.9999999999)
     assert simcom_gps(edge, START_NS).startswith("+CGPSINFO: 3000.000000,S,00100.000000,W,")
     assert ",3000.0000S,00100.0000W," in quectel_location(edge, START_NS, 0)
