@@ -73,11 +73,6 @@ class Gnss(_Strict, frozen=True):
     ] = "nmea"
     baud: Annotated[Baud | None, Meta(description="bits per second. Default 9600 for nmea, 115200 for at")] = None
 
-    @property
-    def speed(self) -> int:
-        """Bits per second, as given or usual for the kind."""
-        return self.baud or {"nmea": 9600, "at": 115_200}[self.kind]
-
 
 class Modem(_Strict, frozen=True):
     """[modem]: the AT port of the emergency call. Absent: no call can be placed."""

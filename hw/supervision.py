@@ -7,7 +7,7 @@ comes out of a session is a fault of ours: the thread ends, `alive` says so, and
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 
 from hw.errors import DeviceLost
 
@@ -19,15 +19,14 @@ TICK_S = 0.2
 JOIN_S_MAX = 5.0
 
 
-class Supervision:
-    """Runs `session(self)` in a thread of its own until `close`; `tick` is called about every TICK_S between sessions."""
+class Supervised(ABC):
+    """A device that a thread of its own keeps open from `start` to `close`, session after session."""
 
-    def __init__(self, name: str, session: Callable[[Supervision], None], tick: Callable[[], None]) -> None:
+    def __init__(self, name: str) -> None:
         self.losses = 0
         """How often the device was lost or did not open."""
         self.problem = "not opened yet"
         """Why the device is not read at the moment; empty while it is."""
-        self._session, self._tick = session, tick
         self._pause_s = PAUSE_S_FIRST
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -42,12 +41,20 @@ class Supervision:
             self._thread.join(JOIN_S_MAX)
 
     def alive(self) -> bool:
+        """Whether the thread lives; false after `start` is a fault that the watchdog must see."""
         return self._thread.is_alive()
 
-    def stopping(self) -> bool:
+    @abstractmethod
+    def _session(self) -> None:
+        """Opens the device and reads it while not `_stopping`. Raises DeviceLost."""
+
+    def _tick(self) -> None:  # noqa: B027  # most devices have nothing to do then
+        """Called about every TICK_S between sessions."""
+
+    def _stopping(self) -> bool:
         return self._stop.is_set()
 
-    def well(self) -> None:
+    def _well(self) -> None:
         """The session says that the device has answered: the next pause is short again."""
         self.problem = ""
         self._pause_s = PAUSE_S_FIRST
@@ -55,7 +62,7 @@ class Supervision:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self._session(self)
+                self._session()
             except DeviceLost as lost:
                 self.losses += 1
                 self.problem = str(lost)

@@ -16,8 +16,7 @@ from agent.vss import HEALTH
 
 if TYPE_CHECKING:
     from hw.can.bus import BusReader
-    from hw.gnss.at_receiver import AtReceiver
-    from hw.gnss.receiver import Receiver
+    from hw.gnss.source import FixSource
 
 RECEIVER_GRACE_S = 30.0
 """A receiver that has not been read for this long is a finding."""
@@ -31,7 +30,7 @@ class Numbers:
     assembled: Assembled
     core: Core | None = field(default=None)
     loop: Loop | None = field(default=None)
-    receiver: Receiver | AtReceiver | None = field(default=None)
+    receiver: FixSource | None = field(default=None)
     at_rest: str = "weak"
     _receiver_since_s: float | None = None
 
@@ -54,7 +53,7 @@ class Numbers:
         found += [
             Finding(code="bus-lost", severity="error", text=f"bus {reader.name}: {reader.problem}", hint="check wiring and interface")
             for reader in self.readers
-            if reader.problem and reader.gaps
+            if reader.problem and reader.losses
         ]
         if not self.assembled.clock.trusted():
             found.append(

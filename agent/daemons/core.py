@@ -30,8 +30,7 @@ from hw.registry import driver
 
 if TYPE_CHECKING:
     from hw.can.bus import BusReader
-    from hw.gnss.at_receiver import AtReceiver
-    from hw.gnss.receiver import Receiver
+    from hw.gnss.source import FixSource
 
 log = logging.getLogger("modicum.core")
 AGE_NS_MAX = 2_000_000_000
@@ -77,7 +76,7 @@ def _run(settings: Settings, built: contextlib.ExitStack) -> None:
     numbers.attach(core, loop)
     _open_buses(settings, assembled, loop, core, readers)
     numbers.receiver = receiver = _open_receiver(settings, assembled, loop)
-    devices: list[BusReader | Receiver | AtReceiver] = [*readers, *([receiver] if receiver else [])]
+    devices: list[BusReader | FixSource] = [*readers, *([receiver] if receiver else [])]
     for device in devices:
         built.callback(device.close)
     permissions, within_s = ({name: getattr(route, key) for name, route in ROUTES.items()} for key in ("permission", "within_s"))
@@ -125,12 +124,12 @@ def _open_buses(settings: Settings, assembled: Assembled, loop: Loop, core: Core
     core.resubscribe(core.wanted())
 
 
-def _open_receiver(settings: Settings, assembled: Assembled, loop: Loop) -> Receiver | AtReceiver | None:
+def _open_receiver(settings: Settings, assembled: Assembled, loop: Loop) -> FixSource | None:
     if settings.gnss is None:
         return None
     gnss = settings.gnss
-    receiver = cast("type[Receiver | AtReceiver]", driver("gnss", gnss.kind))
-    return receiver(gnss.port, deliver=loop.inbox.put_nowait, now_ns=assembled.clock.now_ns, baud=gnss.speed)
+    receiver = cast("type[FixSource]", driver("gnss", gnss.kind))
+    return receiver(gnss.port, deliver=loop.inbox.put_nowait, now_ns=assembled.clock.now_ns, baud=gnss.baud)
 
 
 def _serve_link(listener: Listener, loop: Loop) -> None:

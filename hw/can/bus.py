@@ -19,7 +19,7 @@ import can
 from hw.can.gate import Gate
 from hw.errors import DeviceLost
 from hw.ports import EXTENDED_ID, Frame, Silence, Subscription
-from hw.supervision import TICK_S, Supervision
+from hw.supervision import TICK_S, Supervised
 
 KERNEL_FILTERED = frozenset({"socketcan"})
 """Interfaces that drop unwanted identifiers before they wake us. For others python-can would do it slower than the gate."""
@@ -32,7 +32,8 @@ class BusCounters:
     """`lost`: items that the inbox had no room for; the gate tells them again.
 
     `unknown`: frames of an identifier that no DBC of the bus has.
-    Gaps are counted by the supervision (`BusReader.gaps`). On a kernel-filtered interface unknown frames never get here.
+    How often the bus was lost, and nobody knows what was on it meanwhile, is `BusReader.losses`.
+    On a kernel-filtered interface unknown frames never get here.
     """
 
     read: int = 0
@@ -42,7 +43,7 @@ class BusCounters:
     unknown: int = 0
 
 
-class BusReader:
+class BusReader(Supervised):
     """Reads the bus called `name` in the vehicle file; `start` begins, `close` ends.
 
     `deliver` must not block; `queue.Full` from it is counted as a loss (so a bounded queue's `put_nowait` will do).
@@ -63,6 +64,7 @@ class BusReader:
         known: Container[int] | None = None,
         open_bus: Callable[..., can.BusABC] = can.Bus,
     ) -> None:
+        super().__init__(f"bus {name}")
         self.name = name
         self.counters = BusCounters()
         self.gate = Gate()
@@ -75,27 +77,6 @@ class BusReader:
         """Held for each delivery and each swap: that is what makes `subscribe` exact."""
         self._bus: can.BusABC | None = None
         self._ids: tuple[int, ...] = ()
-        self._supervision = Supervision(f"bus {name}", self._read, self._tick)
-
-    @property
-    def gaps(self) -> int:
-        """How often the bus was lost or did not open: nobody knows what was on it meanwhile."""
-        return self._supervision.losses
-
-    @property
-    def problem(self) -> str:
-        """Why the bus is not read at the moment; empty while it is."""
-        return self._supervision.problem
-
-    def start(self) -> None:
-        self._supervision.start()
-
-    def close(self) -> None:
-        self._supervision.close()
-
-    def alive(self) -> bool:
-        """Whether the reading thread lives; false after `start` is a fault that the watchdog must see."""
-        return self._supervision.alive()
 
     def subscribe(self, subscriptions: Iterable[Subscription]) -> None:
         """Replaces what is wanted of this bus (others' subscriptions are left out). Exact when it returns."""
@@ -108,12 +89,12 @@ class BusReader:
                 with contextlib.suppress(can.CanError, OSError):
                     self._filter(self._bus)
 
-    def _read(self, supervision: Supervision) -> None:
+    def _session(self) -> None:
         bus = self._opened()
         try:
-            while not supervision.stopping():
+            while not self._stopping():
                 message = self._received(bus)
-                supervision.well()
+                self._well()
                 if message is None:
                     self._tick()
                 else:

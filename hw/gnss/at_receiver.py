@@ -8,21 +8,17 @@ on. Positions never reach a log or an error text. The port is this reader's alon
 
 from __future__ import annotations
 
-import queue
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import replace
 
-import serial
-
 from hw.errors import DeviceLost
-from hw.gnss.nmea import Epochs
+from hw.gnss.source import FixSource
 from hw.modem.at import BAUD_DEFAULT, Answer, ModemError, Port, Refused, prefix_of
 from hw.modem.profiles import Profile, profiles_of
 from hw.ports import Fix
-from hw.supervision import TICK_S, Supervision
+from hw.supervision import TICK_S
 
-EVERY_S_DEFAULT = 1.0
 ANSWER_S_MAX = 3.0
 """A modem that needs longer for a position than this counts as lost."""
 VOIDS_MAX = 30
@@ -35,62 +31,24 @@ COURSE_FROM_MPS = 0.5
 """A slower car has no course over ground; modems go on saying the last one, or zero."""
 
 
-class AtReceiver:
-    """Asks the modem at `port` each `every_s`; `start` begins, `close` ends.
+class AtReceiver(FixSource):
+    """The fixes that the modem at a port gives, each stamped with the arrival of its answer."""
 
-    `deliver` gets each Fix on the axis `now_ns` and must not block; `queue.Full` from it is counted as a loss. `open_port` is
-    `serial.Serial` unless a test puts another in its place.
-    """
+    BAUD = BAUD_DEFAULT
+    every_s = 1.0
+    """From one question to the next."""
+    _voids = _useless = 0
 
-    def __init__(  # noqa: PLR0913  # what a device is called, whom it tells, what time it is, and three for tests and adapters
-        self,
-        port: str,
-        *,
-        deliver: Callable[[Fix], object],
-        now_ns: Callable[[], int],
-        baud: int = BAUD_DEFAULT,
-        every_s: float = EVERY_S_DEFAULT,
-        epochs: Epochs | None = None,
-        open_port: Callable[..., serial.Serial] = serial.Serial,
-    ) -> None:
-        self.port = port
-        self.lost = 0
-        """Fixes that the inbox had no room for."""
-        self.epochs = Epochs() if epochs is None else epochs
-        self._baud, self._every_s, self._deliver, self._now_ns, self._open_port = baud, every_s, deliver, now_ns, open_port
-        self._voids = self._useless = 0
-        self._supervision = Supervision(f"modem receiver {port}", self._read, lambda: None)
-
-    @property
-    def losses(self) -> int:
-        """How often the modem was unplugged, silent, or did not open."""
-        return self._supervision.losses
-
-    @property
-    def problem(self) -> str:
-        """Why there are no answers at the moment; empty while there are."""
-        return self._supervision.problem
-
-    def start(self) -> None:
-        self._supervision.start()
-
-    def close(self) -> None:
-        self._supervision.close()
-
-    def alive(self) -> bool:
-        """Whether the asking thread lives; false after `start` is a fault that the watchdog must see."""
-        return self._supervision.alive()
-
-    def _read(self, supervision: Supervision) -> None:
+    def _session(self) -> None:
         port = Port(self.port, baud=self._baud, open_port=self._open_port)
         try:
             profile, command = self._known(port)
             due_s = time.monotonic()
-            while not supervision.stopping():
+            while not self._stopping():
                 self._ask(port, profile, command)
-                supervision.well()
-                due_s = max(due_s + self._every_s, time.monotonic())
-                while not supervision.stopping() and time.monotonic() < due_s:
+                self._well()
+                due_s = max(due_s + self.every_s, time.monotonic())
+                while not self._stopping() and time.monotonic() < due_s:
                     port.listen(min(TICK_S, max(0.0, due_s - time.monotonic())))
         except ModemError as error:
             raise DeviceLost(error.what, error.where, "asked again by itself") from error
@@ -119,8 +77,7 @@ class AtReceiver:
         if self._useless > USELESS_MAX:
             self._useless = 0
             raise DeviceLost("the modem's answers are no positions", self.port, "asked again by itself")
-        for fix in fixes:
-            self._give(fix)
+        self._give(fixes)
         self._stay_on(port, profile, answer.result, any(fix.mode for fix in fixes))
 
     def _stay_on(self, port: Port, profile: Profile, result: bytes, found: bool) -> None:
@@ -130,13 +87,12 @@ class AtReceiver:
             self._voids = 0
             _switch_on(port, profile)
 
-    def _give(self, fix: Fix) -> None:
-        if fix.speed_mps is not None and fix.speed_mps < COURSE_FROM_MPS:
-            fix = replace(fix, course_deg=None)
-        try:
-            self._deliver(fix)
-        except queue.Full:
-            self.lost += 1
+    def _give(self, fixes: Iterable[Fix]) -> None:
+        super()._give(_without_idle_course(fix) for fix in fixes)
+
+
+def _without_idle_course(fix: Fix) -> Fix:
+    return replace(fix, course_deg=None) if fix.speed_mps is not None and fix.speed_mps < COURSE_FROM_MPS else fix
 
 
 def _tried(port: Port, command: str) -> Answer:

@@ -2,79 +2,36 @@
 
 Promises: a fix is delivered when its moment is over (the receiver pauses, or speaks of the next), never from a partial or
 corrupt line; an unplugged receiver is a counted loss and is read again within 3 s of its return. It must never write to
-the port, and positions never reach a log or an error text. Give it a stable path (udev), not /dev/ttyUSB0.
+the port.
 """
 
 from __future__ import annotations
 
 import contextlib
-import queue
-from collections.abc import Callable, Iterable
 
 import serial
 
 from hw.errors import DeviceLost
 from hw.gnss.lines import LineAssembler
-from hw.gnss.nmea import Epochs
-from hw.ports import Fix
-from hw.supervision import TICK_S, Supervision
+from hw.gnss.source import FixSource
+from hw.supervision import TICK_S
 
-BAUD_DEFAULT = 9600
 WRITE_TIMEOUT_S = 1.0
 """Nothing is written; but a port without this limit blocks for ever where something is by mistake."""
 
 
-class Receiver:
-    """Reads the receiver at `port`; `start` begins, `close` ends.
+class Receiver(FixSource):
+    """The fixes of a receiver that speaks NMEA by itself, each stamped with the arrival of its first sentence."""
 
-    `deliver` gets each Fix, void ones too, with `t_ns` = arrival of its first sentence on the axis `now_ns`, and must not
-    block; `queue.Full` from it is counted as a loss. `open_port` is `serial.Serial` unless a test puts another in its place.
-    """
+    BAUD = 9600
 
-    def __init__(  # noqa: PLR0913  # what a device is called, whom it tells, what time it is, and two for tests and adapters
-        self,
-        port: str,
-        *,
-        deliver: Callable[[Fix], object],
-        now_ns: Callable[[], int],
-        baud: int = BAUD_DEFAULT,
-        epochs: Epochs | None = None,
-        open_port: Callable[..., serial.Serial] = serial.Serial,
-    ) -> None:
-        self.port = port
-        self.lost = 0
-        """Fixes that the inbox had no room for."""
-        self.epochs = Epochs() if epochs is None else epochs
-        self._baud, self._deliver, self._now_ns, self._open_port = baud, deliver, now_ns, open_port
-        self._supervision = Supervision(f"receiver {port}", self._read, lambda: None)
-
-    @property
-    def losses(self) -> int:
-        """How often the receiver was unplugged or did not open."""
-        return self._supervision.losses
-
-    @property
-    def problem(self) -> str:
-        """Why the receiver is not read at the moment; empty while it is."""
-        return self._supervision.problem
-
-    def start(self) -> None:
-        self._supervision.start()
-
-    def close(self) -> None:
-        self._supervision.close()
-
-    def alive(self) -> bool:
-        """Whether the reading thread lives; false after `start` is a fault that the watchdog must see."""
-        return self._supervision.alive()
-
-    def _read(self, supervision: Supervision) -> None:
+    def _session(self) -> None:
         port = self._opened()
         assembler = LineAssembler()
         try:
-            while not supervision.stopping():
+            while not self._stopping():
                 data = self._received(port)
-                supervision.well()
+                self._well()
                 if not data:
                     self._give(self.epochs.flush())
                     continue
@@ -99,10 +56,3 @@ class Receiver:
             return first + port.read(port.in_waiting) if first else b""
         except (OSError, TypeError) as error:  # TypeError: pyserial's, when another thread closed the port
             raise DeviceLost("the receiver is unplugged", self.port, "opened again by itself") from error
-
-    def _give(self, fixes: Iterable[Fix]) -> None:
-        for fix in fixes:
-            try:
-                self._deliver(fix)
-            except queue.Full:
-                self.lost += 1

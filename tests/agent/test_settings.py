@@ -65,14 +65,6 @@ def test_relative_paths_count_from_the_file(tmp_path: Path, monkeypatch: pytest.
     assert loaded.gnss.port == "rfc2217://127.0.0.1:1"
 
 
-@pytest.mark.parametrize(("section", "speed"), [({}, 9600), ({"kind": "at"}, 115_200), ({"kind": "at", "baud": 9600}, 9600)])
-def test_a_receiver_has_the_usual_speed_of_its_kind(section: dict[str, Any], speed: int, tmp_path: Path) -> None:
-    """9600 for NMEA and 115200 for a modem, where the file says nothing else."""
-    loaded = load_settings(write(minimal() | {"gnss": {"port": "/dev/ttyUSB1"} | section}, tmp_path))
-    assert loaded.gnss is not None
-    assert loaded.gnss.speed == speed
-
-
 def test_systemd_hands_in_the_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """provider = "systemd" takes the credential's name in systemd's folder, and says so when there is none."""
     raw = minimal() | {"keys": {"provider": "systemd"}}

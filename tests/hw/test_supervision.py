@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from hw.errors import DeviceLost
-from hw.supervision import Supervision
+from hw.supervision import Supervised
 from tests.support.wait import until
 
 
@@ -17,10 +17,11 @@ def test_close_ends_a_pause_at_once(pause_s: float, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("hw.supervision.PAUSE_S_FIRST", 1000.0)
     monkeypatch.setattr("hw.supervision.TICK_S", pause_s)
 
-    def lose(supervision: Supervision) -> None:
-        raise DeviceLost("gone", "here", "wait")
+    class Lost(Supervised):
+        def _session(self) -> None:
+            raise DeviceLost("gone", "here", "wait")
 
-    supervision = Supervision("t", lose, lambda: None)
+    supervision = Lost("t")
     supervision.start()
     until(lambda: supervision.losses == 1, "the first pause")
     supervision.close()
@@ -33,11 +34,12 @@ def test_a_fault_of_ours_ends_the_thread_where_the_watchdog_sees_it() -> None:
     """What is not the device's fault is not tried again: the thread is not alive any more."""
     ended = threading.Event()
 
-    def wrong(supervision: Supervision) -> None:
-        ended.set()
-        raise AssertionError("a broken promise of ours")
+    class Wrong(Supervised):
+        def _session(self) -> None:
+            ended.set()
+            raise AssertionError("a broken promise of ours")
 
-    supervision = Supervision("t", wrong, lambda: None)
+    supervision = Wrong("t")
     supervision.start()
     assert ended.wait(5)
     supervision.close()

@@ -115,7 +115,7 @@ def test_fault_interface_down_and_back() -> None:
         until(lambda: len(garage.buses) == 2)
         garage.buses[1].inbox.put(message(0x10))
         assert isinstance(got.get(timeout=WAIT_S), Frame)
-        assert (reader.gaps, garage.buses[0].closed, reader.problem) == (1, 1, "")
+        assert (reader.losses, garage.buses[0].closed, reader.problem) == (1, 1, "")
 
 
 def test_fault_adapter_gone_and_back_within_three_seconds() -> None:
@@ -124,7 +124,7 @@ def test_fault_adapter_gone_and_back_within_three_seconds() -> None:
     garage.broken = can.CanInitializationError("no such device")
     with reading(garage.open, got.put_nowait) as reader:
         reader.subscribe([wish(0x10)])
-        until(lambda: reader.gaps >= 4)
+        until(lambda: reader.losses >= 4)
         assert "no such device" in reader.problem
         garage.broken = None
         until(lambda: garage.buses)
@@ -143,7 +143,7 @@ def test_fault_bus_off_opens_a_new_bus() -> None:
         until(lambda: garage.buses)
         garage.buses[0].state = can.BusState.ERROR
         until(lambda: len(garage.buses) >= 2)
-        assert reader.gaps >= 1
+        assert reader.losses >= 1
 
 
 def test_silence_is_told_while_the_bus_is_gone() -> None:

@@ -27,9 +27,10 @@ QUECTEL = b"\r\n+QGPSLOC: 120000.000,48.11730,11.51667,1.2,545.4,3,84.40,36.0,19
 
 
 @contextlib.contextmanager
-def asking(path: Path, *, ready: bool = True, **more: Any) -> Iterator[tuple[AtReceiver, queue.Queue[Fix]]]:
+def asking(path: Path, *, ready: bool = True, every_s: float = 0.1, **more: Any) -> Iterator[tuple[AtReceiver, queue.Queue[Fix]]]:
     got: queue.Queue[Fix] = queue.Queue()
-    receiver = AtReceiver(str(path), deliver=got.put_nowait, now_ns=time.time_ns, **{"every_s": 0.1, **more})
+    receiver = AtReceiver(str(path), deliver=got.put_nowait, now_ns=time.time_ns, **more)
+    receiver.every_s = every_s
     receiver.start()
     try:
         until(lambda: not ready or not receiver.problem, "the first answer")
