@@ -16,7 +16,7 @@ ODOMETER = "Vehicle.TraveledDistance"
 EVENT_KIND = "Modicum.Event.Kind"
 HEALTH = "Modicum.Health."
 BASIS_ENDED = "Modicum.Basis.Ended"
-"""Value: the streams of a service whose basis has ended; said to who holds data of them (agent.core.notices)."""
+"""Value: the streams of a service whose basis has ended; said to who holds data of them (agent.plan.notice)."""
 GNSS_SIGNALS = frozenset({LOCATION, HEADING, GNSS_SPEED})
 """What the receiver gives on every vehicle."""
 INPUTS = frozenset({SPEED, GEAR, IGNITION, ODOMETER, VIN})

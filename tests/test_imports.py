@@ -185,14 +185,14 @@ def edges_of_parts(found: Mapping[str, Module]) -> dict[str, set[str]]:
     return {part: whats - {part} for part, whats in edges.items()}
 
 
-def makers_of_samples(found: Mapping[str, Module]) -> list[str]:
-    """Where a Sample is made outside the minimiser."""
+def makers_of(what: str, where: str, found: Mapping[str, Module]) -> list[str]:
+    """Where a `what` is made outside of `where`."""
     return [
         f"{name}:{node.lineno}"
         for name, module in found.items()
-        if name != "agent.collect.minimise"
+        if not within(name, where)
         for node in ast.walk(module.tree)
-        if isinstance(node, ast.Call) and (getattr(node.func, "id", "") == "Sample" or getattr(node.func, "attr", "") == "Sample")
+        if isinstance(node, ast.Call) and what in {getattr(node.func, "id", ""), getattr(node.func, "attr", "")}
     ]
 
 
@@ -263,7 +263,12 @@ def test_no_module_imports_itself_through_others() -> None:
 
 def test_only_the_minimiser_makes_samples() -> None:
     """What was not minimised cannot be stored or sent, because it never becomes a Sample."""
-    assert makers_of_samples(modules()) == []
+    assert makers_of("Sample", "agent.collect.minimise", modules()) == []
+
+
+def test_only_the_plan_makes_rules() -> None:
+    """What was not decided there cannot leave, because nothing else is a Rule."""
+    assert makers_of("Rule", "agent.plan", modules()) == []
 
 
 def test_consent_is_decided_in_one_place() -> None:
@@ -351,16 +356,17 @@ def test_a_planted_upward_import_is_found(tmp_path: Path) -> None:
 
 def test_a_planted_sample_word_and_send_are_found(tmp_path: Path) -> None:
     """The syntax checks see calls, names and attributes, and leave comments, strings and the kernel's filter alone."""
-    plant(tmp_path, "agent.collect.pipeline", "from agent import model\nx = model.Sample(1)\ny = Sample\n")
+    plant(tmp_path, "agent.collect.pipeline", "from agent import model\nx = model.Sample(1)\ny = Sample\nz = model.Rule(1)\n")
     plant(tmp_path, "agent.collect.minimise", "x = Sample(1)\n")
     plant(tmp_path, "agent.buffer.store", '"""Consent."""\nhas_consent = 1  # consent\n')
-    plant(tmp_path, "agent.plan.compile", "consent = 1\n")
+    plant(tmp_path, "agent.plan.compile", "consent = Rule(1)\n")
     plant(tmp_path, "hw.can.bus", "def send(self): ...\nself._bus.send(1)\nself._socket.send(2)\n")
     plant(tmp_path, "hw.bench.car", "bus.send(1)\n")
     plant(tmp_path, "agent.storage.sqlite", "sqlcipher3.connect(1)\nsqlite3.connect(2)\n")
     plant(tmp_path, "agent.audit", "sqlite_utils.Database(1)\n")
     found = modules(tmp_path)
-    assert makers_of_samples(found) == ["agent.collect.pipeline:2"]
+    assert makers_of("Rule", "agent.plan", found) == ["agent.collect.pipeline:4"]
+    assert makers_of("Sample", "agent.collect.minimise", found) == ["agent.collect.pipeline:2"]
     assert sayers_of_consent(found) == ["agent.buffer.store:2 has_consent"]
     assert senders_to_the_bus(found) == ["hw.can.bus:2"]
     assert openers_of_databases(found) == ["agent.audit:1 sqlite_utils.Database", "agent.storage.sqlite:2 sqlite3.connect"]

@@ -20,13 +20,14 @@ from agent.collect.trip import Trip
 from agent.collect.zones import Zones
 from agent.consent.state import GUEST, Facts, driver_of
 from agent.core.deliver import Delivery
-from agent.core.notices import Ended, Notices, notice_rules
+from agent.core.notices import Ended, Notices
 from agent.core.parts import NS_PER_MS, Parts, Situation
 from agent.core.zoned import SealedMemory, zone_secret
 from agent.errors import DeviceError, FindingsError, UsageError
 from agent.model import Draft, Finding, Plan, Reading, Rule, Value
 from agent.plan.compile import compile_plan
 from agent.plan.inputs import PlanInputs
+from agent.plan.notice import notice_rules
 from agent.plan.standing import keeps, next_end_ms, on_request, streams
 from agent.plan.subscribe import subscriptions
 from agent.vss import SPEED, VIN
@@ -267,10 +268,10 @@ class Core:
     def _tell(self, ended: Ended) -> None:
         """Makes the notice a record, then forgets that it is owed; a crash in between says it twice."""
         parts, t_ns = self.parts, self.parts.clock.now_ns()
-        for rule, value in notice_rules(ended, parts.ledger.facts().policy or ""):
+        for rule, value in notice_rules(ended.recipient, ended.streams, self.inputs()):
             context = Context(rule, self.trip, parts.responder, t_ns)
             sample = minimise(Reading(rule.signal, value, t_ns), rule, (), context)
-            if sample is not None and ended.recipient in parts.recipients:
+            if sample is not None:
                 boot = self.delivery.told(ended.recipient, bytes.fromhex(parts.clock.boot_id))
                 parts.buffer.append([Draft((sample,), self.plan.id, boot, parts.clock.trusted())])
                 self.delivery.fresh = True

@@ -7,20 +7,14 @@ messages were. What is remembered for it: profile, item, recipient and streams, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from agent.consent.state import Facts
-from agent.model import Plan, Rule
+from agent.model import Plan
 from agent.storage.memory import MemoryStore
-from agent.vss import BASIS_ENDED
 
 PREFIX = "shared/"
-STREAM = "basis_ended"
-KEEP_S = 30 * 86_400
-"""A recipient that cannot be reached for so long is not told."""
-FLOOR_S = 60
-PRIORITY = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,35 +57,3 @@ class Notices:
 
     def _streams(self, key: str) -> tuple[str, ...]:
         return tuple((self.memory.get(key) or b"").decode().split())
-
-
-def notice_rules(ended: Ended, policy: str) -> Iterable[tuple[Rule, tuple[str, ...]]]:
-    """For each service concerned the rule of the notice, and its value: the streams whose basis has ended."""
-    for service in sorted({name.split(".")[0] for name in ended.streams}):
-        rule = Rule(
-            id=f"{service}.{STREAM}/{BASIS_ENDED}",
-            service=service,
-            stream=STREAM,
-            purpose="legal",
-            category="status",
-            sensitive=False,
-            basis="legal",
-            basis_ref=f"notice:{service}",
-            signal=BASIS_ENDED,
-            every_s=0,
-            window_s=0,
-            time_floor_s=FLOOR_S,
-            while_="any",
-            triggers=(),
-            transforms=(),
-            trim_m=None,
-            fresh_s=None,
-            identity="pairwise",
-            recipient=ended.recipient,
-            priority=PRIORITY,
-            keep_s=KEEP_S,
-            policy=policy,
-            profile="",
-            because="whoever got data under a grant is told that it has ended",
-        )
-        yield rule, tuple(name.split(".")[1] for name in ended.streams if name.startswith(f"{service}."))

@@ -174,7 +174,12 @@ def in_policy(candidate: Candidate, inputs: PlanInputs) -> Verdict:
 
 def reachable(candidate: Candidate, inputs: PlanInputs) -> Verdict:
     """The recipient has a key, in a region that is allowed."""
-    region = inputs.recipients.get(candidate.stream.recipient)
+    return reach(candidate.stream.recipient, inputs)
+
+
+def reach(recipient: str, inputs: PlanInputs) -> Verdict:
+    """Whether anything at all may go there."""
+    region = inputs.recipients.get(recipient)
     if region is None:
         return "no_recipient", False
     return None if inputs.regions is None or region in inputs.regions else ("region", False)

@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from agent.catalogue.types import Catalogue
 from agent.cli.bench.device import Device
 from agent.cli.open_ import Recipient, Subscriber
-from agent.core.notices import STREAM
 from agent.errors import DeviceError, IntegrityError
+from agent.plan.notice import STREAM
 from agent.uplink.mqtt import Access
 
 CONNECT_S = 15.0
 NOTICE = f".{STREAM}"
-"""Of every service; no catalogue has it."""
 
 
 @dataclass(slots=True)

@@ -14,8 +14,8 @@ from agent.cli.bench.chronicle import Chronicle
 from agent.cli.bench.listeners import NOTICE
 from agent.cli.streams import Entry, name_of, silent, trim_of, withheld
 from agent.cli.words import HALVES, IDENTITIES, REASONS, counted, form, occasions, origin, signal_names, whole, wrapped
+from agent.plan.notice import BECAUSE
 
-NOTICE_BECAUSE = "whoever got data under a grant is told that it has ended"
 UNSEEN = "of a rule that the bench did not see"
 SHOWN_MAX = 4
 """Of so many signals in one row the last values are shown."""
@@ -94,7 +94,7 @@ def _stream(run: Run, name: str, lines: Sequence[Entry]) -> list[str]:
     amount = f"{counted(len(lines), 'value')} in {counted(messages, 'message')}{_moments(run, lines, rules)}"
     rows = wrapped(f"{run.title(name)} ({name})", 2, 4)
     rows += wrapped(f"to {recipients}, {IDENTITIES[lines[0]['identity']]}: {amount}", 4)
-    because = _several((rule["because"] for rule in rules), "; later because ") or (NOTICE_BECAUSE if name.endswith(NOTICE) else UNSEEN)
+    because = _several((rule["because"] for rule in rules), "; later because ") or (BECAUSE if name.endswith(NOTICE) else UNSEEN)
     end = _ended(run, name)
     rows += wrapped(f"because {because}{f'; {end}' if end else ''}", 4)
     vins = _several(line["vin"] for line in lines if "vin" in line)
