@@ -1,9 +1,9 @@
 """The simulated car on the bus: the truth as frames, in virtual time or on a real python-can bus.
 
-Owns when each message of bench.dbc is sent (its cycle time, a seeded phase) and how it is encoded (alive counters, CRC,
-the bytes of cantools). Promises that frame k of a message is the same whatever window it is asked for in, and that a
-frame's content is the truth at the frame's own time. Noise fills the bus with frames of no message, as far as a bus can
-carry them. The process keeps its pace without drift, skips what it is too late for and records what it sent.
+Owns when each message of bench.dbc is sent (its cycle time, a seeded phase), its alive counter and its CRC. Promises that
+frame k of a message is the same whatever window it is asked for in, and that a frame's content is the truth at the frame's
+own time. Noise fills the bus with frames of no message, as far as a bus can carry them. The process keeps its pace without
+drift, skips what it is too late for and records what it sent.
 
     python -m hw.bench.car --interface udp_multicast --channel GROUP --port N --scenario drive --seed 1 --start-ns T
 """
@@ -20,16 +20,16 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import can
 import cantools
-from cantools.database.can import Database, Message, Signal
+from cantools.database.can import Database, Message
 
 from hw.bench.crc import sae_j1850
-from hw.bench.messages import ALWAYS_AWAKE, CONTENT, CONTENT_IN_TURN, ContentInTurn, Values
+from hw.bench.messages import ALWAYS_AWAKE, CONTENT, CONTENT_IN_TURN, ContentInTurn
 from hw.bench.pace import NS, Pace
 from hw.bench.program import add_drive_arguments, complain, say, stop_time_ns
 from hw.bench.record import Recording, to_message
@@ -58,73 +58,11 @@ class BusOverload(HwError):
     """More frames a second than a bus carries; the person asks for less noise."""
 
 
-class _Field(NamedTuple):
-    """A signal as arithmetic. `plain`: the raw number is the value; else (value - offset) / scale, rounded either way."""
-
-    name: str
-    plain: bool
-    offset: float
-    scale: float
-    low: int
-    high: int
-    mask: int
-    shift: int
-
-
-class _Encoder:
-    """What cantools' `encode` does with a message of integer signals, each with a range: the same bytes, a fifth of the time.
-
-    Raises KeyError or ValueError for values that are not exactly the message's signals or leave the DBC's range.
-    """
-
-    def __init__(self, message: Message) -> None:
-        self._name, self._length = message.name, message.length
-        self._selector = next((signal.name for signal in message.signals if signal.is_multiplexer), None)
-        cases = {case for signal in message.signals for case in signal.multiplexer_ids or ()}
-        self._layouts = {case: _layout(message, case) for case in cases or {0}}
-
-    def __call__(self, values: Values) -> bytes:
-        little, big = self._layouts[int(values[self._selector]) if self._selector else 0]
-        if len(values) != len(little) + len(big):
-            raise ValueError(f"{self._name} has other signals than {', '.join(values)}")
-        data = self._packed(little, values).to_bytes(self._length, "little")
-        if big:
-            data = (int.from_bytes(data, "big") | self._packed(big, values)).to_bytes(self._length, "big")
-        return data
-
-    def _packed(self, fields: Iterable[_Field], values: Values) -> int:
-        bits = 0
-        for name, plain, offset, scale, low, high, mask, shift in fields:
-            raw = round(values[name] if plain else (values[name] - offset) / scale)
-            if not low <= raw <= high:
-                raise ValueError(f"{self._name}.{name} is out of the range that the DBC gives it")
-            bits |= (raw & mask) << shift
-        return bits
-
-
-def _layout(message: Message, case: int) -> tuple[tuple[_Field, ...], tuple[_Field, ...]]:
-    """The little-endian and the big-endian signals of a message when its selector, if it has one, is `case`."""
-    present = [signal for signal in message.signals if signal.multiplexer_ids is None or case in signal.multiplexer_ids]
-    little = [_field(signal, signal.start) for signal in present if signal.byte_order == "little_endian"]
-    # In a DBC `start` is the highest bit, counted bytewise; the payload as one big-endian number has bit 0 at its very end.
-    ends = [(signal, signal.start // 8 * 8 + 7 - signal.start % 8 + signal.length) for signal in present]
-    big = [_field(signal, 8 * message.length - end) for signal, end in ends if signal.byte_order == "big_endian"]
-    return tuple(little), tuple(big)
-
-
-def _field(signal: Signal, shift: int) -> _Field:
-    if signal.is_float or signal.minimum is None or signal.maximum is None:
-        raise ValueError(f"{signal.name} is no integer with a range")
-    plain = signal.scale == 1 and signal.offset == 0
-    low, high = (round(limit if plain else (limit - signal.offset) / signal.scale) for limit in (signal.minimum, signal.maximum))
-    return _Field(signal.name, plain, signal.offset, signal.scale, low, high, (1 << signal.length) - 1, shift)
-
-
 @dataclass(frozen=True, slots=True)
 class _Sender:
     """One message of the DBC, ready to be sent again and again."""
 
-    encode: _Encoder
+    message: Message
     content: ContentInTurn
     can_id: int
     cycle_ns: int
@@ -141,7 +79,7 @@ class _Sender:
             values[self.counter] = k % self.counter_modulo
         if self.has_crc:
             values["CRC"] = 0
-        data = self.encode(values)
+        data = self.message.encode(values)
         return bytes([sae_j1850(data[1:])]) + data[1:] if self.has_crc else data
 
 
@@ -236,7 +174,7 @@ def _sender(message: Message, seed: int) -> _Sender:
     cycle_ns = int(message.cycle_time or 0) * 1_000_000
     rng = random.Random(f"{seed} {message.name}")  # noqa: S311  a phase, no secret
     return _Sender(
-        encode=_Encoder(message),
+        message=message,
         content=_content(message.name),
         can_id=message.frame_id | (EXTENDED_ID if message.is_extended_frame else 0),
         cycle_ns=cycle_ns,
