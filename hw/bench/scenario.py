@@ -187,6 +187,9 @@ def check_scenario(scenario: Scenario) -> None:
     times = [point.at_s for point in scenario.speed]
     if times[0] != 0 or times != sorted(set(times)):
         raise ScenarioError("speed: at_s has to begin with 0 and to grow from point to point")
+    actions = [action.at_s for action in scenario.actions]
+    if actions != sorted(actions):
+        raise ScenarioError("action: at_s may not go back from one action to the next; write them in the order of time")
     for leg in scenario.route:
         if bool(leg.turn_deg) == bool(leg.straight_m) or (leg.turn_deg and leg.radius_m <= 0):
             raise ScenarioError("route: each leg is either straight_m, or turn_deg with a radius_m")

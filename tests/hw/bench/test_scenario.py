@@ -71,6 +71,14 @@ def test_a_scenario_that_cannot_be_driven_is_refused(tmp_path: Path, old: str, n
     assert "made.toml" in str(caught.value)
 
 
+def test_actions_stand_in_the_order_of_time(tmp_path: Path) -> None:
+    """Two at the same moment are done as they stand; one before its predecessor is refused, for it would come late."""
+    actions = '\n[[action]]\nat_s = {}\ndo = "grant"\nname = "a.b"\n'
+    assert [action.at_s for action in load_scenario(write(tmp_path, GOOD + actions.format(5) * 2)).actions] == [5, 5]
+    with pytest.raises(ScenarioError, match="order of time"):
+        load_scenario(write(tmp_path, GOOD + actions.format(5) + actions.format(4)))
+
+
 def test_what_is_no_number_cannot_glide(tmp_path: Path) -> None:
     """A gear has nothing in between."""
     path = write(tmp_path, GOOD + '\n[[change]]\nat_s = 5\nover_s = 2\nset = { gear = "N" }\n')
