@@ -13,6 +13,7 @@ import pytest
 
 from hw.bench.dialogue import Manner, Vendor
 from hw.bench.pace import NS
+from hw.bench.truth import CarState
 from hw.gnss import at_receiver
 from hw.gnss.at_receiver import AtReceiver
 from hw.ports import Fix
@@ -68,6 +69,15 @@ def puppet(path: Path, position: Callable[[], bytes | None], maker: bytes = b"Qu
         doll.unplug()
 
 
+def there(modem: BenchModem, fix: Fix) -> CarState:
+    """The state of the drive at the fix's own second, which is where the fix is."""
+    assert fix.utc_ns is not None
+    state = modem.drive.state((fix.utc_ns - modem.modem.start_ns) / NS)
+    assert fix.lat_deg == pytest.approx(state.lat_deg, abs=6e-6)
+    assert fix.lon_deg == pytest.approx(state.lon_deg, abs=6e-6)
+    return state
+
+
 def fixed(got: queue.Queue[Fix]) -> Fix:
     """The next fix with a position."""
     while not (fix := got.get(timeout=WAIT_S)).mode:
@@ -82,10 +92,8 @@ def test_each_makers_modem_gives_the_truth_of_the_drive(bench: Callable[..., Ben
     with asking(modem.path) as (_, got):
         fixes = [fixed(got) for _ in range(5)]
     for fix in fixes:
+        state = there(modem, fix)
         assert fix.utc_ns is not None
-        state = modem.drive.state((fix.utc_ns - modem.modem.start_ns) / NS)
-        assert fix.lat_deg == pytest.approx(state.lat_deg, abs=6e-6)
-        assert fix.lon_deg == pytest.approx(state.lon_deg, abs=6e-6)
         assert fix.speed_mps == pytest.approx(state.speed_mps, abs=0.06)
         assert fix.course_deg == pytest.approx(state.heading_deg % 360, abs=0.01)
         assert 0 <= fix.t_ns - fix.utc_ns < 5 * NS
@@ -183,10 +191,7 @@ def test_fault_garbage_chatter_and_an_error_first(bench: Callable[..., BenchMode
     with asking(modem.path) as (_, got):
         fixes = [fixed(got) for _ in range(12)]
     for fix in fixes:
-        assert fix.utc_ns is not None
-        state = modem.drive.state((fix.utc_ns - modem.modem.start_ns) / NS)
-        assert fix.lat_deg == pytest.approx(state.lat_deg, abs=6e-6)
-        assert fix.lon_deg == pytest.approx(state.lon_deg, abs=6e-6)
+        there(modem, fix)
 
 
 def test_fault_a_modem_without_a_receiver(tmp_path: Path) -> None:
