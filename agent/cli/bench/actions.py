@@ -32,8 +32,11 @@ class Actions:
 
     def tell(self, action: Action, said: object) -> None:
         """Notes what became of one, for the end report."""
-        given = f"{len(said['given'])} collected" if isinstance(said, dict) and "given" in said else "done"
-        self.done.append(f"at {action.at_s:g} s: {action.do} {action.name}: {said if isinstance(said, ModicumError) else given}")
+        self.note(action.at_s, f"{action.do} {action.name}", str(said) if isinstance(said, ModicumError) else _came_of(said))
+
+    def note(self, t_s: float, what: str, said: str = "done") -> None:
+        """Notes what was done without the agent, in the same form."""
+        self.done.append(f"at {t_s:g} s: {what}: {said}")
 
     def act(self, core: Core, t_s: float) -> None:
         """Does what is due on a core in this process; requests are answered as the drive goes on."""
@@ -65,6 +68,13 @@ class Actions:
         """The drive is over: what the requests gave."""
         for action, request in self._asked:
             self.tell(action, request.told())
+
+
+def _came_of(said: object) -> str:
+    """An answer in a word or two."""
+    if isinstance(said, dict) and "given" in said:
+        return f"{len(said['given'])} collected"
+    return "nothing was granted" if isinstance(said, dict) and said.get("ended") == [] else "done"
 
 
 def asking(action: Action) -> tuple[str, dict[str, object]]:

@@ -33,10 +33,14 @@ class BusChoice:
 
 @dataclass(slots=True)
 class Device:
-    """Paths and secrets of one bench. `recipients`: private keys, which only the recipients' side uses."""
+    """Paths and secrets of one bench. `recipients`: private keys, which only the recipients' side uses.
+
+    `linked_url`: the broker as the device reaches it, over a link that can be cut where there is one.
+    """
 
     folder: Path
     broker_url: str = ""
+    linked_url: str = ""
     embedded: bool = False
     gnss_kind: str = "nmea"
     recipients: dict[str, bytes] = field(default_factory=dict)
@@ -101,7 +105,7 @@ def write_config(device: Device, bus: BusChoice, package: str | None, catalogue:
         '[clock]\nsources = ["system"]',
         f'[entitlement]\npackage = "{package or "none"}"',
         f'[regions]\nallowed = ["{REGION}"]',
-        f'[brokers.main]\nurl = "{device.broker_url}"\nregion = "{REGION}"',
+        f'[brokers.main]\nurl = "{device.linked_url or device.broker_url}"\nregion = "{REGION}"',
     ]
     if device.embedded:  # it speaks 3.1.1 only, and never answers the other
         lines.append('first_protocol = "3.1.1"')

@@ -8,14 +8,33 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import IO
 
 from agent.errors import DeviceError
 
 READY_S = 20.0
 STOP_S = 6.0
+
+
+@contextlib.contextmanager
+def orderly() -> Iterator[None]:
+    """Meanwhile SIGTERM, and a terminal that is closed, end the run as Ctrl-C does: everything in it is put back and stopped."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        for one in before:
+            signal.signal(one, signal.SIG_IGN)  # a second one does not interrupt what the first one began
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @dataclass(slots=True)
@@ -26,14 +45,14 @@ class Programs:
     running: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
     _files: list[IO[str]] = field(default_factory=list)
 
-    def start(self, name: str, *arguments: str, ready: bool = False) -> str:
-        """Starts `python -m ...`; with `ready` waits for its first line and returns it."""
+    def start(self, name: str, *arguments: str, ready: bool = False, listens: bool = False) -> str:
+        """Starts `python -m ...`; with `ready` waits for its first line and returns it; with `listens` it can be told something."""
         self.logs.mkdir(parents=True, exist_ok=True)
         log = (self.logs / f"{name}.log").open("a", encoding="utf-8")
         self._files.append(log)
         process = subprocess.Popen(  # noqa: S603  our own modules
             [sys.executable, "-m", *arguments],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if listens else subprocess.DEVNULL,
             stdout=subprocess.PIPE if ready else subprocess.DEVNULL,
             stderr=log,
             text=True,
@@ -50,6 +69,13 @@ class Programs:
             if status is not None:
                 raise DeviceError(f"{name} ended with {status}", str(self.logs / f"{name}.log"), self._last_words(name))
 
+    def tell(self, name: str, line: str) -> None:
+        """One line on the stdin of a program that listens. Whether it still does is for `check` to find out."""
+        process = self.running.get(name)
+        if process is not None and process.stdin is not None:
+            with contextlib.suppress(OSError):
+                os.write(process.stdin.fileno(), f"{line}\n".encode())
+
     def stop(self, name: str) -> None:
         """Asks it to end, and makes it end when it does not."""
         process = self.running.pop(name, None)
@@ -61,6 +87,8 @@ class Programs:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
 
     def stop_all(self) -> None:
         """Everything that is still running, the last started first."""

@@ -20,10 +20,11 @@ from agent.consent.choice import DRIVER, Choice
 from agent.consent.state import GUEST
 from agent.control.protocol import RemoteError, ask
 from agent.core.outcome import publish_bytes, sorted_lines, stream_totals
-from agent.errors import AgentAbsent, DeviceError
+from agent.errors import AgentAbsent, DeviceError, UsageError
 from agent.uplink.mqtt import access
 from agent.uplink.session import V5, V311
 from hw.bench.group import free_udp_port, usable_group
+from hw.bench.link import Proxy
 from hw.bench.truth import Drive
 from hw.errors import HwError
 
@@ -32,6 +33,10 @@ LEAD_NS = 700_000_000
 """Between the decision that the drive begins and its first frame."""
 TRIP_S = 5.0
 PULSE_S = 0.2
+CRASH_AHEAD_S = 0.5
+"""So that car and receiver hear of a crash before it happens."""
+HERE = ("127.0.0.1", "localhost")
+"""Where the bench can stand between the agent and its broker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +61,22 @@ class BenchRequest:
 
 @dataclass(slots=True)
 class Stage:
-    """A live run and what is known of it so far."""
+    """A live run and what is known of it so far.
+
+    `ends_s`, `crash_s`: seconds since the drive began. `link`: None where the broker is elsewhere.
+    """
 
     request: BenchRequest
     device: Device
     programs: Programs
     listeners: Listeners | None = None
+    link: Proxy | None = None
+    link_is_cut: bool = False
     start_ns: int = 0
+    ends_s: float = 0.0
+    crash_s: float | None = None
     status: dict[str, Any] = field(default_factory=dict)
+    live: dict[str, Any] = field(default_factory=dict)
     plan: dict[str, Any] = field(default_factory=dict)
     chronicle: Chronicle = field(default_factory=Chronicle)
     actions: Actions = field(default_factory=lambda: Actions([]))
@@ -77,11 +90,36 @@ class Stage:
         """Asks the running agent, as the command line does."""
         return ask(self.device.control, route, **args)
 
+    def cut_link(self) -> None:
+        """Between the agent and its broker nothing passes any more. Raises UsageError where that cannot be done from here."""
+        if self.link is None:
+            raise UsageError("the link cannot be cut from here", self.device.broker_url, "it can where the broker is on this computer")
+        self.link.cut(admit=False)
+        self.link_is_cut = True
+
+    def restore_link(self) -> None:
+        """The agent can reach its broker again; when it tries is up to it."""
+        assert self.link is not None
+        self.link.restore()
+        self.link_is_cut = False
+
+    def crash(self) -> None:
+        """Tells the car and the receiver of a crash a moment ahead. Raises UsageError after the first."""
+        if self.crash_s is not None:
+            raise UsageError("the car has crashed already", f"{self.crash_s:g} s", "start another drive for another crash")
+        self.crash_s = round(self.elapsed_s + CRASH_AHEAD_S, 2)
+        for name in ("car", "receiver"):
+            self.programs.tell(name, f"crash {self.crash_s}")
+
+    def end_early(self) -> None:
+        """The drive is over."""
+        self.ends_s = min(self.ends_s, round(self.elapsed_s, 1))
+
 
 def play(request: BenchRequest) -> Stage:
     """The whole run. Raises DeviceError when a part of it does not start or ends by itself."""
     device = Device(request.folder)
-    stage = Stage(request, device, Programs(request.folder / "logs"))
+    stage = Stage(request, device, Programs(request.folder / "logs"), ends_s=request.seconds)
     stage.actions = Actions(list(Drive.load(request.scenario).scenario.actions))
     try:
         _set(stage)
@@ -93,6 +131,8 @@ def play(request: BenchRequest) -> Stage:
         stage.programs.stop_all()
         if stage.listeners is not None:
             stage.listeners.stop()
+        if stage.link is not None:
+            stage.link.close()
     stage.chronicle.note(_arrived(stage))
     return stage
 
@@ -106,26 +146,11 @@ def default_bus() -> BusChoice:
 
 
 def _set(stage: Stage) -> None:
-    """Broker, device, core, uplink and recipients; returns when an offer could be sent."""
+    """Broker, device, core, uplink and recipients; returns when the car has begun its trip."""
     request, device, programs = stage.request, stage.device, stage.programs
     make_credentials(device, request.catalogue)
-    if request.broker_url is None:
-        assert device.server is not None
-        port = programs.start(
-            "broker",
-            "hw.bench.broker",
-            "--cert",
-            str(device.server.cert),
-            "--key",
-            str(device.server.key),
-            "--ca",
-            str(device.ca),
-            ready=True,
-        )
-        device.embedded = True
-        device.broker_url = f"mqtts://127.0.0.1:{port.split()[-1]}"
-    else:
-        device.broker_url = request.broker_url
+    device.broker_url = request.broker_url or _embedded_broker(stage)
+    _put_link_between(stage)
     bus = request.bus or default_bus()
     device.gnss_kind = "nmea" if request.receiver == "nmea" else "at"
     write_config(device, bus, request.package, request.catalogue_dir)
@@ -134,16 +159,42 @@ def _set(stage: Stage) -> None:
     programs.start("uplink", "agent.daemons.uplink", "--config", str(device.config))
     _listen(stage)
     _until(stage, _online, "the agent's connections")
+    _set_off(stage, bus)
+    _until(stage, _trip, "the trip to begin")
+    _sit_down(stage)
+
+
+def _embedded_broker(stage: Stage) -> str:
+    """Starts it; its URL."""
+    server = stage.device.server
+    assert server is not None
+    files = ["--cert", str(server.cert), "--key", str(server.key), "--ca", str(stage.device.ca)]
+    said = stage.programs.start("broker", "hw.bench.broker", *files, ready=True)
+    stage.device.embedded = True
+    return f"mqtts://127.0.0.1:{said.split()[-1]}"
+
+
+def _put_link_between(stage: Stage) -> None:
+    """The device reaches a broker of this computer over a link that can be cut; recipients reach it directly."""
+    device = stage.device
+    to = access(device.broker_url, ca=device.ca)
+    if to.host in HERE:
+        stage.link = Proxy(to.port, to.host)
+        device.linked_url = f"{'mqtts' if to.tls else 'mqtt'}://{to.host}:{stage.link.port}"
+
+
+def _set_off(stage: Stage, bus: BusChoice) -> None:
+    """Receiver and car, which begin their drive at the same moment."""
+    request, device, programs = stage.request, stage.device, stage.programs
     stage.start_ns = time.time_ns() + LEAD_NS
     drive = ["--scenario", request.scenario, "--seed", str(request.seed), "--start-ns", str(stage.start_ns)]
     kept = ["--record", str(request.record.resolve())] if request.record else []
     extra = [*kept, "--noise", str(request.noise_per_s)]
     speaks = ["hw.bench.receiver"] if request.receiver == "nmea" else ["hw.bench.modem", "--vendor", request.receiver]
-    programs.start("receiver", *speaks, "--link", str(device.gnss), *drive, ready=True)
+    programs.start("receiver", *speaks, "--link", str(device.gnss), *drive, ready=True, listens=True)
     port_option = ["--port", str(bus.port)] if bus.port is not None else []
-    programs.start("car", "hw.bench.car", "--interface", bus.interface, "--channel", bus.channel, *port_option, *drive, *extra, ready=True)
-    _until(stage, _trip, "the trip to begin")
-    _sit_down(stage)
+    where = ["--interface", bus.interface, "--channel", bus.channel, *port_option]
+    programs.start("car", "hw.bench.car", *where, *drive, *extra, ready=True, listens=True)
 
 
 def _listen(stage: Stage) -> None:
@@ -162,7 +213,7 @@ def _listen(stage: Stage) -> None:
 
 
 def _drive(stage: Stage) -> None:
-    while stage.elapsed_s < stage.request.seconds:
+    while stage.elapsed_s < stage.ends_s:
         stage.programs.check()
         time.sleep(PULSE_S)
         with contextlib.suppress(AgentAbsent):
@@ -174,8 +225,8 @@ def _drive(stage: Stage) -> None:
 
 def _sit_down(stage: Stage) -> None:
     """The one driver of a bench confirms each trip, which begins as a guest's."""
-    now = stage.ask("live")
-    if now["trip"] and now["profile"] == GUEST:
+    stage.live = stage.ask("live")
+    if stage.live["trip"] and stage.live["profile"] == GUEST:
         stage.ask("profile.use", name=DRIVER)
 
 
@@ -252,7 +303,7 @@ def summary_of(stage: Stage) -> tuple[dict[str, object], list[dict[str, object]]
         "fixes_read": stage.status["fixes"],
         "fixes_void": stage.status["fixes_void"],
         "sentences_bad": stage.status["sentences_bad"],
-        "duration_s": stage.request.seconds,
+        "duration_s": stage.ends_s,
         "cpu_s": round(used.ru_utime + used.ru_stime, 2),
         "max_rss_kib": stage.status["max_rss_kib"],
         "notes": [*stage.device.notes, *stage.actions.done, f"bus {bus['name']}, broker {stage.device.broker_url.split('://')[0]}"],

@@ -25,7 +25,7 @@ from hw.bench.authority import Authority, Credential
 from tests.support.core import QUICK, Core, Running
 from tests.support.fake_broker import FakeBroker
 from tests.support.mosquitto import Mosquitto
-from tests.support.proxy import Proxy
+from hw.bench.link import Proxy
 
 pytestmark = pytest.mark.live
 

@@ -22,7 +22,7 @@ from tests.agent.uplink.conftest import Keys
 from tests.support.core import Running
 from tests.support.fake_broker import FakeBroker
 from tests.support.mosquitto import Mosquitto
-from tests.support.proxy import Proxy
+from hw.bench.link import Proxy
 
 HOUR = dt.timedelta(hours=1)
 

@@ -1,4 +1,8 @@
-"""A TCP proxy on this machine that can cut, stall and come back: the bad link between a car and its broker."""
+"""The link between a car and its broker: a TCP proxy on this machine that can be cut, stall, lose answers and come back.
+
+Promises that, from `cut` without admission on, not one byte passes and no connection lives until `restore`. Sees what it
+forwards and keeps none of it; with TLS it could not read it.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,14 @@ from typing import Self
 
 CHUNK = 65_536
 POLL_S = 0.05
+DIAL_S = 5.0
 
 
 class Proxy:
-    """Forwards `port` to `target` on 127.0.0.1. `forwarded` counts bytes towards the target."""
+    """Forwards `port` of 127.0.0.1 to the port `target` of `host`. `forwarded` counts bytes towards the target."""
 
-    def __init__(self, target: int) -> None:
-        self._target = target
+    def __init__(self, target: int, host: str = "127.0.0.1") -> None:
+        self._target = (host, target)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self.forwarded = 0
@@ -35,9 +40,8 @@ class Proxy:
     def cut(self, *, admit: bool = True) -> None:
         """Resets every connection; with `admit` false new ones are reset too, until `restore`."""
         self._admits = admit
-        for pair in self._pairs:
-            for sock in pair:
-                _reset(sock)
+        for pair in list(self._pairs):
+            _reset(*pair)
 
     def stall(self) -> None:
         """Nothing flows, in either direction, and nobody is told."""
@@ -59,7 +63,7 @@ class Proxy:
             near, _ = self._listener.accept()
             self.connections += 1
             try:
-                far = socket.create_connection(("127.0.0.1", self._target), timeout=5) if self._admits else None
+                far = socket.create_connection(self._target, timeout=DIAL_S) if self._admits else None
             except OSError:
                 far = None
             if far is None:
@@ -67,6 +71,8 @@ class Proxy:
                 near.close()
                 continue
             self._pairs.append((near, far))
+            if not self._admits:  # cut while this one was being made
+                _reset(near, far)
             self._threads.append(threading.Thread(target=self._pump, args=(near, far), daemon=True))
             self._threads[-1].start()
 
@@ -82,17 +88,22 @@ class Proxy:
                     (far if ready is near else near).sendall(data)
                     self.forwarded += len(data) if ready is near else 0
 
+    def close(self) -> None:
+        """Ends every connection and listens no more."""
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(DIAL_S)
+        self._listener.close()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._ended.set()
-        for thread in self._threads:
-            thread.join(5)
-        self._listener.close()
+        self.close()
 
 
-def _reset(sock: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        sock.shutdown(socket.SHUT_RDWR)
+def _reset(*socks: socket.socket) -> None:
+    for sock in socks:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.shutdown(socket.SHUT_RDWR)
