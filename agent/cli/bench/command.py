@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import sys
@@ -15,9 +16,11 @@ import click
 from agent.catalogue.load import config_folder
 from agent.cli.bench.chronicle import Chronicle
 from agent.cli.bench.device import BusChoice
+from agent.cli.bench.programs import orderly
 from agent.cli.bench.report import Run, closing, opening, pulse_line
 from agent.cli.bench.stage import BenchRequest, Stage, play, summary_of
 from agent.cli.bench.virtual import play_virtual
+from agent.cli.bench.watch import Watch, can_watch
 from agent.cli.loading import load_checked_catalogue, load_choice, load_named_vehicle, package_of
 from agent.cli.options import decision_options
 from agent.core.outcome import sorted_lines, write_outcome
@@ -56,6 +59,7 @@ class Kept(NamedTuple):
 @click.option("--record", type=click.Path(path_type=Path), help=f"keep what was on the bus: {' '.join(WRITERS)}")
 @click.option("--noise", type=click.FloatRange(min=0), default=0.0, help="so many frames a second that no DBC knows")
 @click.option("--out", type=click.Path(path_type=Path), help="where received.jsonl, summary.json, plan.json and envelopes/ go")
+@click.option("--plain", is_flag=True, help="in a terminal, too, a line now and then instead of the view")
 @click.option("--json", "as_json", is_flag=True, help="print the summary as JSON")
 def bench_command(
     scenario: str,
@@ -71,14 +75,16 @@ def bench_command(
     record: Path | None,
     noise: float,
     out: Path | None,
+    plain: bool,
     as_json: bool,
 ) -> None:
     """Drive a simulated car past the real daemons, a real broker and the recipients; then say what left and what did not.
 
-    While it runs, another terminal can ask and tell the agent: modicum consent withdraw traffic.position --config FILE
+    In a terminal it is shown live, with keys to grant, to withdraw, to cut the link and to crash the car. While it runs, another
+    terminal can ask and tell the agent: modicum consent withdraw traffic.position --config FILE
     (the bench prints which FILE).
     """
-    drive = _checked(scenario, package, catalogue)
+    drive = _checked(scenario, seed, package, catalogue)
     _check_bus(drive, record, noise)
     seconds = drive.seconds if seconds is None else seconds
     if speed == "max":
@@ -88,6 +94,7 @@ def bench_command(
         run = _virtually(scenario, seed, seconds, package, consent, catalogue, out, Kept(record, noise))
         click.echo(json.dumps(run.summary) if as_json else closing(run))
         return
+    watch = Watch(drive) if can_watch() and not (plain or as_json) else None
     request = BenchRequest(
         scenario=scenario,
         seconds=seconds,
@@ -101,21 +108,23 @@ def bench_command(
         record=record,
         noise_per_s=noise,
         receiver=receiver,
-        pulse=_quiet if as_json else _Teller(seconds),
+        pulse=watch or (_quiet if as_json else _Teller(seconds)),
         folder=Path(tempfile.mkdtemp(prefix="modicum-bench-")),  # last: what is wrong above leaves none behind
     )
     if not as_json:
         what = f"package {package}, consent {consent}, scenario {scenario}, {seconds:g} s"
         click.echo(opening(str(request.folder), [what, f"agent: --config {request.folder / 'agent.toml'}"]))
-    run = _live(request, out)
+    with orderly():
+        run = _live(request, out, watch or contextlib.nullcontext())
     click.echo(json.dumps(run.summary) if as_json else closing(run))
 
 
-def _live(request: BenchRequest, out: Path | None) -> Run:
+def _live(request: BenchRequest, out: Path | None, watched: contextlib.AbstractContextManager[object]) -> Run:
     """The run with real processes, written to `out`. Its folder goes, but that of a run that failed stays, for its logs."""
     failed = False
     try:
-        stage = play(request)
+        with watched:
+            stage = play(request)
         run = _told(stage)
         if out is not None:
             _write(out, stage, run)
@@ -171,7 +180,7 @@ def _virtually(
     return Run(lines=lines, summary=summary, chronicle=chronicle, catalogue=loaded, start_ns=run.scene.start_ns)
 
 
-def _checked(scenario: str, package: str, catalogue: Path | None) -> Drive:
+def _checked(scenario: str, seed: int, package: str, catalogue: Path | None) -> Drive:
     """The drive; or what can be wrong before anything is started."""
     packages = load_checked_catalogue(catalogue).packages
     if package_of(package) is not None and package not in packages:
@@ -180,7 +189,7 @@ def _checked(scenario: str, package: str, catalogue: Path | None) -> Drive:
         known = ", ".join(scenario_names())
         raise UsageError(f"no scenario {scenario}", "--scenario", f"choose one of {known}, or name a TOML file of your own")
     try:
-        return Drive.load(scenario)
+        return Drive.load(scenario, seed)
     except HwError as error:
         raise UsageError(error.what, error.where, error.hint) from error
 

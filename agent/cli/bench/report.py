@@ -17,6 +17,7 @@ from agent.cli.words import HALVES, IDENTITIES, REASONS, counted, form, occasion
 from agent.plan.notice import BECAUSE
 
 UNSEEN = "of a rule that the bench did not see"
+WITHDRAWN = "withdrawn during the run"
 SHOWN_MAX = 4
 """Of so many signals in one row the last values are shown."""
 LEGEND = (
@@ -95,7 +96,7 @@ def _stream(run: Run, name: str, lines: Sequence[Entry]) -> list[str]:
     rows = wrapped(f"{run.title(name)} ({name})", 2, 4)
     rows += wrapped(f"to {recipients}, {IDENTITIES[lines[0]['identity']]}: {amount}", 4)
     because = _several((rule["because"] for rule in rules), "; later because ") or (BECAUSE if name.endswith(NOTICE) else UNSEEN)
-    end = _ended(run, name)
+    end = ended(run, name)
     rows += wrapped(f"because {because}{f'; {end}' if end else ''}", 4)
     vins = _several(line["vin"] for line in lines if "vin" in line)
     rows += [f"    the VIN: {vins}, in each message"] if vins else []
@@ -152,14 +153,14 @@ def _newest(lines: Sequence[Entry]) -> str:
     return " ".join((", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value) for value in values.values())
 
 
-def _ended(run: Run, name: str, reasons: Iterable[str] = ()) -> str:
+def ended(run: Run, name: str, reasons: Iterable[str] = ()) -> str:
     """In words how a stream ended that was live and is not any more; empty for every other."""
     lived = [rule for (stream, _), rule in run.chronicle.lived.items() if stream == name]
     refused = {no["reason"] for no in run.chronicle.plan["refused"] if name_of(no) == name}
     if not lived or any(name_of(rule) == name for rule in run.chronicle.plan["rules"]):
         return ""
     if "no_consent" in refused and lived[0]["basis"] == "consent":
-        return "withdrawn during the run"
+        return WITHDRAWN
     return "ended during the run: " + "; ".join(REASONS[reason] for reason in sorted(set(reasons) or refused))
 
 
@@ -176,7 +177,7 @@ def _withheld(run: Run) -> list[str]:
     rows = []
     for name, reason, signals in withheld(run.chronicle.plan):
         was_live = any((name, signal) in run.chronicle.lived for signal in signals)
-        why = (_ended(run, name, [reason]) if was_live else "") or REASONS[reason]
+        why = (ended(run, name, [reason]) if was_live else "") or REASONS[reason]
         rows += [*wrapped(f"{run.title(name)} ({name})", 2, 4), *wrapped(f"{signal_names(signals)}: {why}", 4)]
     return ["WHAT WAS WITHHELD, AND WHY", *(rows or ["  nothing: everything that a service could ask for is allowed"])]
 

@@ -1,0 +1,193 @@
+"""Watches a live run in the terminal: draws the view a few times a second, and does what keys say.
+
+Owns the screen and the keyboard while the run goes on. Promises that both are given back on every way out, and that a key never
+waits for the agent: what has to be asked is asked in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Literal, Self
+
+from rich.console import Console, ConsoleDimensions, ScreenContext
+from rich.text import Text
+
+from agent.cli.bench.keys import Keys
+from agent.cli.bench.picture import Spot, plane
+from agent.cli.bench.report import Run
+from agent.cli.bench.stage import Stage
+from agent.cli.bench.view import Known, Size, screen
+from agent.cli.streams import Entry
+from agent.control.protocol import RemoteError
+from agent.errors import AgentAbsent, UsageError
+from hw.bench.scenario import Action
+from hw.bench.truth import Drive
+
+SAID_S = 8.0
+"""So long one reads what a key did."""
+ITEMS_S = 1.0
+"""How often the agent is asked what is granted."""
+STEP_S = 0.5
+SPOTS_MAX = 4000
+"""Of the way; after that every second one is forgotten."""
+BEFORE = "Setting up the broker, the agent, the recipients, the receiver and the car ..."
+OVER = "The drive is over: the agent sends what it still has, then everything is stopped."
+C_LOCALES = {"C", "POSIX"}
+
+
+def can_watch() -> bool:
+    """Whether stdout is a terminal on which one can write anywhere."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}
+
+
+def speaks_unicode(encoding: str, environ: Mapping[str, str]) -> bool:
+    """Whether the terminal shows braille. Python itself writes UTF-8 in the C locale, where the person said nothing of the kind."""
+    said = environ.get("LC_ALL") or environ.get("LANG")
+    chosen = None if environ.get("LC_ALL") else environ.get("LC_CTYPE")
+    plain = said in C_LOCALES and (chosen in C_LOCALES or chosen in {None, "", "C.UTF-8"})  # the last is what Python sets for its children
+    return encoding.lower().replace("-", "") == "utf8" and not plain and environ.get("TERM") != "linux"
+
+
+class Watch:
+    """The view of one drive. Its context is the whole run; it is called as the run's pulse."""
+
+    def __init__(self, drive: Drive) -> None:
+        self._drive, self._flat = drive, plane(drive.scenario.start)
+        self._console, self._out = Console(file=sys.stdout), contextlib.ExitStack()
+        self._unicode = speaks_unicode(sys.stdout.encoding, os.environ)
+        self._keys: Keys | None = None
+        self._screen: ScreenContext | None = None
+        self._way: list[Spot] = []
+        self._consent: list[Entry] = []
+        self._picked, self._told = 0, 0
+        self._said, self._said_until_s, self._items_at_s = "", 0.0, 0.0
+        self._does: dict[str, Callable[[Stage], None]] = {
+            "\t": self._next,
+            "g": lambda stage: self._ask(stage, "grant"),
+            "w": lambda stage: self._ask(stage, "withdraw"),
+            "l": self._link,
+            "c": lambda stage: self._do(stage, "crash the car", stage.crash),
+            "q": lambda stage: self._do(stage, "end the drive", stage.end_early),
+        }
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as entered:
+            if sys.stdin.isatty():
+                self._keys = entered.enter_context(Keys(sys.stdin.fileno()))
+            self._screen = entered.enter_context(self._console.screen(hide_cursor=True))
+            self._show(lambda size: Text(BEFORE[: size.columns]))
+            self._out = entered.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._out.close()
+
+    def __call__(self, stage: Stage) -> None:
+        for key in self._keys.pressed() if self._keys else ():
+            if key in self._does:
+                self._does[key](stage)
+        self._ask_items(stage)
+        self._hear(stage)
+        self._follow(stage)
+        known = self._known(stage)
+        self._show(lambda size: screen(known, size, unicode=self._unicode))
+
+    # -- keys ---------------------------------------------------------------------------------------------------------
+
+    def _next(self, _: Stage) -> None:
+        self._picked += 1
+
+    def _ask(self, stage: Stage, do: Literal["grant", "withdraw"]) -> None:
+        """As an action of the scenario that is due now."""
+        if self._consent:
+            item = self._consent[self._picked % len(self._consent)]["item"]
+            stage.actions.waiting.append(Action(at_s=round(stage.elapsed_s, 1), do=do, name=item))
+            self._say(f"{do} {item} ...")
+
+    def _link(self, stage: Stage) -> None:
+        if stage.link_is_cut:
+            self._do(stage, "restore the link", stage.restore_link)
+        else:
+            self._do(stage, "cut the link", stage.cut_link)
+
+    def _do(self, stage: Stage, what: str, act: Callable[[], None]) -> None:
+        """Does something to the bench itself; why it cannot be done is noted as what the agent says."""
+        t_s = round(stage.elapsed_s, 1)
+        try:
+            act()
+        except UsageError as error:
+            stage.actions.note(t_s, what, str(error))
+        else:
+            stage.actions.note(t_s, what)
+
+    # -- what is known ------------------------------------------------------------------------------------------------
+
+    def _say(self, text: str) -> None:
+        self._said, self._said_until_s = text, time.monotonic() + SAID_S
+
+    def _hear(self, stage: Stage) -> None:
+        """What became of what was done is shown for a while, whoever did it."""
+        done = stage.actions.done
+        if len(done) > self._told:
+            self._told = len(done)
+            self._say(done[-1])
+            self._items_at_s = 0.0
+        if stage.elapsed_s >= stage.ends_s:
+            self._say(OVER)
+        elif time.monotonic() > self._said_until_s:
+            self._said = ""
+
+    def _ask_items(self, stage: Stage) -> None:
+        if time.monotonic() >= self._items_at_s:
+            self._items_at_s = time.monotonic() + ITEMS_S
+            with contextlib.suppress(AgentAbsent, RemoteError):
+                self._consent = stage.ask("consent.show")["items"]
+
+    def _follow(self, stage: Stage) -> None:
+        """The true way up to now; after a crash the car stands."""
+        now_s = stage.elapsed_s if stage.crash_s is None else min(stage.elapsed_s, stage.crash_s)
+        telling = stage.live.get("indicator") == "position"
+        t_s = self._way[-1].t_s if self._way else now_s
+        while t_s < now_s or not self._way:
+            t_s = min(t_s + STEP_S, now_s)
+            car = self._drive.state(t_s)
+            self._way.append(Spot(t_s, *self._flat(car.lat_deg, car.lon_deg), telling))
+        if len(self._way) > SPOTS_MAX:
+            self._way = [*self._way[:-1:2], self._way[-1]]
+
+    def _known(self, stage: Stage) -> Known:
+        assert stage.listeners is not None
+        stands = stage.crash_s is not None and stage.elapsed_s >= stage.crash_s
+        lines = list(stage.listeners.lines)
+        run = Run(lines=lines, summary={}, chronicle=stage.chronicle, catalogue=stage.request.catalogue, start_ns=stage.start_ns)
+        return Known(
+            run=run,
+            title=self._drive.scenario.title,
+            config=str(stage.device.config),
+            elapsed_s=stage.elapsed_s,
+            seconds=stage.request.seconds,
+            status=stage.status,
+            live=stage.live,
+            consent=self._consent,
+            way=self._way,
+            flat=self._flat,
+            kmh=0.0 if stands else self._drive.state(stage.elapsed_s).speed_kmh,
+            picked=self._picked,
+            link_is_cut=stage.link_is_cut,
+            crash_s=stage.crash_s if stands else None,
+            keys=self._keys is not None,
+            said=self._said,
+        )
+
+    def _show(self, draw: Callable[[Size], Text]) -> None:
+        """On the terminal as large as it is now."""
+        assert self._screen is not None
+        with contextlib.suppress(OSError):  # it is gone; the signal that says so is on its way
+            size = Size(*os.get_terminal_size(sys.stdout.fileno()))
+            self._console.size = ConsoleDimensions(*size)
+            self._screen.update(draw(size))
