@@ -12,11 +12,12 @@ from agent.cli.words import HALVES, IDENTITIES, REASONS, counted, occasions, sig
 
 
 class Row(NamedTuple):
-    """A stream: its title, how it stands in words, and what of it was newest (empty where nothing left)."""
+    """A stream: its title and how it stands in words; where something left, what was newest and when it was last sent."""
 
     title: str
     words: str
     newest: str = ""
+    ago: str = ""
 
 
 def left(run: Run, last_sent: Mapping[str, str], now_s: float) -> list[Row]:
@@ -31,9 +32,9 @@ def left(run: Run, last_sent: Mapping[str, str], now_s: float) -> list[Row]:
 def _left(run: Run, name: str, lines: Sequence[Entry], ago_s: float | None) -> Row:
     stream = run.stream(name)
     to = next((rule["recipient"] for rule in run.chronicle.rules_of(name)), stream.recipient if stream else "its recipient")
-    when = "" if ago_s is None else f" {_time(ago_s)} ago"
-    parts = (f"{counted(len(lines), 'value')} to {to}{when}, {IDENTITIES[lines[0]['identity']]}", ended(run, name))
-    return Row(run.title(name), "; ".join(part for part in parts if part), _newest(lines))
+    parts = (f"{counted(len(lines), 'value')} to {to}, {IDENTITIES[lines[0]['identity']]}", ended(run, name))
+    ago = "" if ago_s is None else f"{_time(ago_s)} ago"
+    return Row(run.title(name), "; ".join(part for part in parts if part), _newest(lines), ago)
 
 
 def _time(seconds: float) -> str:

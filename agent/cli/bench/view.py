@@ -28,6 +28,7 @@ WIDE = 110
 PICTURE_FROM = (60, 16)
 """In a smaller terminal there is no room for the picture."""
 PICTURE_SHARE, GAP = 0.42, 2
+SAID_ROWS_MAX = 2
 LEAST = 12
 """In less than so many columns nothing is begun that would be cut."""
 KEPT = (0, 5, 2)
@@ -156,7 +157,7 @@ def _middle(known: Known, size: Size, *, unicode: bool) -> list[Text]:
     beside = int(columns * PICTURE_SHARE)
     streams = _padded(_streams(known, Size(columns - beside - GAP, rows)), rows)
     pictures = _padded(_where(known, Size(beside, rows), unicode=unicode), rows)
-    return [_fitted(stream, columns - beside) + picture for stream, picture in zip(streams, pictures, strict=True)]
+    return [Text.assemble(_fitted(stream, columns - beside), picture) for stream, picture in zip(streams, pictures, strict=True)]
 
 
 def _where(known: Known, size: Size, *, unicode: bool) -> list[Text]:
@@ -176,9 +177,9 @@ def _legend(gone: Sequence[Place]) -> list[Text]:
     squares, exact = sum(one.width_m is not None for one in gone), sum(one.width_m is None for one in gone)
     said = Text()
     if squares:
-        said.append("■", f"{SQUARE} {FILLED}").append(f" {counted(squares, 'square')} of {' and '.join(map(metres, widths))} left ")
+        said.append("■", f"{SQUARE} {FILLED}").append(f" {counted(squares, 'square')} of {' and '.join(map(metres, widths))} told ")
     if exact:
-        said.append(EXACT, f"bold {SQUARE}").append(f" {counted(exact, 'exact place')} left")
+        said.append(EXACT, f"bold {SQUARE}").append(f" {counted(exact, 'exact place')} told")
     return [way, said if gone else Text("No place has left the car.")]
 
 
@@ -228,7 +229,9 @@ def _sections(known: Known, columns: int) -> list[_Section]:
     values = f"{counted(len(run.lines), 'value')} opened"
     return [
         _Section(
-            _heading(" WHAT LEFT THE CAR", values), [_left(row, columns, wide=wide) for row in gone], lambda n: f"and {n} more streams"
+            _heading(" WHAT LEFT THE CAR", values),
+            [_left(row, columns, wide=wide) for row in gone],
+            lambda n: f"and {counted(n, 'more stream')}",
         ),
         _Section(
             _heading(" WHAT IS WITHHELD, AND WHY"),
@@ -238,15 +241,17 @@ def _sections(known: Known, columns: int) -> list[_Section]:
         _Section(
             _heading(" WHAT IS ALLOWED, AND NOT YET ASKED FOR"),
             [_idle(row, columns, wide=wide) for row in idling],
-            lambda n: f"{'and ' if n < len(idling) else ''}{counted(n, 'stream')}{' more' if n < len(idling) else ''}",
+            lambda n: counted(n, "stream") if n == len(idling) else f"and {counted(n, 'more stream')}",
         ),
     ]
 
 
 def _left(row: Row, columns: int, *, wide: bool) -> list[Text]:
-    title = Text.assemble((" ■ ", ACCENT), (_cut(row.title, columns - 4), f"bold {ACCENT}"))
-    words = _wrapped(row.words, columns, 1 if wide else 2)
-    return [title, *words, *([Text(f"   {_cut(row.newest, columns - 4)}", SOFT)] if wide else [])]
+    title = _cut(row.title, columns - len(row.ago) - 5)
+    first = Text.assemble((" ■ ", ACCENT), (title, f"bold {ACCENT}"))
+    first.append(row.ago.rjust(columns - first.cell_len - 1), SOFT)
+    more = (row.words, "", True), (row.newest, SOFT, wide)
+    return [first, *(Text(f"   {_cut(text, columns - 4)}", style) for text, style, shown in more if shown)]
 
 
 def _barred(why: str, titles: Sequence[str], columns: int) -> list[list[Text]]:
@@ -259,15 +264,8 @@ def _barred(why: str, titles: Sequence[str], columns: int) -> list[list[Text]]:
 def _idle(row: Row, columns: int, *, wide: bool) -> list[Text]:
     title = Text(f" ○ {_cut(row.title, columns - 4)}")
     return [
-        title.append(f"  {_cut(row.words, columns - title.cell_len - 2)}", SOFT) if wide and title.cell_len < columns - LEAST else title
+        title.append(f"  {_cut(row.words, columns - title.cell_len - 3)}", SOFT) if wide and title.cell_len < columns - LEAST else title
     ]
-
-
-def _wrapped(text: str, columns: int, rows_max: int) -> list[Text]:
-    lines = textwrap.wrap(text, max(columns - 4, 1))
-    if len(lines) > rows_max:
-        lines = [*lines[: rows_max - 1], _cut(" ".join(lines[rows_max - 1 :]), columns - 4)]
-    return [Text(f"   {line}") for line in lines]
 
 
 # -- the rows below ---------------------------------------------------------------------------------------------------
@@ -275,7 +273,7 @@ def _wrapped(text: str, columns: int, rows_max: int) -> list[Text]:
 
 def _below(known: Known, columns: int) -> list[Text]:
     said = known.said or _hint(known)
-    told = [Text(f" {_cut(said, columns - 2)}", "bold" if known.said else SOFT)]
+    told = [Text(f" {line}", "bold" if known.said else SOFT) for line in textwrap.wrap(said, max(columns - 2, 1))[:SAID_ROWS_MAX]]
     return [Text("─" * columns, SOFT), *told, _item(known), _keys(known, columns)]
 
 
@@ -289,7 +287,7 @@ def _hint(known: Known) -> str:
         return f"The car crashed at {_clock(known.crash_s)}."
     gone = places(known.run)
     if gone:
-        return "Each square is all that was told: that the car was somewhere in it, never where."
+        return "A square is all that was told: the car was somewhere in it."
     near_m = trimmed_m(known.run.chronicle.plan)
     if near_m and known.live.get("indicator") == "position":
         return f"No place has left yet: of the first {near_m:g} m of a trip nothing is told."
