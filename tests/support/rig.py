@@ -33,9 +33,9 @@ from agent.errors import AgentAbsent
 from hw.bench.authority import Authority, Credential
 from hw.bench.car import open_bus
 from hw.bench.crc import sae_j1850
+from hw.bench.link import Proxy
 from hw.bench.scenario import VIN
 from tests.support.mosquitto import Mosquitto
-from hw.bench.link import Proxy
 from tests.support.truth import VEHICLE
 from tests.support.virtual import SCENARIOS
 from tests.support.wait import until

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -94,7 +95,7 @@ def bench_command(
         run = _virtually(scenario, seed, seconds, package, consent, catalogue, out, Kept(record, noise))
         click.echo(json.dumps(run.summary) if as_json else closing(run))
         return
-    watch = Watch(drive) if can_watch() and not (plain or as_json) else None
+    watch = Watch(drive, sys.stdin, sys.stdout) if can_watch(sys.stdout, os.environ) and not (plain or as_json) else None
     request = BenchRequest(
         scenario=scenario,
         seconds=seconds,
@@ -113,7 +114,7 @@ def bench_command(
     )
     if not as_json:
         what = f"package {package}, consent {consent}, scenario {scenario}, {seconds:g} s"
-        click.echo(opening(str(request.folder), [what, f"agent: --config {request.folder / 'agent.toml'}"]))
+        click.echo(opening(str(request.folder), [what, f"agent: --config {request.folder / 'agent.toml'}"], viewed=watch is not None))
     with orderly():
         run = _live(request, out, watch or contextlib.nullcontext())
     click.echo(json.dumps(run.summary) if as_json else closing(run))

@@ -24,7 +24,7 @@ from hw.bench.scenario import Start
 WIDE_M = 1000
 """A square that is wider may reach beyond the picture, which would otherwise show nothing but it."""
 TOLD, SILENT = Ink("bold", "o", weight=2), Ink("yellow", ".", every=3, weight=1)
-START, CAR, EXACT = "○", "●", "◆"
+START, CAR, EXACT = "○", "◉", "◆"
 SQUARE, FILLED = "bright_cyan", "on blue"
 SCALES_M = tuple(part * 10**power for power in range(1, 5) for part in (1, 2, 5))
 
@@ -110,12 +110,18 @@ def scale(frame: Frame) -> str:
 
 
 def _pieces(way: Sequence[Spot], first_s: float) -> list[tuple[Ink, list[Spot]]]:
-    """The way in pieces of which something was told, or nothing: before the first place, and while none are collected."""
+    """The way in pieces of which something was told, or nothing: before the first place, and while none are collected.
+
+    Between a spot of the one kind and one of the other nothing is told.
+    """
     found: list[tuple[Ink, list[Spot]]] = []
     for spot in way:
         ink = TOLD if spot.telling and spot.t_s >= first_s else SILENT
         if found and found[-1][0] != ink:
-            found.append((ink, [found[-1][1][-1]]))
+            before = found[-1][1]
+            if ink is TOLD:
+                before.append(spot)
+            found.append((ink, [] if ink is TOLD else [before[-1]]))
         elif not found:
             found.append((ink, []))
         found[-1][1].append(spot)

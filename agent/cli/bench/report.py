@@ -50,9 +50,10 @@ class Run:
         return stream.title if stream and stream.title else name
 
 
-def opening(folder: str, lines: Iterable[str]) -> str:
-    """What was set up."""
-    return "\n".join([f"bench in {folder}, removed at the end (--out DIR keeps the results)", *lines, *wrapped(LEGEND, 0)])
+def opening(folder: str, lines: Iterable[str], *, viewed: bool = False) -> str:
+    """What was set up; `viewed`: no pulse line follows that would have to be explained."""
+    legend = [] if viewed else wrapped(LEGEND, 0)
+    return "\n".join([f"bench in {folder}, removed at the end (--out DIR keeps the results)", *lines, *legend])
 
 
 def pulse_line(elapsed_s: float, seconds: float, status: Mapping[str, Any], lines: Sequence[Entry]) -> str:

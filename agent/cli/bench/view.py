@@ -8,46 +8,32 @@ Decides nothing.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.text import Text
 
+from agent.cli.bench import listing
 from agent.cli.bench.canvas import Metres
+from agent.cli.bench.fitting import ACCENT, ALARM, SOFT, Size, cut, fitted, padded
 from agent.cli.bench.picture import CAR, EXACT, FILLED, SILENT, SQUARE, START, TOLD, Place, Spot, draw, frame_of, places, scale
-from agent.cli.bench.report import WITHDRAWN, Run
-from agent.cli.bench.standing import Row, barred, idle, left, trimmed_m
+from agent.cli.bench.report import Run
+from agent.cli.bench.standing import trimmed_m
 from agent.cli.live import INDICATOR
 from agent.cli.streams import Entry
 from agent.cli.words import counted, metres
 
 WIDE = 110
-"""From so many columns on a stream is told with what it last said and what it waits for."""
-PICTURE_FROM = (60, 16)
-"""In a smaller terminal there is no room for the picture."""
+"""From so many columns on the numbers have longer names."""
+PICTURE_FROM = Size(60, 7)
+"""With less between the rows above and those below there is no room for the picture."""
 PICTURE_SHARE, GAP = 0.42, 2
 SAID_ROWS_MAX = 2
-LEAST = 12
-"""In less than so many columns nothing is begun that would be cut."""
-KEPT = (0, 5, 2)
-"""So many rows the second and third section have at least, where they have so much to say."""
-ASCII = str.maketrans(
-    {"●": "*", "○": "o", "━": "=", "─": "-", "├": "|", "┤": "|", "→": ">", "…": "~", "■": "#", "◆": "x", "✗": "x", "·": "."}
-)
 KEYS = (("Tab", "next"), ("g", "grant"), ("w", "withdraw"), ("l", "cut the link"), ("c", "crash the car"), ("q", "end"))
 RESTORE = "restore the link"
 NO_KEYS = " No keys: stdin is no terminal. Ctrl-C ends the run."
-ACCENT, SOFT, ALARM = "cyan", "dim", "bold red"
 STATES = {"YES": "granted", "NO": "refused", "IN_VEHICLE": "for use in the car only", "NOT_SET": "not granted"}
-
-
-class Size(NamedTuple):
-    """Of the terminal, in characters."""
-
-    columns: int
-    rows: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +79,7 @@ def screen(known: Known, size: Size, *, unicode: bool) -> Text:
     lines = [*above, *_middle(known, Size(columns, between), unicode=unicode), *below]
     if len(lines) > rows:
         lines = [*lines[: rows - 1], lines[-1]]
-    return Text("\n", no_wrap=True, end="").join(_fitted(line if unicode else _ascii(line), columns) for line in lines)
+    return Text("\n", no_wrap=True, end="").join(fitted(line, columns, unicode=unicode) for line in lines)
 
 
 # -- the rows above ---------------------------------------------------------------------------------------------------
@@ -101,7 +87,7 @@ def screen(known: Known, size: Size, *, unicode: bool) -> Text:
 
 def _above(known: Known, columns: int) -> list[Text]:
     time = f"{_clock(known.elapsed_s)} of {_clock(known.seconds)} "
-    title = _cut(f" modicum bench: {known.title}", columns - len(time) - 1)
+    title = cut(f" modicum bench: {known.title}", columns - len(time) - 1)
     head = Text(title + " " * (columns - cell_len(title) - len(time)) + time, "bold")
     return [head, _progress(known, columns), *_flow(known, columns), _state(known), Text("─" * columns, SOFT)]
 
@@ -132,7 +118,7 @@ def _flow(known: Known, columns: int) -> list[Text]:
     for index, (number, label, style) in enumerate(steps):
         arrow = "→ " if index else " "
         numbers.append(arrow, SOFT).append(f"{number:,}".ljust(width - len(arrow)), f"bold {style}")
-        labels.append(" " * len(arrow) + _cut(label, width - 3).ljust(width - len(arrow)))
+        labels.append(" " * len(arrow) + cut(label, width - 3).ljust(width - len(arrow)))
     return [numbers, labels]
 
 
@@ -144,7 +130,7 @@ def _state(known: Known) -> Text:
     text.append(f"   driver: {known.live.get('profile', 'nobody yet')}   {known.kmh:.0f} km/h   link: ")
     if known.link_is_cut:
         return text.append("CUT", f"{ALARM} reverse")
-    return text.append("up") if known.online else text.append("down, tried again", ALARM)
+    return text.append("up") if known.online else text.append("down", ALARM)
 
 
 # -- streams and picture ----------------------------------------------------------------------------------------------
@@ -152,12 +138,12 @@ def _state(known: Known) -> Text:
 
 def _middle(known: Known, size: Size, *, unicode: bool) -> list[Text]:
     columns, rows = size
-    if columns < PICTURE_FROM[0] or rows < PICTURE_FROM[1] - 9:
-        return _padded(_streams(known, size), rows)
-    beside = int(columns * PICTURE_SHARE)
-    streams = _padded(_streams(known, Size(columns - beside - GAP, rows)), rows)
-    pictures = _padded(_where(known, Size(beside, rows), unicode=unicode), rows)
-    return [Text.assemble(_fitted(stream, columns - beside), picture) for stream, picture in zip(streams, pictures, strict=True)]
+    alone = columns < PICTURE_FROM.columns or rows < PICTURE_FROM.rows
+    beside = 0 if alone else int(columns * PICTURE_SHARE)
+    room = Size(columns - beside - (GAP if beside else 0), rows)
+    streams = padded(listing.streams(known.run, known.live.get("last_sent", {}), known.elapsed_s, room), rows)
+    pictures = padded(_where(known, Size(beside, rows), unicode=unicode) if beside else [], rows)
+    return [Text.assemble(fitted(stream, columns - beside), picture) for stream, picture in zip(streams, pictures, strict=True)]
 
 
 def _where(known: Known, size: Size, *, unicode: bool) -> list[Text]:
@@ -166,7 +152,7 @@ def _where(known: Known, size: Size, *, unicode: bool) -> list[Text]:
     legend = _legend(gone)
     frame = frame_of(known.way, gone, known.flat, size.columns, max(size.rows - len(legend) - 1, 1))
     drawn = draw(known.way, gone, known.flat, frame, braille=unicode)
-    return [_heading("WHERE THE CAR WAS", scale(frame)), *drawn, *legend]
+    return [listing.heading("WHERE THE CAR WAS", scale(frame)), *drawn, *legend]
 
 
 def _legend(gone: Sequence[Place]) -> list[Text]:
@@ -181,91 +167,6 @@ def _legend(gone: Sequence[Place]) -> list[Text]:
     if exact:
         said.append(EXACT, f"bold {SQUARE}").append(f" {counted(exact, 'exact place')} told")
     return [way, said if gone else Text("No place has left the car.")]
-
-
-def _heading(text: str, note: str = "") -> Text:
-    return Text.assemble((text, "bold"), (f" {note}" if note else "", SOFT))
-
-
-class _Section(NamedTuple):
-    """A heading, rows of lines below it, and what stands for those for which there is no room."""
-
-    heading: Text
-    rows: Sequence[Sequence[Text]]
-    rest: Callable[[int], str]
-
-
-def _streams(known: Known, size: Size) -> list[Text]:
-    """Three sections; where there is no room for everything the last ones are the first to become a count."""
-    sections = _sections(known, size.columns)
-    lines: list[Text] = []
-    apart = [Text()] if size.rows >= len(sections) - 1 + sum(1 + sum(map(len, one.rows)) for one in sections) else []
-    for index, section in enumerate(sections):
-        lines += apart if index else []
-        later = zip(sections[index + 1 :], KEPT[index + 1 :], strict=True)
-        kept = sum(min(1 + sum(map(len, one.rows)), least) for one, least in later)
-        lines += _section(section, size.rows - len(lines) - kept)
-    return lines
-
-
-def _section(section: _Section, room: int) -> list[Text]:
-    lines, shown = [section.heading], 0
-    whole = sum(map(len, section.rows))
-    for row in section.rows:
-        over = 0 if shown == len(section.rows) - 1 else 1
-        if len(lines) + len(row) + over > room and len(lines) + whole > room:
-            break
-        lines += row
-        whole -= len(row)
-        shown += 1
-    hidden = len(section.rows) - shown
-    return lines + ([Text(f"   {section.rest(hidden)}", SOFT)] if hidden else [])
-
-
-def _sections(known: Known, columns: int) -> list[_Section]:
-    wide, run = columns > WIDE * (1 - PICTURE_SHARE), known.run
-    gone = left(run, known.live.get("last_sent", {}), run.start_ns / 1e9 + known.elapsed_s)
-    why, idling = barred(run), idle(run)
-    values = f"{counted(len(run.lines), 'value')} opened"
-    return [
-        _Section(
-            _heading(" WHAT LEFT THE CAR", values),
-            [_left(row, columns, wide=wide) for row in gone],
-            lambda n: f"and {counted(n, 'more stream')}",
-        ),
-        _Section(
-            _heading(" WHAT IS WITHHELD, AND WHY"),
-            [row for one in why.items() for row in _barred(*one, columns)],
-            lambda n: f"and {n} more",
-        ),
-        _Section(
-            _heading(" WHAT IS ALLOWED, AND NOT YET ASKED FOR"),
-            [_idle(row, columns, wide=wide) for row in idling],
-            lambda n: counted(n, "stream") if n == len(idling) else f"and {counted(n, 'more stream')}",
-        ),
-    ]
-
-
-def _left(row: Row, columns: int, *, wide: bool) -> list[Text]:
-    title = _cut(row.title, columns - len(row.ago) - 5)
-    first = Text.assemble((" ■ ", ACCENT), (title, f"bold {ACCENT}"))
-    first.append(row.ago.rjust(columns - first.cell_len - 1), SOFT)
-    more = (row.words, "", True), (row.newest, SOFT, wide)
-    return [first, *(Text(f"   {_cut(text, columns - 4)}", style) for text, style, shown in more if shown)]
-
-
-def _barred(why: str, titles: Sequence[str], columns: int) -> list[list[Text]]:
-    style = ALARM if why == WITHDRAWN else "magenta"
-    words = [Text(f" {line}", style) for line in textwrap.wrap(f"{why}:", columns - 2)]
-    first, *others = [[Text(f"   ✗ {_cut(title, columns - 6)}")] for title in titles]
-    return [[*words, *first], *others]
-
-
-def _idle(row: Row, columns: int, *, wide: bool) -> list[Text]:
-    title = Text(f" ○ {_cut(row.title, columns - 4)}")
-    return [
-        title.append(f"  {_cut(row.words, columns - title.cell_len - 3)}", SOFT) if wide and title.cell_len < columns - LEAST else title
-    ]
 
 
 # -- the rows below ---------------------------------------------------------------------------------------------------
@@ -320,36 +221,3 @@ def _keys(known: Known, columns: int) -> Text:
         text.append(" ").append(f" {key} ", "reverse").append(f" {RESTORE if key == 'l' and known.link_is_cut else does}")
     agent = f"   agent: --config {known.config} "
     return text.append(agent, SOFT) if text.cell_len + len(agent) <= columns else text
-
-
-# -- exactly so wide --------------------------------------------------------------------------------------------------
-
-
-def _cut(text: str, columns: int) -> str:
-    """The text, or its beginning with a mark."""
-    if cell_len(text) <= columns:
-        return text
-    return set_cell_size(text, columns - 1).rstrip() + "…" if columns > 1 else "…"[: max(columns, 0)]
-
-
-def _fitted(line: Text, columns: int) -> Text:
-    """Exactly so wide: cut with a mark, or filled with blanks."""
-    line = line.copy()
-    over = line.cell_len - columns
-    if over > 0:
-        line.truncate(max(columns - 1, 0))
-        line.append("…"[:columns])
-    line.append(" " * (columns - line.cell_len))
-    return line
-
-
-def _ascii(line: Text) -> Text:
-    """The same in ASCII, character by character, so that styles stay in their places."""
-    made = line.copy()
-    made.plain = line.plain.translate(ASCII).encode("ascii", "replace").decode("ascii")
-    return made
-
-
-def _padded(lines: Iterable[Text], rows: int) -> list[Text]:
-    kept = list(lines)[:rows]
-    return kept + [Text()] * (rows - len(kept))

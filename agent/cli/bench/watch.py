@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, TextIO
 
 from rich.console import Console, ConsoleDimensions, ScreenContext
 from rich.text import Text
 
+from agent.cli.bench.fitting import Size
 from agent.cli.bench.keys import Keys
 from agent.cli.bench.picture import Spot, plane
 from agent.cli.bench.report import Run
 from agent.cli.bench.stage import Stage
-from agent.cli.bench.view import Known, Size, screen
+from agent.cli.bench.view import Known, screen
 from agent.cli.streams import Entry
 from agent.control.protocol import RemoteError
 from agent.errors import AgentAbsent, UsageError
@@ -40,9 +40,9 @@ OVER = "The drive is over: the agent sends what it still has, then everything is
 C_LOCALES = {"C", "POSIX"}
 
 
-def can_watch() -> bool:
-    """Whether stdout is a terminal on which one can write anywhere."""
-    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}
+def can_watch(out: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether it is a terminal on which one can write anywhere."""
+    return out.isatty() and environ.get("TERM", "dumb") not in {"dumb", "unknown"}
 
 
 def speaks_unicode(encoding: str, environ: Mapping[str, str]) -> bool:
@@ -54,12 +54,13 @@ def speaks_unicode(encoding: str, environ: Mapping[str, str]) -> bool:
 
 
 class Watch:
-    """The view of one drive. Its context is the whole run; it is called as the run's pulse."""
+    """The view of one drive on `out`, with the keys of `keyboard`. Its context is the whole run; it is called as the run's pulse."""
 
-    def __init__(self, drive: Drive) -> None:
+    def __init__(self, drive: Drive, keyboard: TextIO, out: TextIO) -> None:
         self._drive, self._flat = drive, plane(drive.scenario.start)
-        self._console, self._out = Console(file=sys.stdout), contextlib.ExitStack()
-        self._unicode = speaks_unicode(sys.stdout.encoding, os.environ)
+        self._keyboard, self._out = keyboard, out
+        self._console, self._held = Console(file=out), contextlib.ExitStack()
+        self._unicode = speaks_unicode(out.encoding, os.environ)
         self._keys: Keys | None = None
         self._screen: ScreenContext | None = None
         self._way: list[Spot] = []
@@ -77,15 +78,15 @@ class Watch:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as entered:
-            if sys.stdin.isatty():
-                self._keys = entered.enter_context(Keys(sys.stdin.fileno()))
+            if self._keyboard.isatty():
+                self._keys = entered.enter_context(Keys(self._keyboard.fileno()))
             self._screen = entered.enter_context(self._console.screen(hide_cursor=True))
             self._show(lambda size: Text(BEFORE[: size.columns]))
-            self._out = entered.pop_all()
+            self._held = entered.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._out.close()
+        self._held.close()
 
     def __call__(self, stage: Stage) -> None:
         for key in self._keys.pressed() if self._keys else ():
@@ -188,6 +189,6 @@ class Watch:
         """On the terminal as large as it is now."""
         assert self._screen is not None
         with contextlib.suppress(OSError):  # it is gone; the signal that says so is on its way
-            size = Size(*os.get_terminal_size(sys.stdout.fileno()))
+            size = Size(*os.get_terminal_size(self._out.fileno()))
             self._console.size = ConsoleDimensions(*size)
             self._screen.update(draw(size))

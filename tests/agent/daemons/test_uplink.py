@@ -22,10 +22,10 @@ from agent.settings import Broker, load_settings
 from agent.uplink.mqtt import Access, access
 from agent.uplink.session import Limits
 from hw.bench.authority import Authority, Credential
+from hw.bench.link import Proxy
 from tests.support.core import QUICK, Core, Running
 from tests.support.fake_broker import FakeBroker
 from tests.support.mosquitto import Mosquitto
-from hw.bench.link import Proxy
 
 pytestmark = pytest.mark.live
 

@@ -18,11 +18,11 @@ from agent.errors import ConfigError
 from agent.uplink import mqtt
 from agent.uplink.mqtt import Access, Connection, Unreachable, access, open_socket
 from hw.bench.authority import Authority, Credential
+from hw.bench.link import Proxy
 from tests.agent.uplink.conftest import Keys
 from tests.support.core import Running
 from tests.support.fake_broker import FakeBroker
 from tests.support.mosquitto import Mosquitto
-from hw.bench.link import Proxy
 
 HOUR = dt.timedelta(hours=1)
 

@@ -92,3 +92,18 @@ def test_on_a_running_agent_an_action_holds_nobody_up(agent: Agent) -> None:
     until(lambda: len(actions.done) == 2, within_s=10)
     assert any(note.endswith("vehicle_status: 0 collected") for note in actions.done)
     assert any("no consent item nothing" in note for note in actions.done)
+
+
+def test_taking_back_what_nobody_granted_is_told_as_that(tmp_path: Path) -> None:
+    """The first time something ended, the second time nothing was there."""
+    path = scenario(tmp_path, (5, "withdraw", "assistance.position"), (8, "withdraw", "assistance.position"))
+    notes = play(str(path), 15).run.notes
+    assert "at 5 s: withdraw assistance.position: done" in notes
+    assert "at 8 s: withdraw assistance.position: nothing was granted" in notes
+
+
+def test_what_is_done_without_the_agent_is_noted_alike() -> None:
+    """In the form that the end report knows."""
+    actions = Actions([])
+    actions.note(12.5, "cut the link")
+    assert actions.done == ["at 12.5 s: cut the link: done"]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 
 import pytest
 
-from agent.cli.bench.programs import Programs
+from agent.cli.bench.programs import Programs, orderly
 from agent.errors import DeviceError
+from tests.support.wait import until
 
 
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> str:
@@ -54,3 +56,38 @@ def test_program_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pyt
     programs.stop_all()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_program_that_listens_is_told_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, and only whoever listens; one that is gone is no error here."""
+    programs, heard = Programs(tmp_path / "logs"), tmp_path / "heard"
+    text = f"import sys\nprint('ready', flush=True)\nopen({str(heard)!r}, 'w').write(sys.stdin.readline() + '.')\n"
+    name = module(tmp_path, monkeypatch, text)
+    programs.start("ears", name, ready=True, listens=True)
+    programs.start("none", name, ready=True)
+    programs.tell("ears", "crash 63.25")
+    programs.tell("none", "crash 63.25")
+    until(lambda: programs.running["ears"].poll() == 0, within_s=20)
+    assert heard.read_text() == "crash 63.25\n."
+    programs.tell("ears", "crash 63.25")
+    programs.tell("nobody", "crash 63.25")
+    programs.stop_all()
+
+
+def test_a_run_that_is_told_to_end_stops_what_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM reaches the clean-up, a second one does not interrupt it, and afterwards signals mean what they meant."""
+    before = signal.getsignal(signal.SIGTERM)
+    programs = Programs(tmp_path / "logs")
+    name = module(tmp_path, monkeypatch, "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n")
+    pid = 0
+    with pytest.raises(SystemExit, match="143"), orderly():
+        try:
+            pid = int(programs.start("child", name, ready=True))
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            programs.stop_all()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert signal.getsignal(signal.SIGTERM) == before
