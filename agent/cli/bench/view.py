@@ -30,6 +30,8 @@ PICTURE_FROM = Size(60, 7)
 """With less between the rows above and those below there is no room for the picture."""
 PICTURE_SHARE, GAP = 0.42, 2
 SAID_ROWS_MAX = 2
+CONFIG_S = 12.0
+"""So long at the beginning one reads how another terminal reaches the agent."""
 KEYS = (("Tab", "next"), ("g", "grant"), ("w", "withdraw"), ("l", "cut the link"), ("c", "crash the car"), ("q", "end"))
 RESTORE = "restore the link"
 NO_KEYS = " No keys: stdin is no terminal. Ctrl-C ends the run."
@@ -184,6 +186,8 @@ def _hint(known: Known) -> str:
         return f"The link is cut: {counted(known.waiting, 'sealed message')} in the car until it is restored."
     if not known.online:
         return "The link is there; the agent tries to connect again by itself."
+    if known.elapsed_s < CONFIG_S:
+        return f"Another terminal can ask: --config {known.config}"
     if known.crash_s is not None:
         return f"The car crashed at {_clock(known.crash_s)}."
     gone = places(known.run)

@@ -71,6 +71,13 @@ def test_the_way_from_the_bus_to_the_broker_is_five_numbers() -> None:
     assert [word for word in ("frames on bus", "delivered", "samples", "buffered", "sent") if word not in labels] == []
 
 
+def test_at_the_beginning_it_is_said_how_another_terminal_reaches_the_agent() -> None:
+    """Also at 80 columns, where the last row has no room for it."""
+    assert "Another terminal can ask: --config agent.toml" in text(known(5.0), SMALL)
+    assert "--config" not in text(known(20.0), SMALL)
+    assert "agent: --config agent.toml" in text(known(20.0))
+
+
 def test_before_a_place_left_the_silence_is_explained() -> None:
     """How far it goes, by the plan."""
     shown = text(known(20.0), SMALL)

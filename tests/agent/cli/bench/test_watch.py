@@ -59,7 +59,7 @@ class Terminal:
 
 
 def stage_of(**changed: Any) -> Stage:
-    """A stage in the tenth second of a drive of which everything is known."""
+    """A stage in the fifteenth second of a drive of which everything is known."""
     run = ran(20.0)
     parts: dict[str, Any] = {
         "request": SimpleNamespace(catalogue=run.catalogue, seconds=60.0),
@@ -77,10 +77,10 @@ def stage_of(**changed: Any) -> Stage:
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
-    """A real terminal of 80x24 as this process's own; the drive is in its tenth second and the agent answers."""
+    """A real terminal of 80x24 as this process's own; the drive is in its fifteenth second and the agent answers."""
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (24, 80))
-    monkeypatch.setattr(Stage, "elapsed_s", property(lambda _: 10.0))
+    monkeypatch.setattr(Stage, "elapsed_s", property(lambda _: 15.0))
     monkeypatch.setattr(Stage, "ask", lambda *_, **__: {"items": ITEMS})
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
@@ -110,8 +110,8 @@ def test_grant_and_withdraw_become_actions_of_the_item_that_is_picked(terminal: 
         terminal.press(watch, "g")
         terminal.press(watch, "\tw")
     assert terminal.stage.actions.waiting == [
-        Action(at_s=10.0, do="grant", name="a.one"),
-        Action(at_s=10.0, do="withdraw", name="b.two"),
+        Action(at_s=15.0, do="grant", name="a.one"),
+        Action(at_s=15.0, do="withdraw", name="b.two"),
     ]
     assert "withdraw b.two ..." in terminal.text()
 
@@ -131,9 +131,9 @@ def test_a_key_that_cannot_be_obeyed_says_why(terminal: Terminal) -> None:
         terminal.press(watch, "c")
         terminal.press(watch, "c")
     cut, crash, again = terminal.stage.actions.done
-    assert cut.startswith("at 10 s: cut the link: modicum: the link cannot be cut from here")
-    assert crash == "at 10 s: crash the car: done"
-    assert again.startswith("at 10 s: crash the car: modicum: the car has crashed already")
+    assert cut.startswith("at 15 s: cut the link: modicum: the link cannot be cut from here")
+    assert crash == "at 15 s: crash the car: done"
+    assert again.startswith("at 15 s: crash the car: modicum: the car has crashed already")
     assert "the car has crashed already" in " ".join(terminal.text().split())
 
 
@@ -147,15 +147,15 @@ def test_the_link_key_cuts_and_restores_in_turn(terminal: Terminal) -> None:
         assert "link: CUT" in terminal.text().replace("\x1b[1;7;31m", "")
         terminal.press(watch, "l")
     assert calls == ["cut False", "restore"]
-    assert terminal.stage.actions.done == ["at 10 s: cut the link: done", "at 10 s: restore the link: done"]
+    assert terminal.stage.actions.done == ["at 15 s: cut the link: done", "at 15 s: restore the link: done"]
 
 
 def test_q_ends_the_drive_and_says_what_happens_now(terminal: Terminal) -> None:
     """The run itself ends as it always does."""
     with terminal.watching() as watch:
         terminal.press(watch, "q")
-    assert terminal.stage.ends_s == 10.0
-    assert terminal.stage.actions.done == ["at 10 s: end the drive: done"]
+    assert terminal.stage.ends_s == 15.0
+    assert terminal.stage.actions.done == ["at 15 s: end the drive: done"]
     assert OVER[:40] in terminal.text()
 
 
