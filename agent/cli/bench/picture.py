@@ -23,7 +23,7 @@ from hw.bench.scenario import Start
 
 WIDE_M = 1000
 """A square that is wider may reach beyond the picture, which would otherwise show nothing but it."""
-TOLD, SILENT = Ink("bold", "o", weight=2), Ink("yellow", ".", every=3, weight=1)
+TOLD, SILENT = Ink("bold", "=", weight=2), Ink("yellow", ".", every=3, weight=1)
 START, CAR, EXACT = "○", "◉", "◆"
 SQUARE, FILLED = "bright_cyan", "on blue"
 SCALES_M = tuple(part * 10**power for power in range(1, 5) for part in (1, 2, 5))

@@ -159,7 +159,7 @@ def _where(known: Known, size: Size, *, unicode: bool) -> list[Text]:
 
 def _legend(gone: Sequence[Place]) -> list[Text]:
     way = Text.assemble(
-        (START, SILENT.style), " start ", (CAR, ALARM), " car ", ("──", TOLD.style), " way ", ("· ·", SILENT.style), " not told"
+        (START, SILENT.style), " start ", (CAR, ALARM), " car ", ("━━", TOLD.style), " way ", ("· ·", SILENT.style), " not told"
     )
     widths = sorted({one.width_m for one in gone if one.width_m is not None})
     squares, exact = sum(one.width_m is not None for one in gone), sum(one.width_m is None for one in gone)
@@ -181,22 +181,20 @@ def _below(known: Known, columns: int) -> list[Text]:
 
 
 def _hint(known: Known) -> str:
-    """What there is to see just now, in a sentence."""
-    if known.link_is_cut:
-        return f"The link is cut: {counted(known.waiting, 'sealed message')} in the car until it is restored."
-    if not known.online:
-        return "The link is there; the agent tries to connect again by itself."
-    if known.elapsed_s < CONFIG_S:
-        return f"Another terminal can ask: --config {known.config}"
-    if known.crash_s is not None:
-        return f"The car crashed at {_clock(known.crash_s)}."
-    gone = places(known.run)
-    if gone:
-        return "A square is all that was told: the car was somewhere in it."
-    near_m = trimmed_m(known.run.chronicle.plan)
-    if near_m and known.live.get("indicator") == "position":
-        return f"No place has left yet: of the first {near_m:g} m of a trip nothing is told."
-    return "No place is told to anybody."
+    """What there is to see just now, in a sentence: the first that is so."""
+    near_m, squares = trimmed_m(known.run.chronicle.plan), any(one.width_m is not None for one in places(known.run))
+    crashed_s = known.crash_s or 0.0
+    telling = bool(near_m) and known.live.get("indicator") == "position"
+    sentences = (
+        (known.link_is_cut, f"The link is cut: {counted(known.waiting, 'sealed message')} in the car until it is restored."),
+        (not known.online, "The link is there; the agent tries to connect again by itself."),
+        (known.elapsed_s < CONFIG_S, f"Another terminal can ask: --config {known.config}"),
+        (known.crash_s is not None, f"The car crashed at {_clock(crashed_s)}."),
+        (squares, "A square is all that was told: the car was somewhere in it."),
+        (telling, f"No place has left yet: of the first {near_m:g} m of a trip nothing is told."),
+        (True, "No place is told to anybody."),
+    )
+    return next(sentence for holds, sentence in sentences if holds)
 
 
 def _item(known: Known) -> Text:

@@ -64,7 +64,7 @@ def test_the_way_is_silent_before_the_first_place_and_while_none_is_collected() 
     (row,) = [row.strip() for row in shown(STRAIGHT, [place], frame) if row.strip()]
     assert row[0] == START
     assert row[-1] == CAR
-    told = [index for index, char in enumerate(row) if char == "o"]
+    told = [index for index, char in enumerate(row) if char == "="]
     silent = [index for index, char in enumerate(row) if char == "."]
     assert told == list(range(told[0], told[-1] + 1))
     assert (told[0] + 1, told[-1] + 1) == pytest.approx((4 * 20 / 6, 7 * 20 / 6), abs=1.5)
@@ -73,7 +73,7 @@ def test_the_way_is_silent_before_the_first_place_and_while_none_is_collected() 
 
 def test_before_anything_left_the_whole_way_is_silent() -> None:
     """Also with places being collected."""
-    assert "o" not in "".join(shown(STRAIGHT, [], Frame(-6, 24, 3, 45, 4)))
+    assert "=" not in "".join(shown(STRAIGHT, [], Frame(-6, 24, 3, 45, 4)))
 
 
 def test_the_picture_shows_the_whole_way_and_every_square_of_a_grid() -> None:

@@ -108,8 +108,9 @@ def test_what_is_withheld_is_told_with_its_reason_and_what_does_not_fit_is_count
 
 def test_what_was_withdrawn_is_seen_in_the_small_terminal_too() -> None:
     """Whatever else there is to tell."""
-    after = text(known(run=withdrawn(ran(75.0))), SMALL).partition("withdrawn during the run:")[2]
-    assert PROBE in after
+    for size in (SMALL, Size(80, 18)):
+        after = text(known(run=withdrawn(ran(75.0))), size).partition("withdrawn during the run:")[2]
+        assert "A slippery road" in after
 
 
 def test_what_is_granted_is_shown_with_its_item() -> None:
