@@ -33,7 +33,8 @@ class Actions:
     def tell(self, action: Action, said: object) -> None:
         """Notes what became of one, for the end report."""
         given = f"{len(said['given'])} collected" if isinstance(said, dict) and "given" in said else "done"
-        self.done.append(f"at {action.at_s:g} s: {action.do} {action.name}: {said if isinstance(said, ModicumError) else given}")
+        came = str(said).removeprefix("modicum: ") if isinstance(said, ModicumError) else given
+        self.done.append(f"at {action.at_s:g} s: {action.do} {action.name}: {came}")
 
     def act(self, core: Core, t_s: float) -> None:
         """Does what is due on a core in this process; requests are answered as the drive goes on."""

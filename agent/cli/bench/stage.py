@@ -16,8 +16,8 @@ from agent.cli.bench.chronicle import Chronicle
 from agent.cli.bench.device import BusChoice, Device, make_credentials, prepare_state, write_config
 from agent.cli.bench.listeners import Listeners, recipients_of
 from agent.cli.bench.programs import Programs
-from agent.consent.choice import DRIVER, Choice
-from agent.consent.state import GUEST
+from agent.cli.bench.seat import kinds_of
+from agent.consent.choice import Choice
 from agent.control.protocol import RemoteError, ask
 from agent.core.outcome import publish_bytes, sorted_lines, stream_totals
 from agent.errors import AgentAbsent, DeviceError
@@ -61,6 +61,7 @@ class Stage:
     request: BenchRequest
     device: Device
     programs: Programs
+    drive: Drive
     listeners: Listeners | None = None
     start_ns: int = 0
     status: dict[str, Any] = field(default_factory=dict)
@@ -81,8 +82,8 @@ class Stage:
 def play(request: BenchRequest) -> Stage:
     """The whole run. Raises DeviceError when a part of it does not start or ends by itself."""
     device = Device(request.folder)
-    stage = Stage(request, device, Programs(request.folder / "logs"))
-    stage.actions = Actions(list(Drive.load(request.scenario).scenario.actions))
+    stage = Stage(request, device, Programs(request.folder / "logs"), Drive.load(request.scenario, request.seed))
+    stage.actions = Actions(list(stage.drive.scenario.actions))
     try:
         _set(stage)
         _drive(stage)
@@ -129,7 +130,7 @@ def _set(stage: Stage) -> None:
     bus = request.bus or default_bus()
     device.gnss_kind = "nmea" if request.receiver == "nmea" else "at"
     write_config(device, bus, request.package, request.catalogue_dir)
-    prepare_state(device, request.catalogue, request.choice)
+    prepare_state(device, request.catalogue, request.choice, kinds_of(stage.drive.scenario))
     programs.start("core", "agent.daemons.core", "--config", str(device.config))
     programs.start("uplink", "agent.daemons.uplink", "--config", str(device.config))
     _listen(stage)
@@ -173,10 +174,10 @@ def _drive(stage: Stage) -> None:
 
 
 def _sit_down(stage: Stage) -> None:
-    """The one driver of a bench confirms each trip, which begins as a guest's."""
-    now = stage.ask("live")
-    if now["trip"] and now["profile"] == GUEST:
-        stage.ask("profile.use", name=DRIVER)
+    """Whoever sits behind the wheel confirms the trip, as `seat.sit_down`."""
+    now, driver = stage.ask("live"), stage.drive.state(stage.elapsed_s).driver
+    if now["trip"] and now["profile"] != driver:
+        stage.ask("profile.use", name=driver)
 
 
 def _end(stage: Stage) -> None:

@@ -13,7 +13,7 @@ from agent.cli.bench.stage import Stage
 
 def staged(lines: list[dict[str, Any]]) -> Stage:
     """A stage with recipients and nothing else."""
-    parts: dict[str, Any] = {"request": None, "device": SimpleNamespace(control=None), "programs": None}
+    parts: dict[str, Any] = {"request": None, "device": SimpleNamespace(control=None), "programs": None, "drive": None}
     return Stage(**parts, listeners=cast("Any", SimpleNamespace(lines=lines)))
 
 
