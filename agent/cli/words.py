@@ -116,9 +116,15 @@ def only_on_demand(rule: Mapping[str, Any]) -> str | None:
 def occasions(rule: Mapping[str, Any], events: Mapping[str, Event], trim_m: float | None = None) -> str:
     """When the stream of a rule speaks. `trim_m`: as `streams.trim_of`."""
     driving = {"driving": "while driving", "parked": "while parked"}.get(rule["while"])
-    said = ", ".join(_trigger(trigger, rule, events) for trigger in rule["triggers"])
+    said = ", ".join(_trigger(trigger, rule, events) for trigger in rule["triggers"]) + _around(rule)
     trimmed = None if trim_m is None else TRIMMED.format(_metres(trim_m))
     return "; ".join(part for part in (said, driving, trimmed) if part)
+
+
+def _around(rule: Mapping[str, Any]) -> str:
+    """What else a stream tells around its events."""
+    spans = [f"the {term(rule[key])} {word} it" for key, word in (("before_s", "before"), ("after_s", "after")) if rule.get(key)]
+    return f" and {' and '.join(spans)}, every {term(rule['every_s'])}" if spans else ""
 
 
 def _parted(trigger: str) -> tuple[str, str, str]:

@@ -118,6 +118,17 @@ def fired(run: Run, book: Book, name: str) -> Iterator[Moment]:
             yield Moment(max(t_ns - STEP_NS, run.begin_ns), t_ns + late_ns, name, t_ns + late_ns <= run.end_ns)
 
 
+def around(event: Moment, stream: Mapping[str, Any]) -> Iterator[Moment]:
+    """The multiples within `before_s` of an event, and within `after_s`; for which it lies in either depends on its very moment."""
+    before_ns, after_ns = (int(stream.get(key, 0) * NS) for key in ("before_s", "after_s"))
+    every_ns = int(stream.get("every_s", 0) * NS)
+    if not before_ns and not after_ns:
+        return
+    for t_ns in range(-(-(event.lo_ns - before_ns) // every_ns) * every_ns, event.hi_ns + after_ns + 1, every_ns):
+        inside = event.hi_ns - before_ns <= t_ns < event.lo_ns or event.hi_ns < t_ns <= event.lo_ns + after_ns
+        yield Moment(t_ns, t_ns, certain=inside)
+
+
 def items_of(lines: Iterable[Mapping[str, Any]]) -> list[Item]:
     """Received lines in the order of time, each position one item."""
     found: list[Item] = []

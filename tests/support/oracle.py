@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import Any
 
 from hw.bench.receiver import LATENCY_NS
-from tests.support.moments import Item, Moment, Run, distances, fired, items_of, multiples
+from tests.support.moments import Item, Moment, Run, around, distances, fired, items_of, multiples
 from tests.support.people import People
 from tests.support.rules import AGGREGATES, ANY, GNSS_SPEED, HEADING, LOCATION, Book, Candidate, after, same
 from tests.support.truth import NS, STEP_NS, Heard
@@ -152,6 +152,7 @@ class Oracle:
                 if argument not in self._fired:
                     self._fired[argument] = list(fired(self.run, self.book, argument))
                 found += self._fired[argument]
+                found += [moment for event in self._fired[argument] for moment in around(event, one.stream)]
             elif kind == "distance":
                 found += distances(self.run, float(argument))
             elif kind == "request":

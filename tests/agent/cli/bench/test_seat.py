@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
 
 from agent.catalogue.load import load_catalogue, shipped_catalogue
