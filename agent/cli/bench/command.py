@@ -16,10 +16,11 @@ from agent.catalogue.load import config_folder
 from agent.cli.bench.chronicle import Chronicle
 from agent.cli.bench.device import BusChoice
 from agent.cli.bench.report import Run, closing, opening, pulse_line
-from agent.cli.bench.stage import BenchRequest, Stage, play, summary_of
+from agent.cli.bench.stage import BenchRequest, Stage, play, remarks, summary_of, virtual_bus
 from agent.cli.bench.virtual import play_virtual
 from agent.cli.loading import load_checked_catalogue, load_choice, load_named_vehicle, package_of
 from agent.cli.options import decision_options
+from agent.cli.words import wrapped
 from agent.core.outcome import sorted_lines, write_outcome
 from agent.core.tally import Counts
 from agent.core.tally import summary_of as summary_of_virtual
@@ -88,6 +89,7 @@ def bench_command(
         run = _virtually(scenario, seed, seconds, package, consent, catalogue, out, Kept(record, noise))
         click.echo(json.dumps(run.summary) if as_json else closing(run))
         return
+    chosen, remarks_of_bus = _bus(bus)
     request = BenchRequest(
         scenario=scenario,
         seconds=seconds,
@@ -96,7 +98,7 @@ def bench_command(
         choice=load_choice(consent),
         catalogue=load_checked_catalogue(catalogue),
         catalogue_dir=catalogue,
-        bus=_bus(bus) if bus else None,
+        bus=chosen,
         broker_url=broker,
         record=record,
         noise_per_s=noise,
@@ -106,7 +108,8 @@ def bench_command(
     )
     if not as_json:
         what = f"package {package}, consent {consent}, scenario {scenario}, {seconds:g} s"
-        click.echo(opening(str(request.folder), [what, f"agent: --config {request.folder / 'agent.toml'}"]))
+        told = [row for remark in remarks_of_bus for row in wrapped(remark, 0)]
+        click.echo(opening(str(request.folder), [what, f"agent: --config {request.folder / 'agent.toml'}", *told]))
     run = _live(request, out)
     click.echo(json.dumps(run.summary) if as_json else closing(run))
 
@@ -121,7 +124,8 @@ def _live(request: BenchRequest, out: Path | None) -> Run:
             _write(out, stage, run)
     except ModicumError as error:
         failed = True
-        advice = "look at the interface of --bus (ip link), or leave --bus out; " if request.bus else ""
+        bus = request.bus
+        advice = f"look at {bus.interface}:{bus.channel} (ip link), or name another bus with --bus; " if bus else ""
         error.hint = f"{error.hint}; {advice}its files stay in {request.folder}"
         raise
     finally:
@@ -213,7 +217,16 @@ def _quiet(_: Stage) -> None:
     """Nothing but JSON goes to stdout."""
 
 
-def _bus(text: str) -> BusChoice:
+def _bus(text: str | None) -> tuple[BusChoice | None, list[str]]:
+    """The bus that was named, or vcan0 where there is one, and what to know of it; None where it will be datagrams."""
+    bus = virtual_bus() if text is None else _named(text)
+    try:
+        return bus, remarks(bus) if bus else []
+    except HwError as error:
+        raise DeviceError(error.what, error.where, error.hint) from error
+
+
+def _named(text: str) -> BusChoice:
     interface, separator, channel = text.partition(":")
     if not separator or not interface or not channel:
         raise UsageError(f"not a bus: {text}", "--bus", "write IFACE:CHANNEL, for example socketcan:vcan0")

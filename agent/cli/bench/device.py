@@ -23,6 +23,7 @@ from hw.bench.scenario import VIN
 REGION = "CN"
 CREDENTIAL_BYTES = 32
 NOBODY: Mapping[str, Kind] = {}
+SOCKETCAN = "socketcan"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ UNSEEN = "of a rule that the bench did not see"
 SHOWN_MAX = 4
 """Of so many signals in one row the last values are shown."""
 LEGEND = (
-    "each line: frames on the bus -> taken by the agent; samples that it made; sealed messages that wait (what open windows "
+    "each line: frames that reached the agent -> taken by it; samples that it made; sealed messages that wait (what open windows "
     "still collect is not in them) and that were sent; values that recipients opened (a position is one sample and two values)"
 )
 
@@ -190,7 +190,7 @@ def _numbers(summary: Mapping[str, Any]) -> list[str]:
             f"Messages that another recipient could open: {summary['opened_by_others']}; that nobody could: {summary['not_opened']}."
         )
     dropped = read - summary["frames_delivered"]
-    return [*rows, f"Of {read:,} frames {dropped:,} were dropped unread; {values} left."]
+    return [*rows, f"Of {read:,} frames that reached the agent {dropped:,} were dropped unread; {values} left."]
 
 
 def _several(texts: Iterable[str], between: str = " and ") -> str:

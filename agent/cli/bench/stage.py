@@ -13,7 +13,7 @@ from typing import Any
 from agent.catalogue.types import Catalogue
 from agent.cli.bench.actions import Actions
 from agent.cli.bench.chronicle import Chronicle
-from agent.cli.bench.device import BusChoice, Device, make_credentials, prepare_state, write_config
+from agent.cli.bench.device import SOCKETCAN, BusChoice, Device, make_credentials, prepare_state, write_config
 from agent.cli.bench.listeners import Listeners, recipients_of
 from agent.cli.bench.programs import Programs
 from agent.cli.bench.seat import kinds_of
@@ -24,6 +24,7 @@ from agent.errors import AgentAbsent, DeviceError
 from agent.uplink.mqtt import access
 from agent.uplink.session import V5, V311
 from hw.bench.group import free_udp_port, usable_group
+from hw.bench.interface import VIRTUAL, inspect, present
 from hw.bench.truth import Drive
 from hw.errors import HwError
 
@@ -100,10 +101,21 @@ def play(request: BenchRequest) -> Stage:
 
 def default_bus() -> BusChoice:
     """`vcan0` where there is one; else datagrams that never leave this computer, on a port of their own."""
-    if Path("/sys/class/net/vcan0").exists():
-        return BusChoice(interface="socketcan", channel="vcan0")
+    virtual = virtual_bus()
+    if virtual is not None:
+        return virtual
     port = free_udp_port()
     return BusChoice(interface="udp_multicast", channel=usable_group(port), port=port)
+
+
+def virtual_bus() -> BusChoice | None:
+    """`vcan0`, up or down, where there is one."""
+    return BusChoice(interface=SOCKETCAN, channel=VIRTUAL) if present(VIRTUAL) else None
+
+
+def remarks(bus: BusChoice) -> list[str]:
+    """What to know of the bus before somebody reads the numbers of a run. Raises HwError for one that cannot be driven on."""
+    return inspect(bus.channel) if bus.interface == SOCKETCAN else []
 
 
 def _set(stage: Stage) -> None:
@@ -128,6 +140,7 @@ def _set(stage: Stage) -> None:
     else:
         device.broker_url = request.broker_url
     bus = request.bus or default_bus()
+    device.notes += remarks(bus)
     device.gnss_kind = "nmea" if request.receiver == "nmea" else "at"
     write_config(device, bus, request.package, request.catalogue_dir)
     prepare_state(device, request.catalogue, request.choice, kinds_of(stage.drive.scenario))

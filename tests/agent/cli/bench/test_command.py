@@ -12,6 +12,7 @@ from agent.cli.bench.stage import BenchRequest, Stage
 from agent.errors import DeviceError
 from hw.bench.scenario import FOLDER
 from tests.agent.cli.conftest import Cli
+from tests.support.interface import interface
 
 
 def fails(request: BenchRequest) -> Stage:
@@ -26,12 +27,12 @@ def test_a_run_that_failed_keeps_its_folder(cli: Cli, monkeypatch: pytest.Monkey
     """The log that the error names is there, the line says where everything stays and what to look at."""
     monkeypatch.setattr("agent.cli.bench.command.play", fails)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    error = cli("bench", "--bus", "socketcan:nope0", "--json").refused(5)
+    error = cli("bench", "--bus", "slcan:nope0", "--json").refused(5)
     log = re.search(r"\((.+car\.log)\)", error)
     assert log is not None
     assert Path(log[1]).exists()
     assert f"its files stay in {Path(log[1]).parents[1]}" in error
-    assert "interface of --bus" in error
+    assert "look at slcan:nope0 (ip link)" in error
 
 
 def test_a_run_that_was_interrupted_leaves_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -44,6 +45,25 @@ def test_a_run_that_was_interrupted_leaves_nothing(cli: Cli, monkeypatch: pytest
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert cli("bench").status == 130
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [("--bus", "socketcan:vcan0"), ()])
+def test_an_interface_that_is_down_is_told_at_once(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """Also one that the bench would have taken by itself; with the command that mends it, and before anything is made."""
+    interface(monkeypatch, "vcan0", flags=0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert cli("bench", *words).refused(5).endswith("vcan0 is down (socketcan:vcan0): ip link set vcan0 up, or name another with --bus\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_bus_leaves_out_is_said_at_the_beginning(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Before the first number that it explains."""
+    interface(monkeypatch, "vcan0", mtu=16)
+    monkeypatch.setattr("agent.cli.bench.command.play", fails)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert "vcan0 carries no CAN FD (mtu 16)" in cli("bench").out
 
 
 @pytest.mark.parametrize("words", [("--bus", "nothing"), ("--consent", "absent.toml")])

@@ -1,4 +1,4 @@
-"""agent.cli.bench.stage: the plans of a live run are remembered as they change."""
+"""agent.cli.bench.stage: which bus a run takes; the plans of a live run are remembered as they change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Any, cast
 import pytest
 
 from agent.cli.bench import stage as bench
-from agent.cli.bench.stage import Stage
+from agent.cli.bench.device import BusChoice
+from agent.cli.bench.stage import Stage, default_bus, remarks, virtual_bus
+from hw.bench.group import GROUPS
+from hw.errors import HwError
+from tests.support.interface import interface
 
 
 def staged(lines: list[dict[str, Any]]) -> Stage:
@@ -33,3 +37,29 @@ def test_the_plan_is_asked_whenever_it_is_another_one(monkeypatch: pytest.Monkey
     assert [one["id"] for one in stage.chronicle.plans] == ["1", "2"]
     assert asked.count("plan") == 2
     assert stage.plan == stage.chronicle.plan == plan
+
+
+VCAN = BusChoice(interface="socketcan", channel="vcan0")
+
+
+def test_vcan0_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while it is down: the person is told so, and not silently given another bus."""
+    interface(monkeypatch, "vcan0", flags=0)
+    assert default_bus() == virtual_bus() == VCAN
+
+
+def test_without_vcan0_it_is_datagrams_on_a_port_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other CAN interfaces are somebody's car and are never taken by themselves; two runs do not hear each other."""
+    interface(monkeypatch, "can0")
+    one, other = default_bus(), default_bus()
+    assert virtual_bus() is None
+    assert (one.interface, one.channel in GROUPS) == ("udp_multicast", True)
+    assert one.port != other.port
+
+
+def test_only_socketcan_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The channel of another adapter is no name of a network interface."""
+    interface(monkeypatch, "can0")
+    assert remarks(BusChoice(interface="slcan", channel="/dev/ttyACM0")) == []
+    with pytest.raises(HwError, match="there is no interface vcan0"):
+        remarks(VCAN)
