@@ -29,8 +29,8 @@ from hw.bench.truth import Drive
 from hw.errors import HwError
 
 START_S = 20.0
-LEAD_NS = 700_000_000
-"""Between the decision that the drive begins and its first frame."""
+LEAD_S = 0.7
+"""Between the decision that the drive begins and its first frame, at least: car and receiver are started meanwhile."""
 TRIP_S = 5.0
 PULSE_S = 0.2
 
@@ -146,9 +146,13 @@ def _set(stage: Stage) -> None:
     prepare_state(device, request.catalogue, request.choice, kinds_of(stage.drive.scenario))
     programs.start("core", "agent.daemons.core", "--config", str(device.config))
     programs.start("uplink", "agent.daemons.uplink", "--config", str(device.config))
+    begun_s = time.monotonic()
     _listen(stage)
+    _until(stage, _answering, "core's first answer")
+    # Car and receiver together are started sooner than core, also by a slow computer, where a fixed lead would miss the drive's beginning.
+    lead_s = max(LEAD_S, time.monotonic() - begun_s)
     _until(stage, _online, "the agent's connections")
-    stage.start_ns = time.time_ns() + LEAD_NS
+    stage.start_ns = time.time_ns() + round(lead_s * 1e9)
     drive = ["--scenario", request.scenario, "--seed", str(request.seed), "--start-ns", str(stage.start_ns)]
     kept = ["--record", str(request.record.resolve())] if request.record else []
     extra = [*kept, "--noise", str(request.noise_per_s)]
@@ -228,6 +232,10 @@ def _until(stage: Stage, holds: Callable[[Stage], bool], what: str) -> None:
         if time.monotonic() > deadline_s:
             raise DeviceError(f"waited in vain for {what}", str(stage.programs.logs), "the logs there say why")
         time.sleep(0.05)
+
+
+def _answering(stage: Stage) -> bool:
+    return bool(stage.ask("status"))
 
 
 def _online(stage: Stage) -> bool:
