@@ -31,7 +31,6 @@ from hw.errors import HwError
 START_S = 20.0
 LEAD_S = 0.7
 """Between the decision that the drive begins and its first frame, at least: car and receiver are started meanwhile."""
-TRIP_S = 5.0
 PULSE_S = 0.2
 
 
