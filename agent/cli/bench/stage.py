@@ -213,7 +213,7 @@ def _look(stage: Stage) -> None:
     changed = stage.status["plan"]["id"] != stage.chronicle.plan_id
     if changed:
         stage.plan = stage.ask("plan")
-    stage.chronicle.note(arrived, stage.plan if changed else None)
+    stage.chronicle.note(arrived, stage.plan if changed else None, t_s=stage.elapsed_s)
 
 
 def _arrived(stage: Stage) -> list[dict[str, object]]:

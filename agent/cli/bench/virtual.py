@@ -95,7 +95,8 @@ def _note(chronicle: Chronicle, run: VirtualRun) -> None:
     """Called after each item, so that nothing can leave under a plan that the chronicle has not seen."""
     plan = run.core.plan
     changed = plan.id.hex() != chronicle.plan_id
-    chronicle.note(run.received.lines, plan_document(plan, run.core.wanted()) if changed else None)
+    t_s = (run.clock.now_ns() - run.scene.start_ns) / 1e9
+    chronicle.note(run.received.lines, plan_document(plan, run.core.wanted()) if changed else None, t_s=t_s)
 
 
 def _fixes(receiver: Receiver, start_ns: int, stop_ns: int, epochs: Epochs) -> Iterator[Frame | Fix]:

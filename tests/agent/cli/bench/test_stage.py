@@ -39,6 +39,21 @@ def test_the_plan_is_asked_whenever_it_is_another_one(monkeypatch: pytest.Monkey
     assert stage.plan == stage.chronicle.plan == plan
 
 
+def test_a_plan_is_remembered_with_the_second_of_the_drive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At which it was seen; another terminal may withdraw at any time."""
+    name, elapsed_s = "1", 0.2
+
+    def ask(_: object, route: str) -> dict[str, Any]:
+        return {"id": name, "rules": [], "refused": []} if route == "plan" else {"plan": {"id": name}}
+
+    monkeypatch.setattr(bench, "ask", ask)
+    monkeypatch.setattr(Stage, "elapsed_s", property(lambda _: elapsed_s))
+    stage = staged([])
+    for name, elapsed_s in (("1", 0.2), ("1", 5.0), ("2", 17.5)):  # noqa: B007  read by the functions above
+        bench._look(stage)
+    assert list(stage.chronicle.since_s) == [0.0, 17.5]
+
+
 VCAN = BusChoice(interface="socketcan", channel="vcan0")
 
 
