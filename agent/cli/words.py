@@ -75,7 +75,8 @@ def origin(signal: str, *, made_here: bool) -> str:
     return "counted by the unit" if made_here else "exact from the receiver" if signal in GNSS_SIGNALS else "exact on the bus"
 
 
-def _metres(metres: float) -> str:
+def length(metres: float) -> str:
+    """Metres, or kilometres from the first one on: `200 m`, `1.5 km`."""
     return f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
 
 
@@ -85,8 +86,8 @@ STEPS: dict[str, Callable[[Any, str], str]] = {
     "clamp": lambda bounds, _: f"nothing beyond {bounds[0]:g} and {bounds[1]:g}",
     "sector_deg": lambda width, _: f"which {width:g} degree sector",
     "bucket": lambda edges, _: f"which of {len(edges) + 1} classes",
-    "grid_m": lambda width, _: f"centre of a {_metres(width)} square",
-    "trim_trip_m": lambda metres, _: TRIMMED.format(_metres(metres)),
+    "grid_m": lambda width, _: f"centre of a {length(width)} square",
+    "trim_trip_m": lambda metres, _: TRIMMED.format(length(metres)),
     "last": lambda _, __: "the last one only",
     "mean_s": lambda seconds, _: f"mean of each {seconds:g} s",
     "min_s": lambda seconds, _: f"lowest of each {seconds:g} s",
@@ -117,7 +118,7 @@ def occasions(rule: Mapping[str, Any], events: Mapping[str, Event], trim_m: floa
     """When the stream of a rule speaks. `trim_m`: as `streams.trim_of`."""
     driving = {"driving": "while driving", "parked": "while parked"}.get(rule["while"])
     said = ", ".join(_trigger(trigger, rule, events) for trigger in rule["triggers"]) + _around(rule)
-    trimmed = None if trim_m is None else TRIMMED.format(_metres(trim_m))
+    trimmed = None if trim_m is None else TRIMMED.format(length(trim_m))
     return "; ".join(part for part in (said, driving, trimmed) if part)
 
 

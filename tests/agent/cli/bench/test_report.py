@@ -10,7 +10,8 @@ import pytest
 from agent.catalogue.load import load_catalogue, shipped_catalogue
 from agent.catalogue.types import Catalogue
 from agent.cli.bench.chronicle import Chronicle
-from agent.cli.bench.report import Run, closing, opening, pulse_line
+from agent.cli.bench.report import closing, opening, pulse_line
+from agent.cli.bench.telling import Run
 from agent.cli.main import main
 
 START_S = 1_800_000_000
