@@ -15,8 +15,10 @@ import click
 from agent.catalogue.load import config_folder
 from agent.cli.bench.chronicle import Chronicle
 from agent.cli.bench.device import BusChoice
-from agent.cli.bench.report import Run, closing, opening, pulse_line
+from agent.cli.bench.page import write_page
+from agent.cli.bench.report import closing, opening, pulse_line
 from agent.cli.bench.stage import BenchRequest, Stage, play, remarks, summary_of, virtual_bus
+from agent.cli.bench.telling import Run
 from agent.cli.bench.virtual import play_virtual
 from agent.cli.loading import load_checked_catalogue, load_choice, load_named_vehicle, package_of
 from agent.cli.options import decision_options
@@ -56,7 +58,7 @@ class Kept(NamedTuple):
 @click.option("--receiver", type=click.Choice(RECEIVERS), default="nmea", show_default=True, help="NMEA, or a maker's modem asked by AT")
 @click.option("--record", type=click.Path(path_type=Path), help=f"keep what was on the bus: {' '.join(WRITERS)}")
 @click.option("--noise", type=click.FloatRange(min=0), default=0.0, help="so many frames a second that no DBC knows")
-@click.option("--out", type=click.Path(path_type=Path), help="where received.jsonl, summary.json, plan.json and envelopes/ go")
+@click.option("--out", type=click.Path(path_type=Path), help="where page.html, received.jsonl, summary.json, plan.json and envelopes/ go")
 @click.option("--json", "as_json", is_flag=True, help="print the summary as JSON")
 def bench_command(
     scenario: str,
@@ -87,7 +89,7 @@ def bench_command(
             what = "the virtual clock has no bus, no broker and no modem"
             raise UsageError(what, "--speed max", "leave out --broker, --bus and --receiver, or --speed max")
         run = _virtually(scenario, seed, seconds, package, consent, catalogue, out, Kept(record, noise))
-        click.echo(json.dumps(run.summary) if as_json else closing(run))
+        _tell(run, out, Drive.load(scenario, seed), as_json=as_json)
         return
     chosen, remarks_of_bus = _bus(bus)
     request = BenchRequest(
@@ -111,7 +113,16 @@ def bench_command(
         told = [row for remark in remarks_of_bus for row in wrapped(remark, 0)]
         click.echo(opening(str(request.folder), [what, f"agent: --config {request.folder / 'agent.toml'}", *told]))
     run = _live(request, out)
+    _tell(run, out, Drive.load(scenario, seed), as_json=as_json)
+
+
+def _tell(run: Run, out: Path | None, drive: Drive, *, as_json: bool) -> None:
+    """The end of the run: as a page beside the other results, and as text or JSON."""
+    if out is not None:
+        write_page(out / "page.html", run, drive)
     click.echo(json.dumps(run.summary) if as_json else closing(run))
+    if out is not None and not as_json:
+        click.echo(f"page: {out / 'page.html'}")
 
 
 def _live(request: BenchRequest, out: Path | None) -> Run:

@@ -189,8 +189,8 @@ def kept_back(run: Run) -> list[tuple[str, tuple[str, ...], str]]:
 
 
 def kinds(run: Run) -> tuple[int, int, int]:
-    """Of the kinds of message that the services know: how many left, how many were allowed and did not, how many were withheld."""
-    known = {f"{service}.{stream.id}" for service, file in run.catalogue.services.items() for stream in file.streams}
-    left = set(streams(run)) & known
+    """Of the kinds of message that were decided about: how many left, how many were allowed and did not, how many were withheld."""
+    left = {name for name in streams(run) if not name.endswith(NOTICE)}
     allowed = {name for name, _ in run.chronicle.lived} - left
-    return len(left), len(allowed), len(known - left - allowed)
+    refused = set(map(name_of, run.chronicle.plan["refused"])) - allowed - left
+    return len(left), len(allowed), len(refused)

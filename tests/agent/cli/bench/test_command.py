@@ -111,3 +111,12 @@ def test_what_somebody_did_is_told_at_the_end(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "ask.toml").write_text(drive)
     told = cli("bench", "--speed", "max", "--seconds", 15, "--scenario", tmp_path / "ask.toml").out
     assert "WHAT SOMEBODY IN THE CAR DID\n  at 8 s: request teleservices.breakdown: 2 collected\n" in told
+
+
+def test_the_page_is_beside_the_other_results_and_named_at_the_end(cli: Cli, tmp_path: Path) -> None:
+    """In the text; --json stays one document, and without --out there is no page."""
+    short = ("bench", "--speed", "max", "--seconds", 5)
+    assert cli(*short, "--out", tmp_path / "a").out.splitlines()[-1] == f"page: {tmp_path / 'a' / 'page.html'}"
+    assert cli(*short, "--out", tmp_path / "b", "--json").document["messages"] > 0
+    assert [(tmp_path / name / "page.html").read_text().startswith("<!DOCTYPE html>") for name in "ab"] == [True, True]
+    assert "page:" not in cli(*short).out
