@@ -155,7 +155,7 @@ def _numbers(journey: Journey, frame: _Frame, cells: Sequence[Sequence[Report]])
     for its in [*ordered[:1], *ordered[:0:-1][:1], *ordered[1:-1]]:
         x, y = (min(max(share, 0.04), 0.96) for share in frame.share(*journey.plane(its[0].lat_deg, its[0].lon_deg)))
         label = f"{its[0].order}…" if len(its) > 1 else str(its[0].order)
-        apart = LABEL_GAP * max(1.0, len(label) / 1.5)
+        apart = LABEL_GAP * max(1.0, len(label) / 1.2)
         if any(abs(x - far) <= apart and abs(y - down) * aspect <= LABEL_GAP for far, down in taken):
             continue
         taken.append((x, y))

@@ -25,12 +25,13 @@ def when(run: Run, journey: Journey) -> Markup:
     rows = [_row(run, name, journey, _times(run, name)) for name in streams(run)]
     rows += _would_have_spoken(run, journey)
     kinds = [("rect", kind, label) for kind, label in LABELS.items() if any(span.kind == kind for row in rows for span in row.spans)]
-    samples = [("line", "speed", "true speed"), ("circle", "dot", "a speed that left"), ("line", "tick", "a message that left"), *kinds]
+    samples = [("line", "speed", "true speed"), *([("circle", "dot", "a speed that left")] if told else [])]
+    samples += [("line", "tick", "a message that left")] if run.lines else []
     shown = [("Speed of the car", "and what was told of it", strips.draw_speed(journey, told, said))]
     shown += [(row.title, f"— {row.note}", strips.draw_row(journey, row)) for row in rows]
     parts = [element("div", element("p", element("b", title), " ", note), strip, class_="row") for title, note, strip in shown]
     parts += [strips.draw_axis(journey), element("p", "minutes since the drive began", class_="soft")]
-    return element("section", element("h2", "When something left, and when nothing could"), strips.legend(*samples), *parts)
+    return element("section", element("h2", "When something left, and when nothing could"), strips.legend(*samples, *kinds), *parts)
 
 
 def _row(run: Run, name: str, journey: Journey, times: Sequence[float]) -> Row:
@@ -98,22 +99,17 @@ def _barred(run: Run, name: str, journey: Journey, times: Sequence[float]) -> li
 def _quiet(rule: Entry, trim_m: float | None, journey: Journey, times: Sequence[float], barred: Sequence[Stretch]) -> list[Stretch]:
     """The silent start and end of each trip of a trimmed stream: by its reports where it has a rhythm, else by the way driven.
 
-    A report tells where silence ended or began only if nothing was barred between it and the end of the trip.
+    What lies beyond a barred stretch is neither start nor end.
     """
     if trim_m is None:
         return []
-    found = []
+    rhythm, found = list(rule["triggers"]) == ["periodic"], []
     for begin_s, end_s in journey.trips:
         its = [t_s for t_s in times if begin_s <= t_s <= end_s]
-        first_s, last_s = min(its, default=end_s), max(its, default=end_s)
-        rhythm = list(rule["triggers"]) == ["periodic"]
         far_m = journey.at(begin_s).distance_m + trim_m
         free_s = next((one.t_s for one in journey.moments if begin_s <= one.t_s and one.distance_m >= far_m), end_s)
-        found.append((begin_s, first_s if rhythm and not _touched(begin_s, first_s, barred) else min(free_s, end_s)))
-        if rhythm and end_s < journey.seconds and not _touched(last_s, end_s, barred):
-            found.append((last_s + rule["every_s"], end_s))
+        cut = [stretch for stretch in barred if stretch[0] < end_s and stretch[1] > begin_s]
+        found.append((begin_s, min([min(its, default=end_s) if rhythm else free_s, end_s, *(from_s for from_s, _ in cut)])))
+        if rhythm and its and end_s < journey.seconds:
+            found.append((max([its[-1] + rule["every_s"], *(to_s for _, to_s in cut)]), end_s))
     return found
-
-
-def _touched(begin_s: float, end_s: float, stretches: Iterable[Stretch]) -> bool:
-    return any(from_s < end_s and to_s > begin_s for from_s, to_s in stretches)

@@ -83,6 +83,16 @@ def test_an_exact_place_is_a_dot() -> None:
     assert "the exact place" in parsed.text
 
 
+def test_a_dot_and_its_number_stand_where_the_car_was() -> None:
+    """On the mark of the start, if it was there."""
+    parsed = drawn(report(0.0, width_m=None))
+    mark, dot, number = (parsed.of_class(name)[0] for name in ("mark", "exact", "order"))
+    assert [float(str(dot[key]).rstrip("%")) for key in ("cx", "cy")] == pytest.approx(
+        [float(str(mark[key])[:-1]) for key in ("cx", "cy")], abs=0.1
+    )
+    assert (number["x"], number["y"]) == (dot["cx"], dot["cy"])
+
+
 def test_start_stop_and_end_have_words() -> None:
     """Each beside a mark; so has each silent part that is long enough to be seen."""
     parsed = drawn(report(60.0), report(120.0), report(500.0))
@@ -99,25 +109,37 @@ def test_a_part_that_was_not_allowed_looks_otherwise() -> None:
     assert "not allowed" in parsed.text
 
 
-@pytest.mark.parametrize("scenario", ["parking", "city", "jam", "drive"])
-def test_no_word_lies_on_another(scenario: str) -> None:
+@pytest.mark.parametrize(("scenario", "reports"), [("parking", (60, 120, 450)), ("city", (150, 200)), ("jam", (60,)), ("drive", (100,))])
+def test_no_word_lies_on_another(scenario: str, reports: tuple[float, ...]) -> None:
     """On a phone, where letters are widest against the picture."""
-    parsed = drawn(report(80.0, scenario=scenario), report(110.0, order=2, scenario=scenario), scenario=scenario)
-    boxes = []
-    for (tag, at), word in zip(((tag, at) for tag, at in parsed.elements if tag == "text"), _texts(parsed), strict=True):
-        assert tag == "text"
-        if at.get("class") != "order" and at.get("dy") == "0.35em":
-            wide = LETTER * len(word)
-            left = float(str(at["x"]).rstrip("%")) / 100 - wide * ANCHORS[str(at["text-anchor"])]
-            boxes.append((left, left + wide, float(str(at["y"]).rstrip("%")) / 100))
-    assert len(boxes) >= 2
+    parsed = drawn(*(report(t_s, order=n, scenario=scenario) for n, t_s in enumerate(reports, 1)), scenario=scenario)
+    boxes = [box for _, box in _boxes(parsed)]
+    assert len(boxes) >= 3
     pairs = itertools.combinations(boxes, 2)
     assert [(one, other) for one, other in pairs if one[0] < other[1] and other[0] < one[1] and abs(one[2] - other[2]) < ASIDE] == []
 
 
-def _texts(parsed: Parsed) -> list[str]:
-    """What the picture says beside its titles."""
-    titles = sum(tag == "title" for tag, _ in parsed.elements)
-    texts = sum(tag == "text" for tag, _ in parsed.elements)
-    assert titles + texts >= len(parsed.words)
-    return parsed.words[-texts:]
+def test_a_word_stands_beside_what_it_speaks_of() -> None:
+    """Not nearer to another part of the way, where there is little room between a stop and the squares around it."""
+    way, reports = journey(), [report(t_s, order=n) for n, t_s in enumerate((60, 120, 450), 1)]
+    parsed = drawn(*reports)
+    starts = [(left, right, y) for word, (left, right, y) in _boxes(parsed) if word == "silent start"]
+    lines = [one["points"] for one in parsed.of_class("silent")]
+    view = next(str(at["viewbox"]) for tag, at in parsed.elements if tag == "svg" and at.get("class") == "plane").split()
+    wide_m, high_m = float(view[2]), float(view[3])
+    assert len(way.trips) == len(starts) == 2
+    for (left, right, y), points in zip(starts, (lines[0], lines[2]), strict=True):
+        places = [(float(east) / wide_m, float(south) / high_m) for east, south in (one.split(",") for one in str(points).split())]
+        assert min(max(left - x, x - right, 0) + abs(down - y) for x, down in places) < 3 * ASIDE
+
+
+def _boxes(parsed: Parsed) -> list[tuple[str, tuple[float, float, float]]]:
+    """Each word of the map that was given a place: from where to where it reaches, and how far down, in shares."""
+    places = [at for tag, at in parsed.elements if tag == "text"]
+    boxes = []
+    for at, word in zip(places, parsed.words[-len(places) :], strict=True):  # titles come first
+        if at.get("class") != "order" and at.get("dy") == "0.35em":
+            wide = LETTER * len(word)
+            left = float(str(at["x"]).rstrip("%")) / 100 - wide * ANCHORS[str(at["text-anchor"])]
+            boxes.append((word, (left, left + wide, float(str(at["y"]).rstrip("%")) / 100)))
+    return boxes

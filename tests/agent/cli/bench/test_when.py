@@ -13,7 +13,7 @@ from agent.cli.bench.when import when
 from agent.vss import LOCATION
 from hw.bench.scenario import FOLDER
 from hw.bench.truth import Drive
-from tests.support.told import PLACE, PROBE, Parsed, place, plan, played, refusal, rule, told
+from tests.support.told import PLACE, Parsed, place, plan, played, refusal, rule, told
 
 ACTIONS = """
 [[action]]
@@ -111,9 +111,17 @@ def test_a_trimmed_stream_is_silent_up_to_its_first_report_and_after_its_last() 
 def test_after_a_withdrawal_the_last_report_does_not_tell_where_silence_began() -> None:
     """What was not allowed is not called silence."""
     lines = reports("parking", 60, 90)
-    parsed = shown(told(lines, 640, (0, plan("1", PLACE)), (100, GONE)), "parking")
+    parsed = shown(told(lines, 640, (0, plan("1", PLACE)), (130, GONE)), "parking")
     assert parsed.stretches("trim") == [pytest.approx((0, 60 / 6.4), abs=0.3)]
-    assert parsed.stretches("barred") == [pytest.approx((100 / 6.4, 100), abs=0.3)]
+    assert parsed.stretches("barred") == [pytest.approx((130 / 6.4, 100), abs=0.3)]
+
+
+def test_silence_ends_where_a_withdrawal_begins() -> None:
+    """And what comes after the next grant is no start of a trip; nor is it its end before that grant."""
+    plans = (0, plan("1", PLACE)), (30, GONE), (45, plan("3", PLACE)), (125, GONE), (135, plan("5", PLACE)), (400, GONE)
+    parsed = shown(told(reports("parking", 60, 90), 640, *plans), "parking")
+    stop_s = journey("parking").trips[0][1]
+    assert parsed.stretches("trim") == [pytest.approx((0, 30 / 6.4), abs=0.3), pytest.approx((135 / 6.4, stop_s / 6.4), abs=0.3)]
 
 
 def test_a_stream_without_a_rhythm_is_silent_by_the_way_driven() -> None:
@@ -143,5 +151,7 @@ def test_the_legend_explains_what_is_drawn_and_no_more() -> None:
     """A hatching that is nowhere needs no word."""
     text = shown(told(reports("drive", 60), 120, (0, plan("1", PLACE)))).text
     assert "silent start or end" in text
+    assert "a message that left" in text
     assert "not allowed" not in text
-    assert PROBE not in text
+    assert "a speed that left" not in text
+    assert "a message that left" not in shown(told([], 120, (0, plan("1", PLACE)))).text

@@ -49,6 +49,23 @@ def test_each_recipient_is_told_with_what_it_learnt() -> None:
     assert "the third, and again later" in text
 
 
+def test_a_report_whose_time_was_cut_may_have_been_later() -> None:
+    """Silence is not called longer than it was for sure; a rhythm that falls on the cut times tells the very moment."""
+    drive, cut = journey("parking").drive, PLACE | {"every_s": 25}
+    lines = [line for n, t_s in enumerate((60, 120, 450), 1) for line in place(t_s, drive, n)]
+    assert "before the car was parked (2:10 to" in shown(told(lines, 640, (0, plan("1", cut))), "parking").text
+    assert "before the car was parked (2:00 to" in shown(told(lines, 640, (0, plan("1", PLACE))), "parking").text
+
+
+def test_the_legend_explains_what_is_in_the_map_and_no_more() -> None:
+    """A way on which everything but a withdrawn part was told has no silence."""
+    drive = journey("drive").drive
+    plans = (0, plan("1", PLACE)), (60, plan("2", refused=[refusal(LOCATION)]))
+    parsed = shown(told(place(0, drive, 1), 120, *plans))
+    assert "a part of it on which no place was allowed to leave" in parsed.text
+    assert "a part of it of which no place left" not in parsed.text
+
+
 def test_an_exact_place_is_told_and_drawn_as_one() -> None:
     """Somebody asked for it, and it is no square."""
     exact = rule(LOCATION, FIND, recipient="assistance", triggers=["request"], time_floor_s=0)
