@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from functools import cache
 
 import pytest
 
 from agent.cli.bench.journey import Journey
-from agent.cli.bench.map import ANCHORS, ASIDE, LETTER, Report, draw_map, silences
+from agent.cli.bench.map import ANCHORS, ASIDE, LABEL_GAP, LETTER, Report, draw_map, silences
 from hw.bench.truth import Drive
 from tests.support.told import Parsed
 
@@ -109,7 +110,9 @@ def test_a_part_that_was_not_allowed_looks_otherwise() -> None:
     assert "not allowed" in parsed.text
 
 
-@pytest.mark.parametrize(("scenario", "reports"), [("parking", (60, 120, 450)), ("city", (150, 200)), ("jam", (60,)), ("drive", (100,))])
+@pytest.mark.parametrize(
+    ("scenario", "reports"), [("parking", (40, 480)), ("parking", (60, 120, 450)), ("city", (150, 200)), ("jam", (60,)), ("drive", (100,))]
+)
 def test_no_word_lies_on_another(scenario: str, reports: tuple[float, ...]) -> None:
     """On a phone, where letters are widest against the picture."""
     parsed = drawn(*(report(t_s, order=n, scenario=scenario) for n, t_s in enumerate(reports, 1)), scenario=scenario)
@@ -131,6 +134,42 @@ def test_a_word_stands_beside_what_it_speaks_of() -> None:
     for (left, right, y), points in zip(starts, (lines[0], lines[2]), strict=True):
         places = [(float(east) / wide_m, float(south) / high_m) for east, south in (one.split(",") for one in str(points).split())]
         assert min(max(left - x, x - right, 0) + abs(down - y) for x, down in places) < 3 * ASIDE
+
+
+def test_a_part_that_is_too_short_for_a_word_has_none() -> None:
+    """The dashes tell it; 258 m of a map of 6 km have no room."""
+    words = [word for word, _ in _boxes(drawn(report(60.0), report(120.0, order=2), report(450.0, order=3)))]
+    assert sorted(words) == ["end of the run", "parked here", "silent start", "silent start", "start"]
+
+
+def test_numbers_keep_apart() -> None:
+    """Of many squares in a row some have none, but the first and the last have theirs."""
+    numbers = drawn(*(report(t_s, order=n) for n, t_s in enumerate(range(450, 640, 5), 1)))
+    places = [(float(str(at["x"]).rstrip("%")), float(str(at["y"]).rstrip("%"))) for at in numbers.of_class("order")]
+    assert 2 < len(places) < 38
+    assert {"1", "38"} <= set(numbers.words)
+    assert [pair for pair in itertools.combinations(places, 2) if math.dist(*pair) < 100 * LABEL_GAP] == []
+
+
+def test_a_wide_square_does_not_make_the_way_small() -> None:
+    """It may reach beyond the picture."""
+    boxes = [
+        next(str(at["viewbox"]) for _, at in drawn(report(60.0, width_m=width_m)).elements if "viewbox" in at)
+        for width_m in (200.0, 5000.0)
+    ]
+    assert boxes[0] == boxes[1]
+
+
+@pytest.mark.parametrize("scenario", ["parking", "drive"])
+def test_the_scale_is_of_a_round_length(scenario: str) -> None:
+    """So long as it says, and neither too short to measure with nor in the way."""
+    parsed = drawn(scenario=scenario)
+    bar, box = parsed.of_class("bar")[0], next(str(at["viewbox"]) for _, at in parsed.elements if "viewbox" in at)
+    share = float(str(bar["x2"]).rstrip("%")) / 100 - 0.03
+    said = next(word for word in parsed.words if word.endswith((" m", " km")))
+    number, _, unit = said.partition(" ")
+    assert share * float(box.split()[2]) == pytest.approx(float(number) * {"m": 1, "km": 1000}[unit], rel=0.01)
+    assert 0.1 <= share <= 0.25
 
 
 def _boxes(parsed: Parsed) -> list[tuple[str, tuple[float, float, float]]]:
