@@ -26,8 +26,8 @@ LABEL_GAP = 0.03
 """Numbers that would stand nearer to each other, as a share of the width, are left out: a phone could not show them."""
 LETTER, ASIDE, ANCHORS = 0.019, 0.025, {"start": 0.0, "middle": 0.5, "end": 1.0}
 """Of a word in the map, as shares: how wide a letter is on a phone, how far it stands from its place, and where it is held."""
-WORD_MIN, FAR = 0.08, 60
-"""A piece of the way that is shorter than this share of the width has no word; and how much a word must hide to stand farther off."""
+WORD_MIN = 0.08
+"""A piece of the way that is shorter than this share of the width has no word."""
 FURNITURE = [(0.86 + 0.02 * part, 0.04) for part in range(7)] + [(0.04 * part, down) for part in range(8) for down in (0.9, 0.94)]
 """Where the word for north and the scale stand."""
 WORDS = {
@@ -194,17 +194,18 @@ def _words(journey: Journey, frame: _Frame, cells: Sequence[Sequence[Report]], w
     for moments, word, name in words:
         wide = LETTER * len(word)
         sides = [side for moment in moments for side in _sides(*frame.share(moment.east_m, moment.north_m))]
-        at, down, anchor, _ = min(sides, key=lambda side: _hidden(taken, side[0] - wide * ANCHORS[side[2]], side[1], wide) + side[3])
+        at, down, anchor = min(sides, key=lambda side: _hidden(taken, side[0] - wide * ANCHORS[side[2]], side[1], wide))
         taken += [(at - wide * (ANCHORS[anchor] - part / 10), down) for part in range(11)] * 20
         drawn.append(element("text", word, x=percent(at), y=percent(down), dy="0.35em", text_anchor=anchor, class_=name))
     return drawn
 
 
-def _sides(x: float, y: float) -> list[tuple[float, float, str, int]]:
-    """Beside, above and below a place: where a word is held, at which of its ends, and what may be hidden before it stands farther off."""
-    near = [(x + ASIDE, y, "start", 0), (x - ASIDE, y, "end", 0), (x, y - 2 * ASIDE, "middle", 0), (x, y + 2 * ASIDE, "middle", 0)]
-    corners = [(x + right * ASIDE, y + down * ASIDE, anchor) for down in (-2, 2, -4, 4) for right, anchor in ((1, "start"), (-1, "end"))]
-    return near + [(*corner, 0 if n < 4 else FAR) for n, corner in enumerate(corners)]
+def _sides(x: float, y: float) -> list[tuple[float, float, str]]:
+    """Beside, above and below a place, the nearest first: where a word is held, and at which of its ends."""
+    near = [(x + ASIDE, y, "start"), (x - ASIDE, y, "end"), (x, y - 2 * ASIDE, "middle"), (x, y + 2 * ASIDE, "middle")]
+    return near + [
+        (x + right * ASIDE, y + down * ASIDE, anchor) for down in (-2, 2, -4, 4) for right, anchor in ((1, "start"), (-1, "end"))
+    ]
 
 
 def _hidden(taken: Sequence[tuple[float, float]], left: float, down: float, wide: float) -> int:

@@ -16,6 +16,8 @@ from agent.vss import SPEED
 
 COARSE_S = 60
 """A time that is cut to more than this does not tell when in the drive a message left."""
+SETTLED_S = 2.0
+"""A stream that was not allowed for a shorter time was waiting for the first words of the bus, such as the VIN: nobody forbade it."""
 
 
 def when(run: Run, journey: Journey) -> Markup:
@@ -64,7 +66,7 @@ def _would_have_spoken(run: Run, journey: Journey) -> list[Row]:
     spoke, declared = streams(run), {name: run.stream(name) for name in named}
     triggers = {name: {trigger.partition(":")[0] for trigger in stream.triggers} for name, stream in declared.items() if stream}
     rows = [_row(run, name, journey, []) for name, kinds in triggers.items() if name not in spoke and not kinds <= ON_DEMAND.keys()]
-    return [row for row in rows if any(span.kind == "barred" for span in row.spans)]
+    return [row for row in rows if any(span.kind == "barred" and span.end_s - span.begin_s >= SETTLED_S for span in row.spans)]
 
 
 def _kinds(run: Run, name: str, journey: Journey, times: Sequence[float]) -> Callable[[Moment], str]:

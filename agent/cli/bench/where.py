@@ -9,7 +9,7 @@ from agent.cli.bench.journey import Journey, Span, clock
 from agent.cli.bench.map import Report, draw_map, silences
 from agent.cli.bench.markup import Markup, element
 from agent.cli.bench.strips import legend
-from agent.cli.bench.telling import Run, grouped, listed, recipients, several, trim_ever
+from agent.cli.bench.telling import Run, ended, grouped, listed, recipients, several, trim_ever
 from agent.cli.streams import Entry, name_of, silent, trim_of
 from agent.cli.words import HALVES, REASONS, counted, length, occasions
 from agent.vss import LOCATION
@@ -109,7 +109,7 @@ def _why_no_place(run: Run) -> list[Markup]:
             why.setdefault("allowed " + occasions(rule, run.catalogue.events, trim_of(plan, name)), []).append(run.title(name))
     for no in plan["refused"]:
         if no["signal"] == LOCATION:
-            why.setdefault(REASONS[no["reason"]], []).append(run.title(name_of(no)))
+            why.setdefault(ended(run, name_of(no), [no["reason"]]) or REASONS[no["reason"]], []).append(run.title(name_of(no)))
     return [
         element("li", element("b", reason), element("ul", *(element("li", title) for title in titles))) for reason, titles in why.items()
     ]

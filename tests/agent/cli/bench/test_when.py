@@ -91,6 +91,12 @@ def test_a_stream_that_was_withdrawn_before_it_spoke_has_a_row() -> None:
     assert "How traffic flows" not in parsed.text
 
 
+def test_a_stream_that_waited_for_the_vin_has_no_row() -> None:
+    """It was allowed as soon as the bus had named it, and nobody had forbidden it before."""
+    run = told([], 120, (0, plan("1", refused=[refusal(LOCATION)])), (0.7, plan("2", PLACE)))
+    assert shown(run).stretches("barred") == []
+
+
 def test_what_says_that_a_grant_has_ended_is_never_barred() -> None:
     """No plan has its stream, and still it left."""
     notice = {"service": "real_time_traffic", "stream": "basis_ended", "identity": "pairwise", "signal": "Modicum.Basis.Ended"}

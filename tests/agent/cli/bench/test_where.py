@@ -110,3 +110,10 @@ def test_without_a_grant_it_says_that_no_position_left() -> None:
     assert "no place left" in parsed.text
     assert "nobody has granted it, or no valid order asks for it How traffic flows around you" in parsed.text
     assert "allowed when asked; while driving Where the car is, once, when you look for it" in parsed.text
+
+
+def test_what_was_withdrawn_before_it_told_a_place_is_told_as_that() -> None:
+    """Somebody had granted it."""
+    text = shown(told([], 120, (0, plan("1", PLACE)), (10, plan("2", refused=[refusal(LOCATION)])))).text
+    assert "nobody was told where it was. withdrawn during the run How traffic flows around you" in text
+    assert "nobody has granted it" not in text
