@@ -76,7 +76,7 @@ def test_wrong_words_leave_no_folder(cli: Cli, monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_scenario_that_is_not_there_names_those_that_are(cli: Cli, tmp_path: Path) -> None:
     """By name or by path, which is said once."""
-    assert "choose one of battery, city, drive" in cli("bench", "--scenario", "nope").refused(2)
+    assert "choose one of battery, city, crash, drive" in cli("bench", "--scenario", "nope").refused(2)
     path = str(tmp_path / "nope.toml")
     assert cli("bench", "--scenario", path).refused(2).count(path) == 1
 
