@@ -10,6 +10,8 @@ POSITION_KEEP_S_MAX = 7 * 86_400
 """A position stays at most this long on the device."""
 SENSITIVE_TERM_S_MAX = 366 * 86_400
 """A grant of a sensitive item ends within twelve months."""
+AROUND_S_MAX = 60.0
+"""What is held in memory in case an event comes reaches back no further, and what an event sets off goes on no longer."""
 EPSILON_MAX = 1.0
 """Of one randomised answer."""
 SILENT_S_MIN = 5.0

@@ -46,7 +46,8 @@ class Rule:
     """A live permission: this signal may leave in this form, for this purpose, to this recipient, because of this.
 
     `trim_m`: the trim distance of its stream, also where this signal has no step of that name: a trimmed stream is silent as a
-    whole. `sensitive`: not taken while the ignition is unknown.
+    whole. `sensitive`: not taken while the ignition is unknown. `before_s`, `after_s`: how long around an event it is taken each
+    `every_s`, besides at the event itself.
     """
 
     id: str
@@ -60,6 +61,8 @@ class Rule:
     signal: str
     every_s: float
     window_s: float
+    before_s: float
+    after_s: float
     time_floor_s: float
     while_: str
     triggers: tuple[str, ...]

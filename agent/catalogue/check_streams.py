@@ -18,6 +18,8 @@ from agent.vss import LOCATION
 EMERGENCY_SERVICE = "ecall"
 COARSE_M = 200
 """A position on a finer grid than this is exact: its consent item has to say so."""
+AROUND_SAMPLES_MAX = 2000
+"""On either side of an event; both fit into one record."""
 DAY_S = 86400
 """A period of this or more that was missed while off is made up at the next start."""
 FAST_MPS = 100 / 3
@@ -190,7 +192,7 @@ def position_coarse_enough(view: StreamView) -> None:
             hint = f"add {{ grid_m = {COARSE_M} }} or coarser, or name an item with precision = 'exact'"
             view.report.error("position-too-fine", f"a position finer than {stream.consent!r} allows", at.key("transforms"), hint)
         often_s = max(stream.every_s, stream.time_floor_s)
-        if cell_m and {"periodic", "on_change"} & set(stream.triggers) and often_s * FAST_MPS < cell_m:
+        if cell_m and _repeats(stream) and often_s * FAST_MPS < cell_m:
             hint = f"write every_s or time_floor_s of at least {cell_m / FAST_MPS:.0f}"
             view.report.warning("clock-too-fast", "the moment of changing the cell gives the place away", at.key("transforms"), hint)
 
@@ -259,9 +261,38 @@ def triggers_fire(view: StreamView) -> None:
         view.report.warning("while", "the ignition is off then", view.at.key("while"), "write parked or any")
     if "periodic" in stream.triggers and stream.every_s <= 0:
         view.report.error("every_s", "periodic without every_s", view.at.key("every_s"), "write how many seconds lie between two samples")
-    if stream.every_s > 0 and not {"periodic", "on_change"} & set(stream.triggers):
-        view.report.warning("every_s", "every_s has no effect", view.at.key("every_s"), "it belongs to periodic and on_change")
+    if stream.every_s > 0 and not _repeats(stream):
+        view.report.warning(
+            "every_s", "every_s has no effect", view.at.key("every_s"), "it belongs to periodic, on_change, before_s, after_s"
+        )
     _freshness(view)
+
+
+def around_an_event(view: StreamView) -> None:
+    """R24: what is held in case of an event ends with nothing, unless an event releases it; how much it is can be told."""
+    stream, at = view.stream, view.at.key("before_s" if view.stream.before_s else "after_s")
+    if not _around(stream):
+        return
+    if not any(trigger.startswith("event:") for trigger in stream.triggers):
+        view.report.error("around", "before_s and after_s without an event", at, 'write triggers = ["event:NAME"]')
+    if {"periodic", "on_change"} & set(stream.triggers):
+        hint = "make a stream of its own for what is around the event"
+        view.report.error("around", "what is sent anyway needs nothing around an event", at, hint)
+    if stream.every_s <= 0:
+        view.report.error(
+            "every_s", "before_s or after_s without every_s", view.at.key("every_s"), "write how many seconds lie between two"
+        )
+    elif max(stream.before_s, stream.after_s) / stream.every_s * len(stream.signals) > AROUND_SAMPLES_MAX:
+        hint = f"write a longer every_s: at most {AROUND_SAMPLES_MAX} samples on either side of an event"
+        view.report.error("around", "more around an event than a record holds", at, hint)
+
+
+def _around(stream: Stream) -> bool:
+    return stream.before_s > 0 or stream.after_s > 0
+
+
+def _repeats(stream: Stream) -> bool:
+    return _around(stream) or bool({"periodic", "on_change"} & set(stream.triggers))
 
 
 def _freshness(view: StreamView) -> None:
@@ -285,4 +316,5 @@ STREAM_RULES: tuple[StreamRule, ...] = (
     position_coarse_enough,
     transforms_fit,
     triggers_fire,
+    around_an_event,
 )

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from agent.limits import AROUND_S_MAX
 from agent.vss import BASIS_ENDED
 
 DURATION = re.compile(r"(\d+)([smhd])\Z")
@@ -104,7 +105,10 @@ class StreamSignal(_Strict, frozen=True):
 
 
 class Stream(_Strict, frozen=True, rename={"while_": "while", "signals": "signal"}):
-    """One kind of message of one service."""
+    """One kind of message of one service.
+
+    `before_s`, `after_s`: around an event also what was, each `every_s`; what was before is held in memory until then.
+    """
 
     id: Name
     purpose: str
@@ -118,6 +122,8 @@ class Stream(_Strict, frozen=True, rename={"while_": "while", "signals": "signal
     while_: Literal["any", "driving", "parked"] = "any"
     every_s: Annotated[float, Meta(ge=0)] = 0
     window_s: Annotated[float, Meta(ge=0)] = 0
+    before_s: Annotated[float, Meta(ge=0, le=AROUND_S_MAX)] = 0
+    after_s: Annotated[float, Meta(ge=0, le=AROUND_S_MAX)] = 0
     time_floor_s: Annotated[float, Meta(ge=0)] = 0
     priority: Annotated[int, Meta(ge=0, le=9)] = 5
     title: str = ""

@@ -75,9 +75,9 @@ def origin(signal: str, *, made_here: bool) -> str:
     return "counted by the unit" if made_here else "exact from the receiver" if signal in GNSS_SIGNALS else "exact on the bus"
 
 
-def metres(length_m: float) -> str:
-    """A length in words."""
-    return f"{length_m / 1000:g} km" if length_m >= 1000 else f"{length_m:g} m"
+def length(metres: float) -> str:
+    """Metres, or kilometres from the first one on: `200 m`, `1.5 km`."""
+    return f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
 
 
 TRIMMED = "none in the first {} nor where trips ended"
@@ -86,8 +86,8 @@ STEPS: dict[str, Callable[[Any, str], str]] = {
     "clamp": lambda bounds, _: f"nothing beyond {bounds[0]:g} and {bounds[1]:g}",
     "sector_deg": lambda width, _: f"which {width:g} degree sector",
     "bucket": lambda edges, _: f"which of {len(edges) + 1} classes",
-    "grid_m": lambda width, _: f"centre of a {metres(width)} square",
-    "trim_trip_m": lambda length_m, _: TRIMMED.format(metres(length_m)),
+    "grid_m": lambda width, _: f"centre of a {length(width)} square",
+    "trim_trip_m": lambda metres, _: TRIMMED.format(length(metres)),
     "last": lambda _, __: "the last one only",
     "mean_s": lambda seconds, _: f"mean of each {seconds:g} s",
     "min_s": lambda seconds, _: f"lowest of each {seconds:g} s",
@@ -117,9 +117,15 @@ def only_on_demand(rule: Mapping[str, Any]) -> str | None:
 def occasions(rule: Mapping[str, Any], events: Mapping[str, Event], trim_m: float | None = None) -> str:
     """When the stream of a rule speaks. `trim_m`: as `streams.trim_of`."""
     driving = {"driving": "while driving", "parked": "while parked"}.get(rule["while"])
-    said = ", ".join(_trigger(trigger, rule, events) for trigger in rule["triggers"])
-    trimmed = None if trim_m is None else TRIMMED.format(metres(trim_m))
+    said = ", ".join(_trigger(trigger, rule, events) for trigger in rule["triggers"]) + _around(rule)
+    trimmed = None if trim_m is None else TRIMMED.format(length(trim_m))
     return "; ".join(part for part in (said, driving, trimmed) if part)
+
+
+def _around(rule: Mapping[str, Any]) -> str:
+    """What else a stream tells around its events."""
+    spans = [f"the {term(rule[key])} {word} it" for key, word in (("before_s", "before"), ("after_s", "after")) if rule.get(key)]
+    return f" and {' and '.join(spans)}, every {term(rule['every_s'])}" if spans else ""
 
 
 def _parted(trigger: str) -> tuple[str, str, str]:

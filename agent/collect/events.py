@@ -75,6 +75,11 @@ class Watch:
         if self.recent is not None and self.recent.value(latest.value):
             self.recent_ns = t_ns
 
+    def leap(self, moved_ns: int) -> None:
+        """The axis leapt: what was measured from a moment keeps its distance."""
+        self.fired_ns = None if self.fired_ns is None else max(self.fired_ns + moved_ns, 0)
+        self.recent_ns = None if self.recent_ns is None else self.recent_ns + moved_ns
+
     def _just_fired(self, t_ns: int) -> bool:
         return self.fired_ns is not None and 0 <= t_ns - self.fired_ns < self.min_gap_ns
 

@@ -164,9 +164,9 @@ class Pipeline:
         self.latest.clear()
         for stream in self.streams:
             stream.leap(to_ns, moved_ns)
+        self.windows.held.clear()
         for watch in self.watches:
-            watch.fired_ns = None if watch.fired_ns is None else max(watch.fired_ns + moved_ns, 0)
-            watch.recent_ns = None if watch.recent_ns is None else watch.recent_ns + moved_ns
+            watch.leap(moved_ns)
         self.trip.leap(to_ns, moved_ns, passed_ns)
         speed_holds = self._gnss_speed_ns is not None and self.trip.speed_kmh is not None
         self._gnss_speed_ns = (self._gnss_speed_ns or 0) + moved_ns if speed_holds else None
@@ -261,7 +261,15 @@ class Pipeline:
         for watch in self.watches:
             if signal in watch.signals and watch.observe(self.latest, t_ns):
                 self.latest.put(Reading(EVENT_KIND, watch.name, t_ns))
-                self._set_off(f"event:{watch.name}", t_ns, t_ns)
+                for stream in (one for one in self.streams if one.has(f"event:{watch.name}")):
+                    self._tell_event(stream, t_ns)
+
+    def _tell_event(self, stream: Stream, t_ns: int) -> None:
+        """What was held before it, and what stands at it."""
+        if self._may_speak(stream, t_ns):
+            before = self.windows.release(stream.name, t_ns, stream.head.before_s)
+            self._collect(before + self._said(stream, t_ns, t_ns), t_ns)
+            stream.happened(t_ns)
 
     def _travel(self, reading: Reading) -> None:
         odometer_km = own(reading, self.units)
@@ -298,7 +306,11 @@ class Pipeline:
         if stream.next_ns is not None and stream.next_ns <= moment:
             multiple = stream.next_ns
             stream.passed(multiple)
-            self._speak(stream, multiple, moment)
+            if stream.has("periodic") or stream.follows(multiple):
+                self._speak(stream, multiple, moment)
+            elif stream.around:
+                said = self._said(stream, multiple, moment) if self._may_speak(stream, moment) else []
+                self.windows.hold(stream.name, said, multiple, stream.head.before_s)
 
     def _on_change(self, stream: Stream, channel: Channel, reading: Reading, t_ns: int) -> None:
         if self._may_speak(stream, t_ns):
@@ -310,16 +322,12 @@ class Pipeline:
 
         `stood_ns`: a value counts that stood then, though its frame may be silent by now.
         """
-        if not self._may_speak(stream, now_ns):
-            return False
-        samples = []
-        for channel in stream.channels:
-            current = channel.current(self.latest, now_ns if stood_ns is None else stood_ns)
-            sample = channel.sample(current, self._context(channel.rule, t_ns)) if current is not None else None
-            if sample is not None:
-                samples.append(sample)
+        samples = self._said(stream, t_ns, now_ns if stood_ns is None else stood_ns) if self._may_speak(stream, now_ns) else []
         self._collect(samples, now_ns)
         return bool(samples)
+
+    def _said(self, stream: Stream, t_ns: int, stood_ns: int) -> list[Sample]:
+        return stream.said(self.latest, lambda rule: self._context(rule, t_ns), t_ns, stood_ns)
 
     def _may_speak(self, stream: Stream, t_ns: int) -> bool:
         """`while`, and for a trimmed stream its trimming: speed and heading alone would lead back to where it began."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.clock import NS
 from agent.collect.channel import Channel
-from agent.model import Rule
+from agent.collect.latest import Latest
+from agent.collect.transforms import Context
+from agent.model import Rule, Sample
 from agent.storage.memory import MemoryStore
+from agent.vss import EVENT_KIND
 
 DAY_S = 86400
 MISSED_WAIT_NS = 60 * NS
@@ -18,7 +22,7 @@ MISSED_WAIT_NS = 60 * NS
 class Stream:
     """The channels of one stream. `next_ns`: the multiple of `every_s` to be answered next; `missed_ns`: one to be made up.
 
-    `able_ns`: since when something could be said to the missed multiple.
+    `able_ns`: since when something could be said to the missed multiple; `until_ns`: how long an event that happened goes on.
     """
 
     name: str
@@ -28,6 +32,7 @@ class Stream:
     distance_km: float | None = None
     missed_ns: int | None = None
     able_ns: int | None = None
+    until_ns: int | None = None
 
     @classmethod
     def of(cls, rules: list[Rule], memory: MemoryStore) -> Stream:
@@ -55,19 +60,42 @@ class Stream:
         """How far the trip has to be from its start; None where the stream is not trimmed."""
         return self.head.trim_m
 
+    @property
+    def around(self) -> bool:
+        """Whether it also tells what was before or after its events, each `every_s`."""
+        return self.head.before_s > 0 or self.head.after_s > 0
+
+    def happened(self, t_ns: int) -> None:
+        """One of its events: what comes within `after_s` belongs to it; a multiple of this very moment is spoken for."""
+        self.until_ns = t_ns + int(self.head.after_s * NS)
+        if self.around and self.next_ns == t_ns:
+            self.passed(t_ns)
+
+    def follows(self, t_ns: int) -> bool:
+        """Whether this moment lies within `after_s` of an event."""
+        return self.until_ns is not None and t_ns <= self.until_ns
+
     def has(self, trigger: str) -> bool:
         """Whether the stream has this trigger."""
         return trigger in self.head.triggers
+
+    def said(self, latest: Latest, context_of: Callable[[Rule], Context], t_ns: int, stood_ns: int) -> list[Sample]:
+        """What each rule has that stood at `stood_ns`, minimised as of `t_ns`. Around an event, which one it was is said at it alone."""
+        at_event = not self.around or latest.at(EVENT_KIND, t_ns)
+        found = [(channel, channel.current(latest, stood_ns)) for channel in self.channels if at_event or channel.rule.signal != EVENT_KIND]
+        samples = (channel.sample(reading, context_of(channel.rule)) for channel, reading in found if reading is not None)
+        return [sample for sample in samples if sample is not None]
 
     def arm(self, t_ns: int, before: Stream | None) -> None:
         """Sets the next multiple; one of a day or more that was missed while off is to be made up once.
 
         `before`: the same stream under the plan until now; its multiples go on, so that none is answered twice or left out.
         """
-        if not self.has("periodic") or self.every_ns <= 0:
+        if not (self.has("periodic") or self.around) or self.every_ns <= 0:
             return
         if before is not None and before.next_ns is not None and (before.every_ns, before.basis) == (self.every_ns, self.basis):
             self.next_ns, self.missed_ns, self.able_ns = before.next_ns, before.missed_ns, before.able_ns
+            self.until_ns = before.until_ns
             return
         index = t_ns // self.every_ns
         self.next_ns = (index + 1) * self.every_ns
@@ -83,7 +111,7 @@ class Stream:
 
     def leap(self, to_ns: int, moved_ns: int) -> None:
         """The axis leapt to `to_ns`, moved by `moved_ns`: the next multiple is after it, aggregates begin anew."""
-        self.next_ns = self.missed_ns = self.able_ns = None
+        self.next_ns = self.missed_ns = self.able_ns = self.until_ns = None
         self.arm(to_ns, None)
         for channel in self.channels:
             channel.own = None

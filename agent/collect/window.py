@@ -1,11 +1,13 @@
-"""Samples into drafts of records: what one stream collects in `window_s`, or at once.
+"""Samples into drafts of records: what one stream collects in `window_s`, or at once; and what is held in case an event comes.
 
 Windows lie on multiples of `window_s`. A rule with the step `last` leaves only its newest sample in a record.
-Until a draft is handed over its samples are in RAM only: that is the loss window of a power cut.
+Until a draft is handed over its samples are in RAM only: that is the loss window of a power cut. What is held is minimised as
+everything else, becomes part of no draft until it is released, and is gone `before_s` after it was taken.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -30,6 +32,8 @@ class Windows:
     boot_for: Callable[[str], bytes] = lambda _: b""
     open: dict[tuple[str, str], _Open] = field(default_factory=dict)
     done: list[tuple[Sample, ...]] = field(default_factory=list)
+    held: dict[str, deque[tuple[int, list[Sample]]]] = field(default_factory=dict)
+    """By stream: when, and what; oldest first."""
 
     def add(self, samples: list[Sample], t_ns: int) -> None:
         """Samples of one trigger of one stream, taken at `t_ns`."""
@@ -48,6 +52,18 @@ class Windows:
         if len(slot.samples) >= SAMPLES_MAX:
             self.done.append(tuple(self.open.pop(key).samples))
 
+    def hold(self, stream: str, samples: list[Sample], t_ns: int, before_s: float) -> None:
+        """What a stream could say at `t_ns`, in case an event comes; what is older than `before_s` goes, also if there is nothing new."""
+        held = self.held.setdefault(stream, deque())
+        held.append((t_ns, samples))
+        while t_ns - held[0][0] > before_s * NS:
+            held.popleft()
+
+    def release(self, stream: str, t_ns: int, before_s: float) -> list[Sample]:
+        """What is held of a stream for an event at `t_ns`, oldest first; nothing of it is held any more."""
+        held = self.held.pop(stream, deque())
+        return [sample for taken_ns, samples in held if t_ns - taken_ns <= before_s * NS for sample in samples]
+
     def next_due_ns(self) -> int | None:
         """When the next window ends."""
         return min((slot.end_ns for slot in self.open.values()), default=None)
@@ -64,6 +80,8 @@ class Windows:
             if not slot.samples:
                 del self.open[key]
         self.done = [tuple(sample for sample in samples if sample.rule.id in live) for samples in self.done]
+        for name, held in self.held.items():
+            self.held[name] = deque((t_ns, [sample for sample in samples if sample.rule.id in live]) for t_ns, samples in held)
 
     def take(self, *, trusted: bool) -> list[Draft]:
         """The drafts that are complete."""

@@ -63,6 +63,8 @@ def rule_document(rule: Rule) -> dict[str, object]:
         "while": rule.while_,
         "every_s": rule.every_s,
         "window_s": rule.window_s,
+        "before_s": rule.before_s,
+        "after_s": rule.after_s,
         "time_floor_s": rule.time_floor_s,
         "transforms": [{step.name: step.argument} for step in rule.transforms],
         "identity": rule.identity,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -21,6 +21,7 @@ from agent.collect.decode import DecodeCounters
 from agent.collect.respond import Responder
 from agent.consent.choice import DRIVER, Choice, apply_choice
 from agent.consent.ledger import Ledger
+from agent.consent.state import Kind
 from agent.core.core import Core
 from agent.core.deliver import Outgoing
 from agent.core.parts import Parts
@@ -42,7 +43,10 @@ STEP_NS = NS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """What a virtual run is about. `seed` decides every secret and id of the device; `compare_vin`: as of `Parts`."""
+    """What a virtual run is about. `seed` decides every secret and id of the device; `compare_vin`: as of `Parts`.
+
+    `profiles`: drivers beside the one that `choice` is of. `sole_driver`: as of `Parts`; None where whoever drives is confirmed.
+    """
 
     catalogue: Catalogue
     vehicle: Vehicle
@@ -52,6 +56,8 @@ class Scene:
     seed: bytes
     start_ns: int
     compare_vin: bool = True
+    profiles: Mapping[str, Kind] = field(default_factory=dict)
+    sole_driver: str | None = DRIVER
 
 
 @dataclass(slots=True)
@@ -91,6 +97,8 @@ class VirtualRun:
             raise UsageError(f"no package {scene.package}", "--package", f"use none or one of {known}")
         ledger.set_package(scene.package)
         self.notes += apply_choice(scene.choice, ledger, scene.catalogue, scene.start_ns // 1_000_000)
+        for name, kind in scene.profiles.items():
+            ledger.add_profile(name, kind)
         units = scene.catalogue.units()
         stored = open_database(None, keyring.database_key("buffer"), "buffer")
         memory = DictMemory()
@@ -109,7 +117,7 @@ class VirtualRun:
             prefix="modicum",
             new_id=lambda: source.randbytes(16).hex(),
             responder=Responder(memory, source),
-            sole_driver=DRIVER,
+            sole_driver=scene.sole_driver,
             compare_vin=scene.compare_vin,
         )
         self.core = Core(parts, lambda wanted: self.gate.swap(wanted, self.clock.now_ns()), self._agent_signals)

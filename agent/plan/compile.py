@@ -236,6 +236,8 @@ def rule_of(candidate: Candidate, inputs: PlanInputs) -> Rule:
         signal=candidate.signal.id,
         every_s=stream.every_s,
         window_s=stream.window_s,
+        before_s=stream.before_s,
+        after_s=stream.after_s,
         time_floor_s=stream.time_floor_s,
         while_=stream.while_,
         triggers=stream.triggers,

@@ -43,6 +43,8 @@ def _rule(service: str, recipient: str, inputs: PlanInputs) -> Rule:
         signal=BASIS_ENDED,
         every_s=0,
         window_s=0,
+        before_s=0,
+        after_s=0,
         time_floor_s=FLOOR_S,
         while_="any",
         triggers=(),

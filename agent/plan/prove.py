@@ -212,8 +212,8 @@ class Stage:
         signal = next(one for one in stream.signals if one.id == rule.signal)
         said = (rule.service, rule.stream, rule.purpose, rule.basis, rule.identity, rule.recipient, rule.priority, rule.while_)
         meant = (self.service, stream.id, stream.purpose, stream.basis, stream.identity, stream.recipient, stream.priority, stream.while_)
-        timing = (rule.every_s, rule.window_s, rule.time_floor_s, rule.triggers, rule.fresh_s)
-        written = (stream.every_s, stream.window_s, stream.time_floor_s, stream.triggers, signal.fresh_s)
+        timing = (rule.every_s, rule.window_s, rule.before_s, rule.after_s, rule.time_floor_s, rule.triggers, rule.fresh_s)
+        written = (stream.every_s, stream.window_s, stream.before_s, stream.after_s, stream.time_floor_s, stream.triggers, signal.fresh_s)
         steps = [(step.name, step.argument) for step in rule.transforms]
         same = said == meant and timing == written and steps == [pair for step in signal.transforms for pair in step.items()]
         category = self.catalogue.signals[rule.signal].category

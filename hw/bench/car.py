@@ -31,7 +31,7 @@ from cantools.database.can import Database, Message
 from hw.bench.crc import sae_j1850
 from hw.bench.messages import ALWAYS_AWAKE, CONTENT, CONTENT_IN_TURN, ContentInTurn
 from hw.bench.pace import NS, Pace
-from hw.bench.program import add_drive_arguments, complain, say, stop_time_ns
+from hw.bench.program import Orders, add_drive_arguments, complain, say, stop_time_ns
 from hw.bench.record import Recording, to_message
 from hw.bench.truth import CarState, Drive
 from hw.errors import HwError
@@ -198,6 +198,7 @@ def send_paced(car: Car, bus: can.BusABC, pace: Pace, stop_ns: int, keep: Callab
     counts: Counter[str] = Counter(frames=0, refused=0, skipped=0)
     block_ns = max(car.start_ns, pace.now_ns())
     while block_ns < stop_ns and pace.wait_until(block_ns - PREPARE_NS):
+        pace.hear(car.drive)
         end_ns = min(block_ns + BLOCK_NS, stop_ns)
         # Encoded a block ahead: half the work of waking for each frame and encoding it with cold caches.
         for frame, message in [(frame, to_message(frame)) for frame in car.frames(block_ns, end_ns)]:
@@ -232,7 +233,7 @@ def open_bus(interface: str, channel: str, port: int | None) -> can.BusABC:
 def main(arguments: list[str] | None = None) -> int:
     """Sends a drive on a bus; exit 2 for a scenario, noise or recording that is no good, 5 for a bus that does not open."""
     options = _parser().parse_args(arguments)
-    pace = Pace()
+    pace = Pace(Orders(sys.stdin).carry_out)
     pace.stop_on_signals()
     start_ns = options.start_ns if options.start_ns is not None else pace.now_ns()
     with contextlib.ExitStack() as stack:

@@ -14,11 +14,14 @@ from hw.bench.scenario import Change, Condition, ScenarioError, convert_conditio
 
 
 class _Glide(NamedTuple):
+    """`until_s`: when it stops to matter, which is before its end if the drive takes another turn."""
+
     name: str
     begin_s: float
     end_s: float
     from_value: float
     to_value: float
+    until_s: float
 
 
 class Timeline:
@@ -35,10 +38,17 @@ class Timeline:
         """Every field of Condition at `t_s`; the dictionary is the caller's own."""
         held = dict(self._held[bisect.bisect_right(self._times, t_s) - 1])
         for glide in self._glides:
-            if glide.begin_s <= t_s < glide.end_s:
+            if glide.begin_s <= t_s < glide.until_s:
                 part = (t_s - glide.begin_s) / (glide.end_s - glide.begin_s)
                 held[glide.name] = glide.from_value + part * (glide.to_value - glide.from_value)
         return held
+
+    def end(self, at_s: float, values: dict[str, Any]) -> None:
+        """From `at_s` on nothing changes any more, but for `values`."""
+        first, last = bisect.bisect_left(self._times, at_s), self.at(at_s)
+        self._times = [*self._times[:first], at_s]
+        self._held = [*self._held[:first], last | values]
+        self._glides = [glide._replace(until_s=min(glide.until_s, at_s)) for glide in self._glides]
 
     def running_s(self, t_s: float) -> float:
         """For how many of the first `t_s` seconds the engine ran: ignition ON or START."""
@@ -54,4 +64,5 @@ class Timeline:
         for name, value in values.items() if change.over_s else ():
             if not isinstance(value, float):
                 raise ScenarioError(f"change at {change.at_s} s: {name} cannot glide over {change.over_s} s")
-            self._glides.append(_Glide(name, change.at_s, change.at_s + change.over_s, before[name], value))
+            end_s = change.at_s + change.over_s
+            self._glides.append(_Glide(name, change.at_s, end_s, before[name], value, end_s))

@@ -49,7 +49,7 @@ def _steering(car: CarState) -> Values:
 
 def _motion(car: CarState) -> Values:
     direction = 0 if car.speed_kmh < STANDING_KMH else 1
-    return {"DIRECTION": direction, "SPEED": car.speed_kmh, "ACCELERATION": car.acceleration_mps2}
+    return {"DIRECTION": direction, "SPEED": car.speed_kmh, "ACCELERATION": _felt(car)}
 
 
 def _wheels(car: CarState) -> Values:
@@ -60,8 +60,13 @@ def _engine(car: CarState) -> Values:
     return {"RPM": car.engine_rpm, "TORQUE": car.engine_torque_nm, "PEDAL": car.pedal_percent, "RUNNING": car.engine_running}
 
 
+def _felt(car: CarState) -> float:
+    """What a sensor of the chassis can measure; a crash is beyond it."""
+    return min(20.0, max(-20.0, car.acceleration_mps2))
+
+
 def _inertia(car: CarState) -> Values:
-    return {"YAW_RATE": car.yaw_rate_dps, "LATERAL": car.lateral_mps2, "LONGITUDINAL": car.acceleration_mps2}
+    return {"YAW_RATE": car.yaw_rate_dps, "LATERAL": car.lateral_mps2, "LONGITUDINAL": _felt(car)}
 
 
 def _ignition(car: CarState) -> Values:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from hw.bench.dialogue import NS, OUTCOMES, Manner, Modem
 from hw.bench.pace import Pace
-from hw.bench.program import add_drive_arguments, complain, say, stop_time_ns
+from hw.bench.program import Orders, add_drive_arguments, complain, say, stop_time_ns
 from hw.bench.receiver import Line
 from hw.bench.scenario import ScenarioError
 from hw.bench.truth import Drive
@@ -57,6 +57,7 @@ def serve(modem: Modem, pace: Pace, link: pathlib.Path | None, unplugged: Window
 def converse(modem: Modem, wire: Wire, pace: Pace, until_ns: int) -> None:
     """Answers until `until_ns` or until the pace is stopped."""
     while not pace.stop.is_set() and pace.now_ns() < until_ns:
+        pace.hear(modem.drive)
         now_ns = pace.now_ns()
         due_ns = modem.next_ns()
         wake_ns = min(now_ns + LOOK_NS, until_ns, now_ns + LOOK_NS if due_ns is None else due_ns)
@@ -128,7 +129,7 @@ def _windows(pairs: Sequence[Sequence[float]]) -> Windows:
 def main(arguments: list[str] | None = None) -> int:
     """Opens a pty, prints `ready PATH` each time it is plugged in, answers; exit 2 for a scenario that is no good."""
     options = parser().parse_args(arguments)
-    pace = Pace()
+    pace = Pace(Orders(sys.stdin).carry_out)
     pace.stop_on_signals()
     start_ns = options.start_ns if options.start_ns is not None else pace.now_ns()
     try:

@@ -10,16 +10,22 @@ import contextlib
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
+
+from hw.bench.truth import Drive
 
 NS = 1_000_000_000
 
 
 class Pace:
-    """The axis, tied once to the monotonic clock. `stop` ends every wait at once."""
+    """The axis, tied once to the monotonic clock. `stop` ends every wait at once.
 
-    def __init__(self) -> None:
-        self.stop = threading.Event()
+    A device calls `hear` with its drive before it tells anything new of it: whoever runs it may say how the drive goes on.
+    """
+
+    def __init__(self, hear: Callable[[Drive], None] = lambda _: None) -> None:
+        self.stop, self.hear = threading.Event(), hear
         self._offset_ns = time.time_ns() - time.monotonic_ns()
 
     def now_ns(self) -> int:

@@ -1,9 +1,15 @@
-"""What every program of the bench's devices has in common: arguments of a drive, one line out, one complaint."""
+"""What every program of the bench's devices has in common: arguments of a drive, one line out, one complaint, orders on the way."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import queue
 import sys
+import threading
+from typing import IO
+
+from hw.bench.truth import Drive
 
 NS = 1_000_000_000
 FOREVER_S = 365 * 86_400
@@ -20,6 +26,33 @@ def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
 def stop_time_ns(start_ns: int, seconds: float | None) -> int:
     """When a device stops by itself; far away where nobody said."""
     return start_ns + int((FOREVER_S if seconds is None else seconds) * NS)
+
+
+class Orders:
+    """What whoever started a program tells it while it runs, a line each: `crash SECONDS`, since the drive began."""
+
+    def __init__(self, source: IO[str]) -> None:
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        threading.Thread(target=self._read, args=(source,), name="orders", daemon=True).start()
+
+    def carry_out(self, drive: Drive) -> None:
+        """Does what was ordered since the last time; complains of what it does not understand."""
+        while not self._lines.empty():
+            line = self._lines.get()
+            word, _, number = line.partition(" ")
+            try:
+                at_s = float(number) if word == "crash" else None
+            except ValueError:
+                at_s = None
+            if at_s is None:
+                complain(f"no such order: {line!r}; say crash SECONDS")
+            else:
+                drive.crash(at_s)
+
+    def _read(self, source: IO[str]) -> None:
+        with contextlib.suppress(ValueError, OSError):  # it was closed, or is no text: then there are no orders
+            for line in source:
+                self._lines.put(line.strip())
 
 
 def say(line: str) -> None:

@@ -1,8 +1,9 @@
 """The simulated receiver: NMEA of the drive, in virtual time or on a pty in real time.
 
-Promises one epoch at every whole second of UTC (or `rate_hz` times as many), written `LATENCY_NS` later as a real
+Promises one epoch at every whole second of UTC (or as often as the scenario says), written `LATENCY_NS` later as a real
 receiver needs it, and that writing never blocks: where nobody reads, old sentences are thrown away so that a late
-reader gets the present and not a minute of the past.
+reader gets the present and not a minute of the past. It is unplugged, late by weeks, or has foreign bytes between its sentences as
+the scenario says.
 
     python -m hw.bench.receiver --scenario drive --seed 1 --start-ns T [--link PATH]
 """
@@ -15,18 +16,20 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import random
 import sys
 import termios
 import tty
 from collections.abc import Iterator
 
 from hw.bench.pace import NS, Pace
-from hw.bench.program import add_drive_arguments, complain, say, stop_time_ns
+from hw.bench.program import Orders, add_drive_arguments, complain, say, stop_time_ns
 from hw.bench.scenario import ScenarioError
 from hw.bench.sentences import epoch_sentences
 from hw.bench.truth import Drive
 
 LATENCY_NS = 80_000_000
+WEEK_NS = 7 * 86_400 * NS
 UNREAD_BYTES_MAX = 1_500
 """About four epochs: more than this unread means that nobody reads."""
 
@@ -34,9 +37,9 @@ UNREAD_BYTES_MAX = 1_500
 class Receiver:
     """The sentences of a drive whose moment zero is `start_ns` on the axis."""
 
-    def __init__(self, drive: Drive, start_ns: int, rate_hz: int = 1, latency_ns: int = LATENCY_NS) -> None:
+    def __init__(self, drive: Drive, start_ns: int, latency_ns: int = LATENCY_NS) -> None:
         self.drive, self.start_ns, self.latency_ns = drive, start_ns, latency_ns
-        self.interval_ns = NS // rate_hz
+        self.interval_ns = NS // drive.scenario.receiver_hz
 
     def epochs(self, start_ns: int, stop_ns: int) -> Iterator[int]:
         """The UTC moments of the epochs that are written within start_ns <= t < stop_ns; none before the drive begins."""
@@ -47,14 +50,28 @@ class Receiver:
             epoch_ns += self.interval_ns
 
     def sentences(self, start_ns: int, stop_ns: int) -> Iterator[tuple[int, bytes]]:
-        """(moment of writing, all sentences of the epoch) within the window."""
+        """(moment of writing, all sentences of the epoch) within the window; no bytes at all while it is unplugged."""
         for epoch_ns in self.epochs(start_ns, stop_ns):
             state = self.drive.state((epoch_ns - self.start_ns) / NS)
-            yield epoch_ns + self.latency_ns, epoch_sentences(state, epoch_ns)
+            said = epoch_sentences(state, epoch_ns - state.gnss_weeks_back * WEEK_NS) if state.gnss_plugged else b""
+            if said and state.gnss_garbage:
+                said = _littered(said, random.Random(f"{self.drive.seed} garbage {epoch_ns - self.start_ns}"))  # noqa: S311  no secret
+            yield epoch_ns + self.latency_ns, said
+
+
+def _littered(sentences: bytes, rng: random.Random) -> bytes:
+    """Foreign lines between the sentences: bytes of another protocol, and a sentence that was hurt on its way."""
+    lines = sentences.splitlines(keepends=True)
+    hurt = bytearray(rng.choice(lines))
+    hurt[rng.randrange(6, len(hurt) - 5)] ^= 1  # between the address and the checksum, which no longer fits
+    foreign = b"\xb5\x62" + bytes(byte for byte in rng.randbytes(30) if byte not in b"$\r\n") + b"\r\n"
+    for litter in (bytes(hurt), foreign):
+        lines.insert(rng.randrange(len(lines)), litter)
+    return b"".join(lines)
 
 
 class Line:
-    """A pty as a serial line. `path` is what the agent opens; `link`, where given, points at it."""
+    """A pty as a serial line. `path` is what the agent opens; `link`, where given, points at it as long as it is plugged in."""
 
     def __init__(self, link: pathlib.Path | None = None) -> None:
         self._master, self._slave = os.openpty()
@@ -89,41 +106,53 @@ class Line:
         return count[0]
 
 
-def write_paced(receiver: Receiver, line: Line, pace: Pace, stop_ns: int) -> int:
-    """Writes in real time until `stop_ns` or until the pace is stopped; returns the epochs written."""
+def write_paced(receiver: Receiver, link: pathlib.Path | None, pace: Pace, stop_ns: int) -> int:
+    """Writes in real time until `stop_ns` or until the pace is stopped; says `ready PATH` whenever it is plugged in. Epochs written."""
+    line: Line | None = _plugged_in(link)
     written = 0
-    for t_ns, data in receiver.sentences(max(receiver.start_ns, pace.now_ns()), stop_ns):
-        if pace.now_ns() - t_ns > receiver.interval_ns:
-            continue
-        if not pace.wait_until(t_ns):
-            break
-        line.write(data)
-        written += 1
-    pace.wait_until(stop_ns)
+    try:
+        for t_ns, data in receiver.sentences(max(receiver.start_ns, pace.now_ns()), stop_ns):
+            if pace.now_ns() - t_ns > receiver.interval_ns:
+                continue
+            if not pace.wait_until(t_ns):
+                break
+            pace.hear(receiver.drive)
+            if data and line is None:
+                line = _plugged_in(link)
+            elif not data and line is not None:
+                line.close()
+                line = None
+            if line is not None:
+                line.write(data)
+                written += 1
+        pace.wait_until(stop_ns)
+    finally:
+        if line is not None:
+            line.close()
     return written
+
+
+def _plugged_in(link: pathlib.Path | None) -> Line:
+    line = Line(link)
+    say(f"ready {line.path}")
+    return line
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Opens a pty, prints `ready PATH` and writes a drive's sentences to it; exit 2 for a scenario that is no good."""
     parser = argparse.ArgumentParser(prog="hw.bench.receiver", description="The simulated receiver of the bench.")
     parser.add_argument("--link", type=pathlib.Path, help="a path that shall point at the pty")
-    parser.add_argument("--rate-hz", type=int, default=1, choices=(1, 2, 5, 10))
     add_drive_arguments(parser)
     options = parser.parse_args(arguments)
-    pace = Pace()
+    pace = Pace(Orders(sys.stdin).carry_out)
     pace.stop_on_signals()
     start_ns = options.start_ns if options.start_ns is not None else pace.now_ns()
     try:
-        receiver = Receiver(Drive.load(options.scenario, options.seed), start_ns, options.rate_hz)
+        receiver = Receiver(Drive.load(options.scenario, options.seed), start_ns)
     except ScenarioError as error:
         complain(f"{error}")
         return 2
-    line = Line(options.link)
-    say(f"ready {line.path}")
-    try:
-        write_paced(receiver, line, pace, stop_time_ns(start_ns, options.seconds))
-    finally:
-        line.close()
+    write_paced(receiver, options.link, pace, stop_time_ns(start_ns, options.seconds))
     return 0
 
 

@@ -23,6 +23,8 @@ from hw.errors import HwError
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "config" / "bench"
 VIN = "WMWTESTCAR0000001"
 """Of no car that exists."""
+DRIVER, GUEST = "driver", "guest"
+"""Who drives where a scenario does not say; and whoever drives without saying who it is."""
 STRAIGHT_M_MAX = 100_000.0
 SECONDS_MAX = 86_400.0
 
@@ -41,13 +43,18 @@ class ScenarioError(HwError):
 class Condition:
     """Everything about the car that is set rather than computed.
 
-    Percent are 0 to 100; faults are codes of SAE J2012, those that this car can broadcast.
+    Percent are 0 to 100; faults are codes of SAE J2012, those that this car can broadcast. `driver`: who sits behind the wheel.
+    `gnss_weeks_back`: how far the receiver's date is behind; 1,024 when its week has rolled over.
     """
 
     vin: str = VIN
+    driver: str = DRIVER
     ignition: Ignition = "ON"
     gear: Lever = "P"
     gnss_mode: int = 3
+    gnss_plugged: bool = True
+    gnss_garbage: bool = False
+    gnss_weeks_back: int = 0
     abs_active: bool = False
     esc_active: bool = False
     wiper_mode: WiperMode = "OFF"
@@ -143,11 +150,18 @@ class Action(_Strict, frozen=True):
     name: str
 
 
-class Scenario(_Strict, frozen=True, rename={"changes": "change", "actions": "action"}):
+class Driver(_Strict, frozen=True):
+    """Somebody with a profile of their own, which grants nothing at first. The one called `driver` needs no entry."""
+
+    name: str
+    minor: bool = False
+
+
+class Scenario(_Strict, frozen=True, rename={"changes": "change", "actions": "action", "drivers": "driver"}):
     """One drive.
 
     `speed_jitter_kmh`: how far the seed may move the speed where the file says a constant one. `begins`: its first moment on the
-    virtual clock, where that matters.
+    virtual clock, where that matters. `crash_s`: the car crashes at that moment and stays there, whatever the file says of later.
     """
 
     title: str
@@ -157,6 +171,9 @@ class Scenario(_Strict, frozen=True, rename={"changes": "change", "actions": "ac
     seconds: Annotated[float, Meta(gt=0, le=SECONDS_MAX)] = 120.0
     changes: tuple[Change, ...] = ()
     actions: tuple[Action, ...] = ()
+    drivers: tuple[Driver, ...] = ()
+    crash_s: Annotated[float, Meta(ge=0)] | None = None
+    receiver_hz: Literal[1, 2, 5, 10] = 1
     begins: datetime | None = None
     speed_jitter_kmh: Annotated[float, Meta(ge=0, le=10)] = 0.0
 
@@ -183,7 +200,7 @@ def load_scenario(path: pathlib.Path) -> Scenario:
 
 
 def check_scenario(scenario: Scenario) -> None:
-    """Raises ScenarioError for what the types cannot say: order of times, radii, conditions of the wrong kind."""
+    """Raises ScenarioError for what the types cannot say: order of times, radii, conditions of the wrong kind, who is not there."""
     times = [point.at_s for point in scenario.speed]
     if times[0] != 0 or times != sorted(set(times)):
         raise ScenarioError("speed: at_s has to begin with 0 and to grow from point to point")
@@ -193,11 +210,15 @@ def check_scenario(scenario: Scenario) -> None:
     for leg in scenario.route:
         if bool(leg.turn_deg) == bool(leg.straight_m) or (leg.turn_deg and leg.radius_m <= 0):
             raise ScenarioError("route: each leg is either straight_m, or turn_deg with a radius_m")
+    people = {DRIVER, GUEST, *(one.name for one in scenario.drivers)}
+    if len(people) < 2 + len(scenario.drivers):
+        raise ScenarioError(f"driver: write each name once; {DRIVER} and {GUEST} need no entry")
     for change in scenario.changes:
         unknown = set(change.set_) - CONDITIONS
         if unknown:
             raise ScenarioError(f"change at {change.at_s} s: the car has no {min(unknown)!r}")
-        convert_condition(change.set_)
+        if convert_condition(change.set_).get("driver", DRIVER) not in people:
+            raise ScenarioError(f"change at {change.at_s} s: nobody is called {change.set_['driver']!r}; add a [[driver]] of that name")
 
 
 def convert_condition(values: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,18 @@ RPM_PER_KMH = (110.0, 62.0, 42.0, 32.0, 25.0, 20.0)
 WARM_COOLANT_C, WARM_OIL_C, WARM_GEARBOX_C = 90.0, 96.0, 78.0
 WARMING_S = 240.0
 ALTERNATOR_V = 14.2
+IMPACT_S = 0.11
+"""From first contact to standstill, as in a frontal crash against something rigid."""
+CRASHED: dict[str, Any] = {
+    "deploy": "deployed",
+    "crash_severity_percent": 70,
+    "belt_tensioner": True,
+    "abs_active": False,
+    "esc_active": False,
+    "hazard": True,
+    "locked": False,
+}
+"""What the car says from the crash on: airbags fired, belts pulled, hazard lights on, doors unlocked. The ignition stays on."""
 RIPPLES = ("battery_v", "rpm", "brightness")
 
 
@@ -76,7 +88,10 @@ class CarState(Condition):
 
 
 class Drive:
-    """One drive of one scenario. Not for two threads at once: the road grows as it is asked for."""
+    """One drive of one scenario. Not for two threads at once: the road grows as it is asked for.
+
+    `crash_s`: when the car crashes; None as long as it does not.
+    """
 
     def __init__(self, scenario: Scenario, seed: int = 0) -> None:
         rng = random.Random(f"modicum bench {seed}")  # noqa: S311  a reproducible simulation, no secret
@@ -88,11 +103,21 @@ class Drive:
         self._tyre_offsets_kpa = [rng.uniform(-3, 3) for _ in range(4)]
         for point in scenario.speed:
             self._check_lever(point.at_s)
+        self.crash_s: float | None = None
+        if scenario.crash_s is not None:
+            self.crash(scenario.crash_s)
 
     @classmethod
     def load(cls, name: str | pathlib.Path, seed: int = 0) -> Drive:
         """The drive of a scenario's name or file. Raises ScenarioError."""
         return cls(load_scenario(scenario_path(str(name))), seed)
+
+    def crash(self, at_s: float) -> None:
+        """The car crashes at `at_s`, a moment of which nobody was told anything yet. Once is enough: a second time changes nothing."""
+        if self.crash_s is None:
+            self.crash_s = at_s
+            self._profile.stop(at_s, IMPACT_S)
+            self._timeline.end(at_s, CRASHED)
 
     def state(self, t_s: float) -> CarState:
         """The car `t_s` seconds after the start; before it the car stands as it will start."""

@@ -132,7 +132,7 @@ def oracle_of(outing: Outing) -> Oracle:
             truth=Truth(Drive.load(scenario_file("outing"), SEED), stage.start_ns),
             seconds=stage.request.seconds,
             package="navigation_plus",
-            cell=cell,
+            cell_of=lambda _: cell,
             started=(stage.start_ns - 40 * NS, stage.start_ns),
             withdrawn={ITEM: outing.withdrawn},
             slack_ns=NS,

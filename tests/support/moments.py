@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,22 +21,28 @@ TAIL_NS = 15 * NS
 class Run:
     """The facts of a run.
 
-    `granted` None: every item. `withdrawn`: item -> (command begun, returned). `asked`: stream -> when somebody
-    asked for it. `started`: first and last moment at which the
-    agent may have started. `slack_ns`: what real time needs, 0 on a virtual clock. `cell`: the device's secret grid.
+    `granted`: what the one called `driver` had granted before; None: every item. `said`: (when, "grant" or "withdraw", item) on the
+    way, by whoever drove. `withdrawn`: item -> (command begun, returned). `asked`: stream -> when somebody asked for it. `started`:
+    first and last moment at which the agent may have started. `slack_ns`: what real time needs, 0 on a virtual clock. `cell_of`: the
+    secret grid of each driver.
     """
 
     truth: Truth
     seconds: float
     package: str | None
-    cell: Callable[[Place], Hashable]
+    cell_of: Callable[[str], Callable[[Place], Hashable]]
     started: tuple[int, int]
     catalogue: Path = SHIPPED
     granted: frozenset[str] | None = None
     accepted: bool = True
     withdrawn: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     asked: Mapping[str, list[int]] = field(default_factory=dict)
+    said: Sequence[tuple[int, str, str]] = ()
     slack_ns: int = 0
+
+    def driver(self, t_ns: int) -> str:
+        """Who sits behind the wheel."""
+        return str(self.truth.state(t_ns).driver)
 
     @property
     def begin_ns(self) -> int:
@@ -110,6 +116,17 @@ def fired(run: Run, book: Book, name: str) -> Iterator[Moment]:
         if rises and t_ns - recent_ns <= within_ns and t_ns - fired_ns >= event["min_gap_s"] * NS:
             fired_ns = t_ns
             yield Moment(max(t_ns - STEP_NS, run.begin_ns), t_ns + late_ns, name, t_ns + late_ns <= run.end_ns)
+
+
+def around(event: Moment, stream: Mapping[str, Any]) -> Iterator[Moment]:
+    """The multiples within `before_s` of an event, and within `after_s`; for which it lies in either depends on its very moment."""
+    before_ns, after_ns = (int(stream.get(key, 0) * NS) for key in ("before_s", "after_s"))
+    every_ns = int(stream.get("every_s", 0) * NS)
+    if not before_ns and not after_ns:
+        return
+    for t_ns in range(-(-(event.lo_ns - before_ns) // every_ns) * every_ns, event.hi_ns + after_ns + 1, every_ns):
+        inside = event.hi_ns - before_ns <= t_ns < event.lo_ns or event.hi_ns < t_ns <= event.lo_ns + after_ns
+        yield Moment(t_ns, t_ns, certain=inside)
 
 
 def items_of(lines: Iterable[Mapping[str, Any]]) -> list[Item]:

@@ -18,14 +18,16 @@ from functools import cached_property
 from typing import Any
 
 from hw.bench.receiver import LATENCY_NS
-from tests.support.moments import TAIL_NS, Item, Moment, Run, distances, fired, items_of, multiples
+from tests.support.moments import Item, Moment, Run, around, distances, fired, items_of, multiples
+from tests.support.people import People
 from tests.support.rules import AGGREGATES, ANY, GNSS_SPEED, HEADING, LOCATION, Book, Candidate, after, same
 from tests.support.truth import NS, STEP_NS, Heard
 
 FIX_AGE_NS = 5 * NS
 FIX_NS = NS + LATENCY_NS
 """From one epoch to the arrival of the next."""
-TRIP_GAP_NS = 180 * NS
+SEAT_NS = 1_200_000_000
+"""How long whoever sits down may take to say so: until the next epoch."""
 STATE_NS = 500_000_000
 """How long speed and gear may take to be known: throttle and cycle."""
 WAY_M = 20.0
@@ -53,21 +55,39 @@ class Oracle:
     def __init__(self, run: Run) -> None:
         self.run, self.truth, self.book = run, run.truth, Book(run.catalogue)
         self.begin_ns, self.end_ns = run.begin_ns, run.end_ns
-        mapped = frozenset(run.truth.sources)
-        everything = list(self.book.candidates())
-        self.live = [
-            one
-            for one in everything
-            if self.book.lives(one, package=run.package, accepted=run.accepted, granted=run.granted, mapped=mapped)
-        ]
-        self.refused = {(one.name, one.signal["id"]) for one in everything} - self.rules
         self._fired: dict[str, list[Moment]] = {}
-        self._on = list(_intervals(lambda t_ns: self.truth.state(t_ns).ignition in ("ON", "START"), self.begin_ns, self.end_ns))
+        self.people = People(run, self.book)
+        self.live = self._living(self.people.first.union(item for _, do, item in run.said if do == "grant"))
+        """What somebody could have let leave at some time."""
+
+    def _living(self, granted: frozenset[str]) -> list[Candidate]:
+        run, mapped = self.run, frozenset(self.truth.sources)
+        return [
+            one
+            for one in self.book.candidates()
+            if self.book.lives(one, package=run.package, accepted=run.accepted, granted=granted, mapped=mapped)
+        ]
+
+    @cached_property
+    def rules(self) -> set[tuple[str, str]]:
+        """The (stream, signal) that are live at the end: a guest drives where no trip is."""
+        ended = self.people.began(self.end_ns) is None
+        granted = frozenset[str]() if ended else self.people.granted(self.run.driver(self.end_ns), self.end_ns)
+        return {(one.name, one.signal["id"]) for one in self._living(granted)}
 
     @property
-    def rules(self) -> set[tuple[str, str]]:
-        """The live (stream, signal)."""
-        return {(one.name, one.signal["id"]) for one in self.live}
+    def refused(self) -> set[tuple[str, str]]:
+        """All others."""
+        return {(one.name, one.signal["id"]) for one in self.book.candidates()} - self.rules
+
+    def _allowed(self, one: Candidate, lo_ns: int, hi_ns: int) -> Answer:
+        """Whether whoever drives has granted it: a trip is a guest's, or the driver's before, until its own has said so."""
+        item = one.stream.get("consent") if one.stream["basis"] == "consent" else None
+        if item is None:
+            return True
+        moments = (lo_ns - SEAT_NS - self.run.slack_ns, hi_ns)
+        answers = {item in self.people.granted(self.run.driver(t_ns), t_ns) for t_ns in moments}
+        return answers.pop() if len(answers) == 1 else None
 
     @cached_property
     def expected(self) -> list[Expected]:
@@ -132,6 +152,7 @@ class Oracle:
                 if argument not in self._fired:
                     self._fired[argument] = list(fired(self.run, self.book, argument))
                 found += self._fired[argument]
+                found += [moment for event in self._fired[argument] for moment in around(event, one.stream)]
             elif kind == "distance":
                 found += distances(self.run, float(argument))
             elif kind == "request":
@@ -155,20 +176,20 @@ class Oracle:
     def _speaks(self, one: Candidate, moment: Moment) -> Answer:
         lo_ns, hi_ns = moment.lo_ns - self.run.slack_ns, moment.hi_ns
         while_ = one.stream.get("while", "any")
-        speaks = [self._kept(one, moment)]
+        speaks = [self._kept(one, moment), self._allowed(one, lo_ns, hi_ns)]
         if while_ != "any":
             speaks.append(self._driving(lo_ns, hi_ns) if while_ == "driving" else self._parked(lo_ns, hi_ns))
         in_person = all(trigger.startswith("request:") for trigger in one.stream["triggers"])
         if one.signal["id"].startswith(LOCATION) and not in_person:
             speaks.append(self._ignition(lo_ns, hi_ns))
         trims = [dict(other.steps)["trim_trip_m"] for other in self.live if other.name == one.name and "trim_trip_m" in dict(other.steps)]
-        return _all([*speaks, *(self._clear(metres, lo_ns, hi_ns) for metres in trims)])
+        return _all([*speaks, *(self._clear(one, metres, lo_ns, hi_ns) for metres in trims)])
 
     def _kept(self, one: Candidate, moment: Moment) -> Answer:
         """With the ignition off no position is kept: a record that is still being collected then is never sent."""
         window_ns = int(one.stream.get("window_s", 0) * NS)
         carries = any(other.name == one.name and other.signal["id"] == LOCATION for other in self.live)
-        off_ns = next((off_ns for on_ns, off_ns in self._on if on_ns <= moment.lo_ns < off_ns), None)
+        off_ns = next((off_ns for on_ns, off_ns in self.people.on if on_ns <= moment.lo_ns < off_ns), None)
         if not (window_ns and carries and off_ns):
             return True
         end_ns = -(-moment.hi_ns // window_ns) * window_ns  # one taken at the very end may stand in either record
@@ -183,7 +204,7 @@ class Oracle:
         return self._over(lambda t_ns: self.truth.state(t_ns).ignition not in ("ON", "START"), lo_ns, hi_ns)
 
     def _driving(self, lo_ns: int, hi_ns: int) -> Answer:
-        trip = self._trip(hi_ns)
+        trip = self.people.trip(hi_ns)
         moved = _all([trip is not None, self._over(lambda t_ns: trip is not None and self._moved(trip[0], t_ns), lo_ns, hi_ns)])
         geared = self._over(lambda t_ns: self.truth.state(t_ns).gear != "P", lo_ns, hi_ns)
         return _all([self._ignition(lo_ns, hi_ns), moved, geared])
@@ -196,39 +217,33 @@ class Oracle:
         seen = {holds(t_ns) for t_ns in [*range(lo_ns - STATE_NS, hi_ns, STEP_NS), hi_ns]}
         return seen.pop() if len(seen) == 1 else None
 
-    def _trip(self, t_ns: int) -> tuple[int, list[int]] | None:
-        """The trip at a moment: when it began, and every end of the ignition so far in this and earlier trips."""
-        began_ns, ends = None, []
-        for on_ns, off_ns in self._on:
-            if on_ns > t_ns:
-                break
-            if began_ns is None or on_ns - ends[-1] > TRIP_GAP_NS:
-                began_ns = on_ns
-            ends.append(off_ns)
-        return None if began_ns is None else (began_ns, ends)
+    def _clear(self, one: Candidate, metres: float, lo_ns: int, hi_ns: int) -> Answer:
+        """Trimming: left the start cell, gone `metres` since ignition on, outside every cell in which a trip began or ended.
 
-    def _clear(self, metres: float, lo_ns: int, hi_ns: int) -> Answer:
-        """Trimming: left the start cell, gone `metres` since ignition on, outside every cell in which a trip began or ended."""
-        trip = self._trip(hi_ns)
+        Who takes over on the way has begun there, and has cells of their own. Before a grant on the way nobody counts how far it is.
+        """
+        trip = self.people.trip(hi_ns)
         if trip is None:
             return False
-        home = self._cell_at(trip[0])
-        left_ns = next((t_ns for t_ns in range(trip[0], hi_ns, NS) if self._cell_at(t_ns) != home), None)
+        driver, seats = self.run.driver(hi_ns), [self.begin_ns + int(at_s * NS) for at_s in self.people.seats]
+        began_ns = max([trip[0], *(t_ns for t_ns in seats if t_ns <= hi_ns)])
+        home = self._cell_at(began_ns, driver)
+        left_ns = next((t_ns for t_ns in range(began_ns, hi_ns, NS) if self._cell_at(t_ns, driver) != home), None)
         if left_ns is None:
             return False
-        gone_m = self.truth.distance_m(hi_ns) - self.truth.distance_m(trip[0])
+        gone_m = self.truth.distance_m(hi_ns) - self.truth.distance_m(self.people.counts_from(one.stream.get("consent"), began_ns, hi_ns))
         room_m = WAY_M + (NS + self.run.slack_ns) / NS * 70
         far: Answer = gone_m >= metres if abs(gone_m - metres) > room_m else None
-        zones = {self._cell_at(on_ns) for on_ns, _ in self._on if on_ns <= hi_ns} | {
-            self._cell_at(off_ns) for off_ns in trip[1] if off_ns <= hi_ns
-        }
-        places = self._places(lo_ns, hi_ns)
-        outside = {self.run.cell(place) not in zones for place in places.values}
+        begins = [*seats, *(on_ns for on_ns, _ in self.people.on)]
+        edges = [(t_ns, t_ns + SEAT_NS) for t_ns in begins] + [(off_ns, off_ns - SEAT_NS) for off_ns in trip[1]]
+        zones = {self._cell_at(t_ns, driver) for t_ns, inside_ns in edges if t_ns <= hi_ns and self.run.driver(inside_ns) == driver}
+        places, cell = self._places(lo_ns, hi_ns), self.run.cell_of(driver)
+        outside = {cell(place) not in zones for place in places.values}
         return _all([far, outside.pop() if len(outside) == 1 and places.certain else None])
 
-    def _cell_at(self, t_ns: int) -> Hashable:
+    def _cell_at(self, t_ns: int, driver: str) -> Hashable:
         state = self.truth.state(t_ns)
-        return self.run.cell((state.lat_deg, state.lon_deg))
+        return self.run.cell_of(driver)((state.lat_deg, state.lon_deg))
 
     # -- what it may say -----------------------------------------------------------------------------------------------
 
@@ -311,19 +326,6 @@ def _plain(one: Candidate) -> list[tuple[str, Any]]:
 def _all(answers: Iterable[Answer]) -> Answer:
     answers = list(answers)
     return False if False in answers else None if None in answers else True
-
-
-def _intervals(holds: Callable[[int], bool], begin_ns: int, end_ns: int) -> Iterator[tuple[int, int]]:
-    """(first moment, first moment after) of every stretch in which it holds."""
-    since_ns = None
-    for t_ns in range(begin_ns, end_ns, STEP_NS):
-        if holds(t_ns) and since_ns is None:
-            since_ns = t_ns
-        elif since_ns is not None and not holds(t_ns):
-            yield since_ns, t_ns
-            since_ns = None
-    if since_ns is not None:
-        yield since_ns, end_ns + 2 * TAIL_NS
 
 
 def _where(one: Expected | Item, begin_ns: int) -> str:

@@ -95,8 +95,10 @@ class Truth:
 
     def fixes(self, lo_ns: int, hi_ns: int) -> list[Reported]:
         """What the receiver's epochs said that arrived after `lo_ns` and by `hi_ns`, oldest first; none before the drive."""
-        first = -(-max(lo_ns - LATENCY_NS + 1, self.start_ns) // NS)
-        return [reported(self.state(second * NS)) for second in range(first, (hi_ns - LATENCY_NS) // NS + 1)]
+        step_ns = NS // self.drive.scenario.receiver_hz
+        first = -(-max(lo_ns - LATENCY_NS + 1, self.start_ns) // step_ns)
+        states = [self.state(index * step_ns) for index in range(first, (hi_ns - LATENCY_NS) // step_ns + 1)]
+        return [reported(state) if state.gnss_plugged else Reported(None, None, None, None) for state in states]
 
 
 def _content(message: str, state: CarState) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,9 +116,10 @@ def play_with(name: str, seconds: float, at_s: Mapping[float, Callable[[VirtualR
 def _oracle(run: VirtualRun, name: str, seed: int, seconds: float, choice: Choice, catalogue: Path) -> Oracle:
     parts, drive = run.core.parts, Drive.load(scenario_file(name), seed)
     start_ns, asked = begins_ns(drive), dict[str, list[int]]()
-    for action in drive.scenario.actions:
-        if action.do == "request" and action.at_s < seconds:
-            asked.setdefault(action.name, []).append(start_ns + int(action.at_s * NS))
+    done = [(start_ns + int(action.at_s * NS), action.do, action.name) for action in drive.scenario.actions if action.at_s < seconds]
+    for t_ns, do, stream in done:
+        if do == "request":
+            asked.setdefault(stream, []).append(t_ns)
     return Oracle(
         Run(
             truth=Truth(drive, start_ns),
@@ -126,7 +128,8 @@ def _oracle(run: VirtualRun, name: str, seed: int, seconds: float, choice: Choic
             catalogue=catalogue,
             granted=None if choice.entries is None else frozenset(item for item, entry in choice.entries.items() if entry.state == "YES"),
             accepted=choice.accepted,
-            cell=profile_cell(parts.keyring, parts.ledger),
+            cell_of=cache(lambda driver: profile_cell(parts.keyring, parts.ledger, driver)),
+            said=[act for act in done if act[1] != "request"],
             started=(start_ns, start_ns),
             asked=asked,
         )

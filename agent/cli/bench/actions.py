@@ -32,11 +32,11 @@ class Actions:
 
     def tell(self, action: Action, said: object) -> None:
         """Notes what became of one, for the end report."""
-        self.note(action.at_s, f"{action.do} {action.name}", str(said) if isinstance(said, ModicumError) else _came_of(said))
+        self.note(action.at_s, f"{action.do} {action.name}", said)
 
-    def note(self, t_s: float, what: str, said: str = "done") -> None:
-        """Notes what was done without the agent, in the same form."""
-        self.done.append(f"at {t_s:g} s: {what}: {said}")
+    def note(self, t_s: float, what: str, said: object = None) -> None:
+        """Notes what was done, also without the agent, and what came of it: an answer, or the error that says why it could not be."""
+        self.done.append(f"at {t_s:g} s: {what}: {_came_of(said)}")
 
     def act(self, core: Core, t_s: float) -> None:
         """Does what is due on a core in this process; requests are answered as the drive goes on."""
@@ -71,7 +71,9 @@ class Actions:
 
 
 def _came_of(said: object) -> str:
-    """An answer in a word or two."""
+    """An answer in a word or two; an error in its own."""
+    if isinstance(said, ModicumError):
+        return str(said).removeprefix("modicum: ")
     if isinstance(said, dict) and "given" in said:
         return f"{len(said['given'])} collected"
     return "nothing was granted" if isinstance(said, dict) and said.get("ended") == [] else "done"

@@ -17,13 +17,16 @@ import click
 from agent.catalogue.load import config_folder
 from agent.cli.bench.chronicle import Chronicle
 from agent.cli.bench.device import BusChoice
+from agent.cli.bench.page import write_page
 from agent.cli.bench.programs import orderly
-from agent.cli.bench.report import Run, closing, opening, pulse_line
-from agent.cli.bench.stage import BenchRequest, Stage, play, summary_of
+from agent.cli.bench.report import closing, opening, pulse_line
+from agent.cli.bench.stage import BenchRequest, Stage, play, remarks, summary_of, virtual_bus
+from agent.cli.bench.telling import Run
 from agent.cli.bench.virtual import play_virtual
 from agent.cli.bench.watch import Watch, can_watch
 from agent.cli.loading import load_checked_catalogue, load_choice, load_named_vehicle, package_of
 from agent.cli.options import decision_options
+from agent.cli.words import wrapped
 from agent.core.outcome import sorted_lines, write_outcome
 from agent.core.tally import Counts
 from agent.core.tally import summary_of as summary_of_virtual
@@ -59,7 +62,7 @@ class Kept(NamedTuple):
 @click.option("--receiver", type=click.Choice(RECEIVERS), default="nmea", show_default=True, help="NMEA, or a maker's modem asked by AT")
 @click.option("--record", type=click.Path(path_type=Path), help=f"keep what was on the bus: {' '.join(WRITERS)}")
 @click.option("--noise", type=click.FloatRange(min=0), default=0.0, help="so many frames a second that no DBC knows")
-@click.option("--out", type=click.Path(path_type=Path), help="where received.jsonl, summary.json, plan.json and envelopes/ go")
+@click.option("--out", type=click.Path(path_type=Path), help="where page.html, received.jsonl, summary.json, plan.json and envelopes/ go")
 @click.option("--plain", is_flag=True, help="in a terminal, too, a line now and then instead of the view")
 @click.option("--json", "as_json", is_flag=True, help="print the summary as JSON")
 def bench_command(
@@ -93,9 +96,10 @@ def bench_command(
             what = "the virtual clock has no bus, no broker and no modem"
             raise UsageError(what, "--speed max", "leave out --broker, --bus and --receiver, or --speed max")
         run = _virtually(scenario, seed, seconds, package, consent, catalogue, out, Kept(record, noise))
-        click.echo(json.dumps(run.summary) if as_json else closing(run))
+        _tell(run, out, drive, as_json=as_json)
         return
-    watch = Watch(drive, sys.stdin, sys.stdout) if can_watch(sys.stdout, os.environ) and not (plain or as_json) else None
+    watch = Watch(sys.stdin, sys.stdout) if can_watch(sys.stdout, os.environ) and not (plain or as_json) else None
+    chosen, remarks_of_bus = _bus(bus)
     request = BenchRequest(
         scenario=scenario,
         seconds=seconds,
@@ -104,7 +108,7 @@ def bench_command(
         choice=load_choice(consent),
         catalogue=load_checked_catalogue(catalogue),
         catalogue_dir=catalogue,
-        bus=_bus(bus) if bus else None,
+        bus=chosen,
         broker_url=broker,
         record=record,
         noise_per_s=noise,
@@ -114,14 +118,25 @@ def bench_command(
     )
     if not as_json:
         what = f"package {package}, consent {consent}, scenario {scenario}, {seconds:g} s"
-        click.echo(opening(str(request.folder), [what, f"agent: --config {request.folder / 'agent.toml'}"], viewed=watch is not None))
+        told = [row for remark in remarks_of_bus for row in wrapped(remark, 0)]
+        told = [what, f"agent: --config {request.folder / 'agent.toml'}", *told]
+        click.echo(opening(str(request.folder), told, viewed=watch is not None))
     with orderly():
-        run = _live(request, out, watch or contextlib.nullcontext())
+        run, drive = _live(request, out, watch or contextlib.nullcontext())
+    _tell(run, out, drive, as_json=as_json)
+
+
+def _tell(run: Run, out: Path | None, drive: Drive, *, as_json: bool) -> None:
+    """The end of the run: as a page beside the other results, and as text or JSON."""
+    if out is not None:
+        write_page(out / "page.html", run, drive)
     click.echo(json.dumps(run.summary) if as_json else closing(run))
+    if out is not None and not as_json:
+        click.echo(f"page: {out / 'page.html'}")
 
 
-def _live(request: BenchRequest, out: Path | None, watched: contextlib.AbstractContextManager[object]) -> Run:
-    """The run with real processes, written to `out`. Its folder goes, but that of a run that failed stays, for its logs."""
+def _live(request: BenchRequest, out: Path | None, watched: contextlib.AbstractContextManager[object]) -> tuple[Run, Drive]:
+    """The run with real processes, written to `out`, and its truth. Its folder goes, but that of a run that failed stays, for its logs."""
     failed = False
     try:
         with watched:
@@ -131,13 +146,14 @@ def _live(request: BenchRequest, out: Path | None, watched: contextlib.AbstractC
             _write(out, stage, run)
     except ModicumError as error:
         failed = True
-        advice = "look at the interface of --bus (ip link), or leave --bus out; " if request.bus else ""
+        bus = request.bus
+        advice = f"look at {bus.interface}:{bus.channel} (ip link), or name another bus with --bus; " if bus else ""
         error.hint = f"{error.hint}; {advice}its files stay in {request.folder}"
         raise
     finally:
         if not failed:
             shutil.rmtree(request.folder, ignore_errors=True)
-    return run
+    return run, stage.drive
 
 
 def _told(stage: Stage) -> Run:
@@ -223,7 +239,16 @@ def _quiet(_: Stage) -> None:
     """Nothing but JSON goes to stdout."""
 
 
-def _bus(text: str) -> BusChoice:
+def _bus(text: str | None) -> tuple[BusChoice | None, list[str]]:
+    """The bus that was named, or vcan0 where there is one, and what to know of it; None where it will be datagrams."""
+    bus = virtual_bus() if text is None else _named(text)
+    try:
+        return bus, remarks(bus) if bus else []
+    except HwError as error:
+        raise DeviceError(error.what, error.where, error.hint) from error
+
+
+def _named(text: str) -> BusChoice:
     interface, separator, channel = text.partition(":")
     if not separator or not interface or not channel:
         raise UsageError(f"not a bus: {text}", "--bus", "write IFACE:CHANNEL, for example socketcan:vcan0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from agent.catalogue.types import Catalogue
 from agent.clock import SystemClock
 from agent.consent.choice import Choice, apply_choice
 from agent.consent.ledger import Ledger
+from agent.consent.state import Kind
 from agent.seal.keyring import Keyring
 from agent.storage.sqlite import open_database
 from hw.bench.authority import Authority, Credential
@@ -20,6 +22,8 @@ from hw.bench.scenario import VIN
 
 REGION = "CN"
 CREDENTIAL_BYTES = 32
+NOBODY: Mapping[str, Kind] = {}
+SOCKETCAN = "socketcan"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +121,8 @@ def write_config(device: Device, bus: BusChoice, package: str | None, catalogue:
     device.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def prepare_state(device: Device, catalogue: Catalogue, choice: Choice) -> None:
-    """Keys as `modicum keys init` makes them, and the driver's choice written into the ledger before the first start."""
+def prepare_state(device: Device, catalogue: Catalogue, choice: Choice, profiles: Mapping[str, Kind] = NOBODY) -> None:
+    """Keys as `modicum keys init` makes them, the driver's choice and the other drivers in the ledger before the first start."""
     device.state.mkdir(mode=0o700)
     credential = os.urandom(CREDENTIAL_BYTES)
     path = device.state / "credential"
@@ -128,5 +132,7 @@ def prepare_state(device: Device, catalogue: Catalogue, choice: Choice) -> None:
     database = open_database(device.state / "ledger.db", keyring.database_key("ledger"), "ledger")
     ledger = Ledger(database, keyring, SystemClock(frozenset({"system"})))
     device.notes += apply_choice(choice, ledger, catalogue, time.time_ns() // 1_000_000)
+    for name, kind in profiles.items():
+        ledger.add_profile(name, kind)
     database.conn.close()
     keyring.close()

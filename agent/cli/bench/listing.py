@@ -12,8 +12,8 @@ from typing import NamedTuple
 from rich.text import Text
 
 from agent.cli.bench.fitting import ACCENT, ALARM, SOFT, Size, cut
-from agent.cli.bench.report import WITHDRAWN, Run
 from agent.cli.bench.standing import Row, barred, idle, left
+from agent.cli.bench.telling import WITHDRAWN, Run
 from agent.cli.words import counted
 
 WIDE = 64

@@ -12,9 +12,9 @@ from typing import NamedTuple
 from rich.text import Text
 
 from agent.cli.bench.canvas import ACROSS, Canvas, Frame, Ink, Metres
-from agent.cli.bench.report import Run
+from agent.cli.bench.telling import Run
 from agent.cli.streams import name_of
-from agent.cli.words import HALVES, metres
+from agent.cli.words import HALVES, length
 from agent.collect.cells import EARTH_M_PER_DEG, cell_of
 from agent.model import Position
 from agent.vss import LOCATION
@@ -106,7 +106,7 @@ def scale(frame: Frame) -> str:
     """A bar of a round length that takes at most a third of the width: `├────┤ 200 m`."""
     column_m = ACROSS * frame.dot_m
     length_m = max((one for one in SCALES_M if one <= column_m * frame.columns / 3), default=SCALES_M[0])
-    return f"├{'─' * max(0, round(length_m / column_m) - 2)}┤ {metres(length_m)}"
+    return f"├{'─' * max(0, round(length_m / column_m) - 2)}┤ {length(length_m)}"
 
 
 def _pieces(way: Sequence[Spot], first_s: float) -> list[tuple[Ink, list[Spot]]]:

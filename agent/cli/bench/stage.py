@@ -13,25 +13,25 @@ from typing import Any
 from agent.catalogue.types import Catalogue
 from agent.cli.bench.actions import Actions
 from agent.cli.bench.chronicle import Chronicle
-from agent.cli.bench.device import BusChoice, Device, make_credentials, prepare_state, write_config
+from agent.cli.bench.device import SOCKETCAN, BusChoice, Device, make_credentials, prepare_state, write_config
 from agent.cli.bench.listeners import Listeners, recipients_of
 from agent.cli.bench.programs import Programs
-from agent.consent.choice import DRIVER, Choice
-from agent.consent.state import GUEST
+from agent.cli.bench.seat import kinds_of
+from agent.consent.choice import Choice
 from agent.control.protocol import RemoteError, ask
 from agent.core.outcome import publish_bytes, sorted_lines, stream_totals
 from agent.errors import AgentAbsent, DeviceError, UsageError
 from agent.uplink.mqtt import access
 from agent.uplink.session import V5, V311
 from hw.bench.group import free_udp_port, usable_group
+from hw.bench.interface import VIRTUAL, inspect, present
 from hw.bench.link import Proxy
 from hw.bench.truth import Drive
 from hw.errors import HwError
 
 START_S = 20.0
-LEAD_NS = 700_000_000
-"""Between the decision that the drive begins and its first frame."""
-TRIP_S = 5.0
+LEAD_S = 0.7
+"""Between the decision that the drive begins and its first frame, at least: car and receiver are started meanwhile."""
 PULSE_S = 0.2
 CRASH_AHEAD_S = 0.5
 """So that car and receiver hear of a crash before it happens."""
@@ -63,18 +63,18 @@ class BenchRequest:
 class Stage:
     """A live run and what is known of it so far.
 
-    `ends_s`, `crash_s`: seconds since the drive began. `link`: None where the broker is elsewhere.
+    `ends_s`: seconds since the drive began. `link`: None where the broker is elsewhere.
     """
 
     request: BenchRequest
     device: Device
     programs: Programs
+    drive: Drive
     listeners: Listeners | None = None
     link: Proxy | None = None
     link_is_cut: bool = False
     start_ns: int = 0
     ends_s: float = 0.0
-    crash_s: float | None = None
     status: dict[str, Any] = field(default_factory=dict)
     live: dict[str, Any] = field(default_factory=dict)
     plan: dict[str, Any] = field(default_factory=dict)
@@ -104,12 +104,15 @@ class Stage:
         self.link_is_cut = False
 
     def crash(self) -> None:
-        """Tells the car and the receiver of a crash a moment ahead. Raises UsageError after the first."""
-        if self.crash_s is not None:
-            raise UsageError("the car has crashed already", f"{self.crash_s:g} s", "start another drive for another crash")
-        self.crash_s = round(self.elapsed_s + CRASH_AHEAD_S, 2)
+        """The car, the receiver and the truth of the run hear of a crash a moment ahead. Raises UsageError where there is one already."""
+        at_s = self.drive.crash_s
+        if at_s is not None:
+            when = "has crashed already" if at_s <= self.elapsed_s else "is going to crash anyway"
+            raise UsageError(f"the car {when}", f"at {at_s:g} s", "start another drive for another crash")
+        at_s = round(self.elapsed_s + CRASH_AHEAD_S, 2)
+        self.drive.crash(at_s)
         for name in ("car", "receiver"):
-            self.programs.tell(name, f"crash {self.crash_s}")
+            self.programs.tell(name, f"crash {at_s}")
 
     def end_early(self) -> None:
         """The drive is over."""
@@ -119,8 +122,9 @@ class Stage:
 def play(request: BenchRequest) -> Stage:
     """The whole run. Raises DeviceError when a part of it does not start or ends by itself."""
     device = Device(request.folder)
-    stage = Stage(request, device, Programs(request.folder / "logs"), ends_s=request.seconds)
-    stage.actions = Actions(list(Drive.load(request.scenario).scenario.actions))
+    drive = Drive.load(request.scenario, request.seed)
+    stage = Stage(request, device, Programs(request.folder / "logs"), drive, ends_s=request.seconds)
+    stage.actions = Actions(list(drive.scenario.actions))
     try:
         _set(stage)
         _drive(stage)
@@ -139,10 +143,21 @@ def play(request: BenchRequest) -> Stage:
 
 def default_bus() -> BusChoice:
     """`vcan0` where there is one; else datagrams that never leave this computer, on a port of their own."""
-    if Path("/sys/class/net/vcan0").exists():
-        return BusChoice(interface="socketcan", channel="vcan0")
+    virtual = virtual_bus()
+    if virtual is not None:
+        return virtual
     port = free_udp_port()
     return BusChoice(interface="udp_multicast", channel=usable_group(port), port=port)
+
+
+def virtual_bus() -> BusChoice | None:
+    """`vcan0`, up or down, where there is one."""
+    return BusChoice(interface=SOCKETCAN, channel=VIRTUAL) if present(VIRTUAL) else None
+
+
+def remarks(bus: BusChoice) -> list[str]:
+    """What to know of the bus before somebody reads the numbers of a run. Raises HwError for one that cannot be driven on."""
+    return inspect(bus.channel) if bus.interface == SOCKETCAN else []
 
 
 def _set(stage: Stage) -> None:
@@ -152,14 +167,19 @@ def _set(stage: Stage) -> None:
     device.broker_url = request.broker_url or _embedded_broker(stage)
     _put_link_between(stage)
     bus = request.bus or default_bus()
+    device.notes += remarks(bus)
     device.gnss_kind = "nmea" if request.receiver == "nmea" else "at"
     write_config(device, bus, request.package, request.catalogue_dir)
-    prepare_state(device, request.catalogue, request.choice)
+    prepare_state(device, request.catalogue, request.choice, kinds_of(stage.drive.scenario))
     programs.start("core", "agent.daemons.core", "--config", str(device.config))
     programs.start("uplink", "agent.daemons.uplink", "--config", str(device.config))
+    begun_s = time.monotonic()
     _listen(stage)
+    _until(stage, _answering, "core's first answer")
+    # Car and receiver together are started sooner than core, also by a slow computer, where a fixed lead would miss the drive's beginning.
+    lead_s = max(LEAD_S, time.monotonic() - begun_s)
     _until(stage, _online, "the agent's connections")
-    _set_off(stage, bus)
+    _set_off(stage, bus, lead_s)
     _until(stage, _trip, "the trip to begin")
     _sit_down(stage)
 
@@ -183,10 +203,10 @@ def _put_link_between(stage: Stage) -> None:
         device.linked_url = f"{'mqtts' if to.tls else 'mqtt'}://{to.host}:{stage.link.port}"
 
 
-def _set_off(stage: Stage, bus: BusChoice) -> None:
+def _set_off(stage: Stage, bus: BusChoice, lead_s: float) -> None:
     """Receiver and car, which begin their drive at the same moment."""
     request, device, programs = stage.request, stage.device, stage.programs
-    stage.start_ns = time.time_ns() + LEAD_NS
+    stage.start_ns = time.time_ns() + round(lead_s * 1e9)
     drive = ["--scenario", request.scenario, "--seed", str(request.seed), "--start-ns", str(stage.start_ns)]
     kept = ["--record", str(request.record.resolve())] if request.record else []
     extra = [*kept, "--noise", str(request.noise_per_s)]
@@ -224,10 +244,10 @@ def _drive(stage: Stage) -> None:
 
 
 def _sit_down(stage: Stage) -> None:
-    """The one driver of a bench confirms each trip, which begins as a guest's."""
-    stage.live = stage.ask("live")
-    if stage.live["trip"] and stage.live["profile"] == GUEST:
-        stage.ask("profile.use", name=DRIVER)
+    """Whoever sits behind the wheel confirms the trip, as `seat.sit_down`."""
+    stage.live, driver = stage.ask("live"), stage.drive.state(stage.elapsed_s).driver
+    if stage.live["trip"] and stage.live["profile"] != driver:
+        stage.ask("profile.use", name=driver)
 
 
 def _end(stage: Stage) -> None:
@@ -247,7 +267,7 @@ def _look(stage: Stage) -> None:
     changed = stage.status["plan"]["id"] != stage.chronicle.plan_id
     if changed:
         stage.plan = stage.ask("plan")
-    stage.chronicle.note(arrived, stage.plan if changed else None)
+    stage.chronicle.note(arrived, stage.plan if changed else None, t_s=stage.elapsed_s)
 
 
 def _arrived(stage: Stage) -> list[dict[str, object]]:
@@ -265,6 +285,10 @@ def _until(stage: Stage, holds: Callable[[Stage], bool], what: str) -> None:
         if time.monotonic() > deadline_s:
             raise DeviceError(f"waited in vain for {what}", str(stage.programs.logs), "the logs there say why")
         time.sleep(0.05)
+
+
+def _answering(stage: Stage) -> bool:
+    return bool(stage.ask("status"))
 
 
 def _online(stage: Stage) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from agent.cli.bench.report import WITHDRAWN, Run, ended
-from agent.cli.streams import Entry, name_of, silent, trim_of, withheld
-from agent.cli.words import HALVES, IDENTITIES, REASONS, counted, occasions, signal_name, signal_names
+from agent.cli.bench.telling import WITHDRAWN, Run, ended, kept_back, recipients, streams, waiting
+from agent.cli.streams import Entry, name_of, trim_of
+from agent.cli.words import HALVES, IDENTITIES, counted, signal_name, signal_names
 
 
 class Row(NamedTuple):
@@ -23,16 +23,12 @@ class Row(NamedTuple):
 def left(run: Run, last_sent: Mapping[str, str], now_s: float) -> list[Row]:
     """Streams of which recipients opened something, the one that was sent last first. `now_s`: since 1970."""
     ago_s = {name: max(0.0, now_s - datetime.fromisoformat(iso).timestamp()) for name, iso in last_sent.items() if iso}
-    of_stream: dict[str, list[Entry]] = {}
-    for line in run.lines:
-        of_stream.setdefault(name_of(line), []).append(line)
+    of_stream = streams(run)
     return [_left(run, name, of_stream[name], ago_s.get(name)) for name in sorted(of_stream, key=lambda name: ago_s.get(name, now_s))]
 
 
 def _left(run: Run, name: str, lines: Sequence[Entry], ago_s: float | None) -> Row:
-    stream = run.stream(name)
-    to = next((rule["recipient"] for rule in run.chronicle.rules_of(name)), stream.recipient if stream else "its recipient")
-    parts = (f"{counted(len(lines), 'value')} to {to}, {IDENTITIES[lines[0]['identity']]}", ended(run, name))
+    parts = (f"{counted(len(lines), 'value')} to {recipients(run, name)}, {IDENTITIES[lines[0]['identity']]}", ended(run, name))
     ago = "" if ago_s is None else f"{_time(ago_s)} ago"
     return Row(run.title(name), "; ".join(part for part in parts if part), _newest(lines), ago)
 
@@ -61,19 +57,14 @@ def barred(run: Run) -> dict[str, list[str]]:
     """
     allowed = {name_of(rule) for rule in run.chronicle.plan["rules"]}
     found: dict[str, list[str]] = {}
-    for name, reason, signals in sorted(withheld(run.chronicle.plan), key=lambda no: no.stream in allowed):
-        was_live = any((name, signal) in run.chronicle.lived for signal in signals)
-        why = (ended(run, name, [reason]) if was_live else "") or REASONS[reason]
+    for name, signals, why in sorted(kept_back(run), key=lambda one: one[0] in allowed):
         found.setdefault(why, []).append(f"{signal_names(signals)}, of: {run.title(name)}" if name in allowed else run.title(name))
     return {why: found[why] for why in sorted(found, key=lambda why: why != WITHDRAWN)}
 
 
 def idle(run: Run) -> list[Row]:
     """Streams that are allowed and have not spoken, with what they wait for."""
-    plan = run.chronicle.plan
-    return [
-        Row(run.title(name), occasions(rule, run.catalogue.events, trim_of(plan, name))) for name, rule in silent(plan, run.lines).items()
-    ]
+    return [Row(run.title(name), waits) for name, waits in waiting(run)]
 
 
 def trimmed_m(plan: Entry) -> float:

@@ -18,11 +18,11 @@ from agent.cli.bench import listing
 from agent.cli.bench.canvas import Metres
 from agent.cli.bench.fitting import ACCENT, ALARM, SOFT, Size, cut, fitted, padded
 from agent.cli.bench.picture import CAR, EXACT, FILLED, SILENT, SQUARE, START, TOLD, Place, Spot, draw, frame_of, places, scale
-from agent.cli.bench.report import Run
 from agent.cli.bench.standing import trimmed_m
+from agent.cli.bench.telling import Run
 from agent.cli.live import INDICATOR
 from agent.cli.streams import Entry
-from agent.cli.words import counted, metres
+from agent.cli.words import counted, length
 
 WIDE = 110
 """From so many columns on the numbers have longer names."""
@@ -165,7 +165,7 @@ def _legend(gone: Sequence[Place]) -> list[Text]:
     squares, exact = sum(one.width_m is not None for one in gone), sum(one.width_m is None for one in gone)
     said = Text()
     if squares:
-        said.append("■", f"{SQUARE} {FILLED}").append(f" {counted(squares, 'square')} of {' and '.join(map(metres, widths))} told ")
+        said.append("■", f"{SQUARE} {FILLED}").append(f" {counted(squares, 'square')} of {' and '.join(map(length, widths))} told ")
     if exact:
         said.append(EXACT, f"bold {SQUARE}").append(f" {counted(exact, 'exact place')} told")
     return [way, said if gone else Text("No place has left the car.")]

@@ -10,6 +10,7 @@ from pathlib import Path
 from agent.catalogue.types import Catalogue
 from agent.cli.bench.actions import Actions
 from agent.cli.bench.chronicle import Chronicle
+from agent.cli.bench.seat import kinds_of, sit_down
 from agent.clock import RELEASE_NS
 from agent.consent.choice import Choice
 from agent.core.outcome import plan_document
@@ -57,6 +58,8 @@ def play_virtual(
         vin=VIN,
         seed=f"bench {seed}".encode(),
         start_ns=start_ns,
+        profiles=kinds_of(drive.scenario),
+        sole_driver=None,
     )
     run = VirtualRun(scene)
     _note(chronicle, run)
@@ -69,7 +72,10 @@ def play_virtual(
         while actions.waiting and item.t_ns >= (moment_ns := start_ns + int(actions.waiting[0].at_s * 1e9)):
             run.step(moment_ns)
             actions.act(run.core, actions.waiting[0].at_s)
+        trip = run.core.trip.id
         run.feed(item)
+        if run.core.trip.id != trip or isinstance(item, Fix):
+            sit_down(run.core, drive.state((item.t_ns - start_ns) / 1e9).driver)
         _note(chronicle, run)
     run.clock.set(stop_ns)
     run.finish()
@@ -89,7 +95,8 @@ def _note(chronicle: Chronicle, run: VirtualRun) -> None:
     """Called after each item, so that nothing can leave under a plan that the chronicle has not seen."""
     plan = run.core.plan
     changed = plan.id.hex() != chronicle.plan_id
-    chronicle.note(run.received.lines, plan_document(plan, run.core.wanted()) if changed else None)
+    t_s = (run.clock.now_ns() - run.scene.start_ns) / 1e9
+    chronicle.note(run.received.lines, plan_document(plan, run.core.wanted()) if changed else None, t_s=t_s)
 
 
 def _fixes(receiver: Receiver, start_ns: int, stop_ns: int, epochs: Epochs) -> Iterator[Frame | Fix]:

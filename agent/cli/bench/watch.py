@@ -19,14 +19,13 @@ from rich.text import Text
 from agent.cli.bench.fitting import Size
 from agent.cli.bench.keys import Keys
 from agent.cli.bench.picture import Spot, plane
-from agent.cli.bench.report import Run
 from agent.cli.bench.stage import Stage
+from agent.cli.bench.telling import Run
 from agent.cli.bench.view import Known, screen
 from agent.cli.streams import Entry
 from agent.control.protocol import RemoteError
 from agent.errors import AgentAbsent, UsageError
 from hw.bench.scenario import Action
-from hw.bench.truth import Drive
 
 SAID_S = 8.0
 """So long one reads what a key did."""
@@ -56,8 +55,7 @@ def speaks_unicode(encoding: str, environ: Mapping[str, str]) -> bool:
 class Watch:
     """The view of one drive on `out`, with the keys of `keyboard`. Its context is the whole run; it is called as the run's pulse."""
 
-    def __init__(self, drive: Drive, keyboard: TextIO, out: TextIO) -> None:
-        self._drive, self._flat = drive, plane(drive.scenario.start)
+    def __init__(self, keyboard: TextIO, out: TextIO) -> None:
         self._keyboard, self._out = keyboard, out
         self._console, self._held = Console(file=out), contextlib.ExitStack()
         self._unicode = speaks_unicode(out.encoding, os.environ)
@@ -122,7 +120,7 @@ class Watch:
         try:
             act()
         except UsageError as error:
-            stage.actions.note(t_s, what, str(error))
+            stage.actions.note(t_s, what, error)
         else:
             stage.actions.note(t_s, what)
 
@@ -150,37 +148,37 @@ class Watch:
                 self._consent = stage.ask("consent.show")["items"]
 
     def _follow(self, stage: Stage) -> None:
-        """The true way up to now; after a crash the car stands."""
-        now_s = stage.elapsed_s if stage.crash_s is None else min(stage.elapsed_s, stage.crash_s)
+        """The true way up to now."""
+        flat, now_s = plane(stage.drive.scenario.start), stage.elapsed_s
         telling = stage.live.get("indicator") == "position"
         t_s = self._way[-1].t_s if self._way else now_s
         while t_s < now_s or not self._way:
             t_s = min(t_s + STEP_S, now_s)
-            car = self._drive.state(t_s)
-            self._way.append(Spot(t_s, *self._flat(car.lat_deg, car.lon_deg), telling))
+            car = stage.drive.state(t_s)
+            self._way.append(Spot(t_s, *flat(car.lat_deg, car.lon_deg), telling))
         if len(self._way) > SPOTS_MAX:
             self._way = [*self._way[:-1:2], self._way[-1]]
 
     def _known(self, stage: Stage) -> Known:
         assert stage.listeners is not None
-        stands = stage.crash_s is not None and stage.elapsed_s >= stage.crash_s
+        drive, now_s = stage.drive, stage.elapsed_s
         lines = list(stage.listeners.lines)
         run = Run(lines=lines, summary={}, chronicle=stage.chronicle, catalogue=stage.request.catalogue, start_ns=stage.start_ns)
         return Known(
             run=run,
-            title=self._drive.scenario.title,
+            title=drive.scenario.title,
             config=str(stage.device.config),
-            elapsed_s=stage.elapsed_s,
+            elapsed_s=now_s,
             seconds=stage.request.seconds,
             status=stage.status,
             live=stage.live,
             consent=self._consent,
             way=self._way,
-            flat=self._flat,
-            kmh=0.0 if stands else self._drive.state(stage.elapsed_s).speed_kmh,
+            flat=plane(drive.scenario.start),
+            kmh=drive.state(now_s).speed_kmh,
             picked=self._picked,
             link_is_cut=stage.link_is_cut,
-            crash_s=stage.crash_s if stands else None,
+            crash_s=drive.crash_s if drive.crash_s is not None and drive.crash_s <= now_s else None,
             keys=self._keys is not None,
             said=self._said,
         )

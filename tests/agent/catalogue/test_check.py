@@ -66,6 +66,15 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
     "trigger twice": (put("triggers", ["periodic", "periodic"]), "trigger-twice", f"{PLACE}.triggers[1]"),
     "distance of nothing": (put("triggers", ["distance:0"], 1), "distance", "services/a.toml: stream[1].triggers[0]"),
     "periodic without a period": (drop("every_s"), "every_s", f"{PLACE}.every_s"),
+    "around no event": (put("before_s", 10), "around", f"{PLACE}.before_s"),
+    "around what is sent anyway": (put("after_s", 10), "around", f"{PLACE}.after_s"),
+    "around an event, at no rate": (lambda t: (put("before_s", 9)(t), drop("every_s")(t)), "every_s", f"{PLACE}.every_s"),
+    "more around an event than a record holds": (
+        lambda t: (put("after_s", 60)(t), put("every_s", 0.01)(t)),
+        "around",
+        f"{PLACE}.after_s",
+    ),
+    "further around an event than anything is held": (put("before_s", 61), "wrong-value", f"{PLACE}.before_s"),
     "keep of no form": (put("keep", "soon"), "keep", f"{PLACE}.keep"),
     "keep with a line end": (put("keep", "5m\n"), "wrong-value", f"{PLACE}.keep"),
     "term with a line end": (

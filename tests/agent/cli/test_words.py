@@ -73,6 +73,14 @@ def test_occasions_are_told_in_words() -> None:
     assert occasions({"triggers": ["periodic"], "every_s": 86_400, "while": "any"}, {}) == "every day"
 
 
+def test_what_is_told_around_an_event_is_told_in_words() -> None:
+    """How far back, how far on, how often; and nothing of it where there is none."""
+    rule = {"triggers": ["event:odd"], "every_s": 2, "before_s": 10, "after_s": 6, "while": "any"}
+    assert occasions(rule, {}) == 'at "odd" and the 10 s before it and the 6 s after it, every 2 s'
+    assert occasions(rule | {"before_s": 0}, {}) == 'at "odd" and the 6 s after it, every 2 s'
+    assert occasions(rule | {"before_s": 0, "after_s": 0}, {}) == 'at "odd"'
+
+
 def test_references_moments_and_terms_are_for_people() -> None:
     """No microseconds, no powers of ten."""
     assert [basis("ledger:7"), basis("policy:2026-11"), basis("")] == ["ledger entry 7", "contract, policy 2026-11", "not kept"]

@@ -6,6 +6,7 @@ import itertools
 import math
 import random
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -145,3 +146,40 @@ def test_long_roads_stay_on_the_ellipsoid() -> None:
 
 def _with(scenario: Scenario, changes: tuple[Change, ...]) -> Scenario:
     return Scenario(title="with", start=scenario.start, route=scenario.route, speed=scenario.speed, changes=scenario.changes + changes)
+
+
+def test_up_to_a_crash_the_drive_is_as_it_was(drive: Drive) -> None:
+    """Nothing that was already told changes when the car crashes at a moment that nobody knew of before."""
+    crashed = Drive.load("drive", drive.seed)
+    crashed.crash(43.7)
+    assert [crashed.state(t / 10) for t in range(437)] == [drive.state(t / 10) for t in range(437)]
+
+
+def test_a_crash_brings_the_car_to_a_stand_and_is_said(drive: Drive) -> None:
+    """Within a tenth of a second or so and a metre; airbags, belts, hazard lights and doors say so; nothing later counts any more."""
+    crashed = Drive.load("drive", drive.seed)
+    before = crashed.state(43.7)
+    crashed.crash(43.7)
+    crashed.crash(50.0)
+    after, end = crashed.state(43.9), crashed.state(110.0)
+    assert crashed.crash_s == 43.7
+    assert (before.speed_kmh > 70, after.speed_kmh, end.speed_kmh) == (True, 0.0, 0.0)
+    assert 0 < after.distance_m - before.distance_m < 2
+    assert after.distance_m == end.distance_m
+    assert (after.deploy, after.belt_tensioner, after.hazard, after.locked) == ("deployed", True, True, False)
+    assert (end.deploy, end.wiper_mode, end.ignition) == ("deployed", after.wiper_mode, "ON")
+
+
+def test_a_scenario_may_say_when_the_car_crashes() -> None:
+    """As if it had been told on the way."""
+    scenario = scene([(0, 0), (10, 50)])
+    told, said = Drive(scenario, 3), Drive(msgspec.structs.replace(scenario, crash_s=20.5), 3)
+    told.crash(20.5)
+    assert [said.state(t / 4) for t in range(120)] == [told.state(t / 4) for t in range(120)]
+
+
+def test_a_gliding_value_stays_where_the_crash_found_it() -> None:
+    """Rain that was beginning is as heavy as it was at that moment."""
+    drive = Drive(msgspec.structs.replace(scene([(0, 0)]), changes=(Change(at_s=10, over_s=20, set_={"rain_percent": 40.0}),)))
+    drive.crash(20)
+    assert (drive.state(20).rain_percent, drive.state(60).rain_percent) == (20.0, 20.0)

@@ -69,7 +69,7 @@ def test_what_was_done_is_told_in_the_notes(tmp_path: Path) -> None:
     notes = played.run.notes
     assert "at 5 s: request remote_assistance.vehicle_status: 16 collected" in notes
     assert "at 8 s: withdraw assistance.position: done" in notes
-    assert any(note.startswith("at 10 s: request remote_assistance.find_vehicle: modicum: ") and "no_consent" in note for note in notes)
+    assert any(note.startswith("at 10 s: request remote_assistance.find_vehicle: ") and "no_consent" in note for note in notes)
     streams = {f"{line['service']}.{line['stream']}" for line in played.lines}
     assert "remote_assistance.vehicle_status" in streams
     assert "remote_assistance.find_vehicle" not in streams

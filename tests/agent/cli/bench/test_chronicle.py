@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.cli.bench.chronicle import PLANS_MAX, Chronicle
+from agent.cli.bench.chronicle import PLANS_MAX, Chronicle, Document
 
 STREAM, SIGNAL = "a.x", "Vehicle.Speed"
 
@@ -17,6 +17,10 @@ def plan(name: str, because: str | None = None) -> dict[str, Any]:
 
 def line(n: int, signal: str = SIGNAL) -> dict[str, Any]:
     return {"service": "a", "stream": "x", "signal": signal, "seq": n}
+
+
+def of_stream(rule: Document) -> bool:
+    return bool(rule["stream"] == "x")
 
 
 def because(chronicle: Chronicle) -> list[str]:
@@ -77,3 +81,29 @@ def test_old_plans_are_forgotten_and_what_left_under_them_is_not() -> None:
         chronicle.note([line(1)], plan(str(n)))
     assert len(chronicle.plans) == PLANS_MAX
     assert because(chronicle) == ["entry 0"]
+
+
+def test_when_nothing_allowed_a_stream_is_known() -> None:
+    """From the withdrawal to the next grant, and from the second withdrawal to the end; two plans without it are one stretch."""
+    chronicle = Chronicle()
+    for t_s, name, granted in ((0.3, "1", "entry 1"), (20.0, "2", None), (25.0, "3", None), (40.0, "4", "entry 2"), (50.0, "5", None)):
+        chronicle.note([], plan(name, granted), t_s=t_s)
+    assert list(chronicle.since_s) == [0.0, 20.0, 25.0, 40.0, 50.0]
+    assert chronicle.without(of_stream, 60.0) == [(20.0, 40.0), (50.0, 60.0)]
+    assert chronicle.without(lambda rule: not of_stream(rule), 60.0) == [(0.0, 60.0)]
+
+
+def test_before_a_grant_nothing_was_allowed() -> None:
+    """The first plan counts from the start of the drive, whenever it is seen; what came after the end of the run counts not at all."""
+    chronicle = Chronicle()
+    for t_s, name, granted in ((0.3, "1", None), (20.0, "2", "entry 1"), (61.0, "3", None)):
+        chronicle.note([], plan(name, granted), t_s=t_s)
+    assert chronicle.without(of_stream, 60.0) == [(0.0, 20.0)]
+
+
+def test_of_forgotten_plans_nothing_is_said() -> None:
+    """Nobody knows any more what they allowed."""
+    chronicle = Chronicle()
+    for n in range(PLANS_MAX + 5):
+        chronicle.note([], plan(str(n)), t_s=float(n))
+    assert chronicle.without(of_stream, 200.0) == [(5.0, 200.0)]

@@ -12,6 +12,7 @@ from agent.cli.bench.stage import BenchRequest, Stage
 from agent.errors import DeviceError
 from hw.bench.scenario import FOLDER
 from tests.agent.cli.conftest import Cli
+from tests.support.interface import interface
 
 
 def fails(request: BenchRequest) -> Stage:
@@ -26,12 +27,12 @@ def test_a_run_that_failed_keeps_its_folder(cli: Cli, monkeypatch: pytest.Monkey
     """The log that the error names is there, the line says where everything stays and what to look at."""
     monkeypatch.setattr("agent.cli.bench.command.play", fails)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    error = cli("bench", "--bus", "socketcan:nope0", "--json").refused(5)
+    error = cli("bench", "--bus", "slcan:nope0", "--json").refused(5)
     log = re.search(r"\((.+car\.log)\)", error)
     assert log is not None
     assert Path(log[1]).exists()
     assert f"its files stay in {Path(log[1]).parents[1]}" in error
-    assert "interface of --bus" in error
+    assert "look at slcan:nope0 (ip link)" in error
 
 
 def test_a_run_that_was_interrupted_leaves_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -46,6 +47,25 @@ def test_a_run_that_was_interrupted_leaves_nothing(cli: Cli, monkeypatch: pytest
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("words", [("--bus", "socketcan:vcan0"), ()])
+def test_an_interface_that_is_down_is_told_at_once(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """Also one that the bench would have taken by itself; with the command that mends it, and before anything is made."""
+    interface(monkeypatch, "vcan0", flags=0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert cli("bench", *words).refused(5).endswith("vcan0 is down (socketcan:vcan0): ip link set vcan0 up, or name another with --bus\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_bus_leaves_out_is_said_at_the_beginning(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Before the first number that it explains."""
+    interface(monkeypatch, "vcan0", mtu=16)
+    monkeypatch.setattr("agent.cli.bench.command.play", fails)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert "vcan0 carries no CAN FD (mtu 16)" in cli("bench").out
+
+
 @pytest.mark.parametrize("words", [("--bus", "nothing"), ("--consent", "absent.toml")])
 def test_wrong_words_leave_no_folder(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: tuple[str, str]) -> None:
     """They are refused before anything is made."""
@@ -56,7 +76,7 @@ def test_wrong_words_leave_no_folder(cli: Cli, monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_scenario_that_is_not_there_names_those_that_are(cli: Cli, tmp_path: Path) -> None:
     """By name or by path, which is said once."""
-    assert "choose one of battery, city, drive" in cli("bench", "--scenario", "nope").refused(2)
+    assert "choose one of battery, city, crash, drive" in cli("bench", "--scenario", "nope").refused(2)
     path = str(tmp_path / "nope.toml")
     assert cli("bench", "--scenario", path).refused(2).count(path) == 1
 
@@ -91,3 +111,12 @@ def test_what_somebody_did_is_told_at_the_end(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "ask.toml").write_text(drive)
     told = cli("bench", "--speed", "max", "--seconds", 15, "--scenario", tmp_path / "ask.toml").out
     assert "WHAT SOMEBODY IN THE CAR DID\n  at 8 s: request teleservices.breakdown: 2 collected\n" in told
+
+
+def test_the_page_is_beside_the_other_results_and_named_at_the_end(cli: Cli, tmp_path: Path) -> None:
+    """In the text; --json stays one document, and without --out there is no page."""
+    short = ("bench", "--speed", "max", "--seconds", 5)
+    assert cli(*short, "--out", tmp_path / "a").out.splitlines()[-1] == f"page: {tmp_path / 'a' / 'page.html'}"
+    assert cli(*short, "--out", tmp_path / "b", "--json").document["messages"] > 0
+    assert [(tmp_path / name / "page.html").read_text().startswith("<!DOCTYPE html>") for name in "ab"] == [True, True]
+    assert "page:" not in cli(*short).out

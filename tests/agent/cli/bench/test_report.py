@@ -10,7 +10,8 @@ import pytest
 from agent.catalogue.load import load_catalogue, shipped_catalogue
 from agent.catalogue.types import Catalogue
 from agent.cli.bench.chronicle import Chronicle
-from agent.cli.bench.report import Run, closing, opening, pulse_line
+from agent.cli.bench.report import closing, opening, pulse_line
+from agent.cli.bench.telling import Run
 from agent.cli.main import main
 
 START_S = 1_800_000_000
@@ -176,7 +177,8 @@ def test_an_allowed_stream_that_did_not_speak_is_said() -> None:
 
 def test_the_last_line_is_the_run_in_a_sentence() -> None:
     """Frames that nobody read, and values that left."""
-    assert report(SPEEDS, plan("1", SPEED)).splitlines()[-1] == "Of 50,040 frames 49,269 were dropped unread; 2 values left."
+    said = "Of 50,040 frames that reached the agent 49,269 were dropped unread; 2 values left."
+    assert report(SPEEDS, plan("1", SPEED)).splitlines()[-1] == said
 
 
 def test_who_else_could_open_is_said_only_where_it_was_tried() -> None:

@@ -1,4 +1,4 @@
-"""agent.cli.bench.stage: the plans of a live run are remembered as they change; what can be done to it while it goes on."""
+"""agent.cli.bench.stage: which bus a run takes; the plans of a live run are remembered; what can be done to it while it goes on."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from typing import Any, cast
 import pytest
 
 from agent.cli.bench import stage as bench
-from agent.cli.bench.device import Device
-from agent.cli.bench.stage import Stage
+from agent.cli.bench.device import BusChoice, Device
+from agent.cli.bench.stage import Stage, default_bus, remarks, virtual_bus
 from agent.errors import UsageError
+from hw.bench.group import GROUPS
+from hw.bench.truth import Drive
+from hw.errors import HwError
+from tests.support.interface import interface
 
 
 def staged(lines: list[dict[str, Any]]) -> Stage:
     """A stage with recipients and nothing else."""
-    parts: dict[str, Any] = {"request": None, "device": SimpleNamespace(control=None), "programs": None}
+    parts: dict[str, Any] = {"request": None, "device": SimpleNamespace(control=None), "programs": None, "drive": None}
     return Stage(**parts, listeners=cast("Any", SimpleNamespace(lines=lines)))
 
 
@@ -44,19 +48,23 @@ def driving(**parts: Any) -> tuple[Stage, list[tuple[str, str]]]:
     told = list[tuple[str, str]]()
     stage = staged([])
     stage.programs = cast("Any", SimpleNamespace(tell=lambda name, line: told.append((name, line))))
-    stage.device = Device(Path("unused"), **parts)
+    stage.device, stage.drive = Device(Path("unused"), **parts), Drive.load("drive")
     stage.start_ns, stage.ends_s = time.time_ns() - 10 * 10**9, 60.0
     return stage, told
 
 
 def test_a_crash_is_told_to_car_and_receiver_once_and_ahead() -> None:
-    """In seconds since the drive began; a second one is refused in words."""
+    """In seconds since the drive began; the truth knows it too; a second one is refused in words."""
     stage, told = driving()
     stage.crash()
+    at_s = stage.drive.crash_s
     assert [name for name, _ in told] == ["car", "receiver"]
-    assert {line for _, line in told} == {f"crash {stage.crash_s}"}
-    assert stage.crash_s == pytest.approx(10.5, abs=0.3)
-    with pytest.raises(UsageError, match="crashed already"):
+    assert {line for _, line in told} == {f"crash {at_s}"}
+    assert at_s == pytest.approx(10.5, abs=0.3)
+    with pytest.raises(UsageError, match="is going to crash anyway"):
+        stage.crash()
+    stage.start_ns -= 10**9
+    with pytest.raises(UsageError, match="has crashed already"):
         stage.crash()
     assert len(told) == 2
 
@@ -95,3 +103,44 @@ def test_a_drive_that_is_ended_early_is_as_long_as_it_was() -> None:
     time.sleep(0.15)
     stage.end_early()
     assert stage.ends_s == ended_s
+
+
+def test_a_plan_is_remembered_with_the_second_of_the_drive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At which it was seen; another terminal may withdraw at any time."""
+    name, elapsed_s = "1", 0.2
+
+    def ask(_: object, route: str) -> dict[str, Any]:
+        return {"id": name, "rules": [], "refused": []} if route == "plan" else {"plan": {"id": name}}
+
+    monkeypatch.setattr(bench, "ask", ask)
+    monkeypatch.setattr(Stage, "elapsed_s", property(lambda _: elapsed_s))
+    stage = staged([])
+    for name, elapsed_s in (("1", 0.2), ("1", 5.0), ("2", 17.5)):  # noqa: B007  read by the functions above
+        bench._look(stage)
+    assert list(stage.chronicle.since_s) == [0.0, 17.5]
+
+
+VCAN = BusChoice(interface="socketcan", channel="vcan0")
+
+
+def test_vcan0_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while it is down: the person is told so, and not silently given another bus."""
+    interface(monkeypatch, "vcan0", flags=0)
+    assert default_bus() == virtual_bus() == VCAN
+
+
+def test_without_vcan0_it_is_datagrams_on_a_port_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other CAN interfaces are somebody's car and are never taken by themselves; two runs do not hear each other."""
+    interface(monkeypatch, "can0")
+    one, other = default_bus(), default_bus()
+    assert virtual_bus() is None
+    assert (one.interface, one.channel in GROUPS) == ("udp_multicast", True)
+    assert one.port != other.port
+
+
+def test_only_socketcan_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The channel of another adapter is no name of a network interface."""
+    interface(monkeypatch, "can0")
+    assert remarks(BusChoice(interface="slcan", channel="/dev/ttyACM0")) == []
+    with pytest.raises(HwError, match="there is no interface vcan0"):
+        remarks(VCAN)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from agent.cli.main import main
+from hw.bench.scenario import FOLDER
+from tests.support.told import played as run_of
 
 
 def played(out: Path, *arguments: str) -> bytes:
@@ -29,6 +31,15 @@ def test_the_results_agree_with_each_other(tmp_path: Path, capsys: pytest.Captur
     assert summary == json.loads((tmp_path / "summary.json").read_text())
     assert summary["samples"] == len(lines)
     assert summary["messages"] == len(list((tmp_path / "envelopes").iterdir()))
+
+
+def test_each_plan_is_noted_with_its_second_of_the_drive(tmp_path: Path) -> None:
+    """When somebody in the car withdrew, as the scenario says."""
+    path = tmp_path / "act.toml"
+    path.write_text((FOLDER / "drive.toml").read_text() + '[[action]]\nat_s = 4\ndo = "withdraw"\nname = "traffic.position"\n')
+    run, _ = run_of(str(path), 6)
+    assert run.chronicle.since_s[0] == 0
+    assert run.chronicle.since_s[-1] == pytest.approx(4, abs=0.1)
 
 
 def test_a_bus_and_the_virtual_clock_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,154 @@
+"""The bench on a real SocketCAN interface, in a guest whose kernel has one: one boot, one story (vcan.sh), and what it left behind."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.catalogue.load import config_folder
+from hw.bench.car import STRANGER_IDS
+from hw.bench.scenario import FOLDER
+from hw.bench.truth import Drive
+from hw.can.replay import log_frames
+from hw.ports import EXTENDED_ID
+from tests.support.guest import boot_command, run_in_guest
+from tests.support.live import alone, modicum
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(420)]
+
+STORY_S = 300
+DRIVE_S, NOISE_PER_S = 16, 300
+STRANGER = (0x6F3, bytes.fromhex("DEADBEEF"))
+"""What cansend put on the bus while the car drove."""
+ASKED = """
+[[action]]
+at_s = 11
+do = "request"
+name = "teleservices.breakdown"
+[[action]]
+at_s = 11.5
+do = "request"
+name = "remote_assistance.find_vehicle"
+"""
+NEAR_DEG = 0.005
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with what each step left."""
+    boot_command()
+    folder = tmp_path_factory.mktemp("guest")
+    (folder / "asked.toml").write_text((FOLDER / "drive.toml").read_text(encoding="utf-8") + ASKED, encoding="utf-8")
+    with alone():
+        run_in_guest("tests/guest/vcan.sh", folder, STORY_S)
+    return folder
+
+
+def refusal(story: Path, step: str) -> str:
+    """The one line of a run that was refused."""
+    assert ((story / f"{step}.status").read_text(), (story / f"{step}.out").read_text()) == ("5\n", "")
+    said = (story / f"{step}.err").read_text()
+    assert said.count("\n") == 1
+    return said
+
+
+def summary(story: Path, step: str) -> dict[str, Any]:
+    """Of a run that went to its end."""
+    assert ((story / f"{step}.status").read_text(), (story / f"{step}.err").read_text()) == ("0\n", "")
+    found: dict[str, Any] = json.loads((story / f"{step}.out").read_text())
+    return found
+
+
+def frames(path: Path) -> Counter[tuple[int, bytes]]:
+    """Identifiers and contents of a log of candump's form."""
+    named = path.with_suffix(f"{path.suffix}.log")
+    named.write_bytes(path.read_bytes())
+    return Counter((frame.can_id, frame.data) for frame in log_frames(named, lambda _: "pt"))
+
+
+def subscribed(story: Path, step: str) -> set[int]:
+    """The identifiers that the plan of the run needs."""
+    plan = json.loads((story / step / "plan.json").read_text())
+    return {one["id"] | (EXTENDED_ID if one["extended"] else 0) for one in plan["subscriptions"]}
+
+
+def wanted(story: Path, step: str) -> int:
+    """How many frames of these candump saw."""
+    ids = subscribed(story, step)
+    return sum(n for (can_id, _), n in frames(story / f"{step}.candump").items() if can_id in ids)
+
+
+def told(story: Path, step: str) -> dict[str, float]:
+    """The numbers that left because somebody asked, by signal."""
+    lines = [json.loads(line) for line in (story / step / "received.jsonl").read_text().splitlines()]
+    asked = [line for line in lines if line["stream"] in {"breakdown", "find_vehicle"}]
+    return {line["signal"]: line["value"] for line in asked if isinstance(line["value"], float | int)}
+
+
+def test_an_interface_that_is_missing_or_down_is_told_at_once(story: Path) -> None:
+    """Named, or taken by itself: the real kernel's answers lead to the commands that mend it."""
+    assert "ip link add vcan7 type vcan" in refusal(story, "missing")
+    assert "vcan0 is down (socketcan:vcan0): ip link set vcan0 up" in refusal(story, "down")
+
+
+def test_vcan0_is_taken_by_itself_and_carries_the_whole_drive(story: Path) -> None:
+    """candump sees each frame that was sent and recorded, CAN FD and noise among them, and besides them the stranger's alone."""
+    sent = frames(story / "full.log")
+    assert frames(story / "full.candump") == sent + Counter([STRANGER])
+    assert [can_id for can_id, data in sent if len(data) > 8]
+
+
+def test_no_moment_of_the_drive_is_left_out(story: Path) -> None:
+    """The guest is slow at starting programs, yet the car and its noise are there from the first half second."""
+    times_ns = [frame.t_ns for frame in log_frames(story / "full.log", lambda _: "pt") if frame.can_id in STRANGER_IDS]
+    assert 0 <= times_ns[0] - summary(story, "full")["start_ns"] < 0.5e9
+    assert len(times_ns) == pytest.approx(NOISE_PER_S * DRIVE_S, rel=0.1)
+
+
+def test_what_no_rule_wants_stays_in_the_kernel(story: Path) -> None:
+    """Its list of filters is the plan's subscriptions, so neither noise nor a stranger wakes the agent, and what it wants gets through."""
+    rows = re.findall(r"^ +vcan0 +([0-9a-f]+) +([0-9a-f]+) ", (story / "full.filters").read_text(), re.MULTILINE)
+    assert {int(can_id, 16) for can_id, _ in rows} == subscribed(story, "full")
+    assert {mask for _, mask in rows} <= {"800007ff", "9fffffff"}
+    counts = summary(story, "full")
+    assert counts["frames_unknown_id"] == 0
+    assert counts["frames_wanted"] == counts["frames_read"] == pytest.approx(wanted(story, "full"), rel=0.05)
+
+
+@pytest.mark.parametrize("step", ["full", "short"])
+def test_what_left_is_what_the_car_and_the_receiver_said(story: Path, step: str) -> None:
+    """By SocketCAN and by a pty, the second time a modem's: odometer and place are the truth's."""
+    truth = Drive.load(str(story / "asked.toml"), 0).state(11)
+    values = told(story, step)
+    assert values["Vehicle.TraveledDistance"] == pytest.approx(truth.odometer_km, abs=1)
+    assert values["Vehicle.CurrentLocation.Latitude"] == pytest.approx(truth.lat_deg, abs=NEAR_DEG)
+    assert values["Vehicle.CurrentLocation.Longitude"] == pytest.approx(truth.lon_deg, abs=NEAR_DEG)
+
+
+def test_without_can_fd_the_rest_of_the_drive_goes_on(story: Path) -> None:
+    """It is said, with the cure; what was not sent is in no recording."""
+    notes = summary(story, "short")["notes"]
+    assert [note for note in notes if "carries no CAN FD (mtu 16)" in note and "ip link set vcan0 mtu 72" in note]
+    assert not [note for note in summary(story, "full")["notes"] if "CAN FD" in note]
+    assert not [can_id for can_id, data in frames(story / "short.log") if len(data) > 8]
+
+
+def test_an_interface_that_goes_down_is_read_again(story: Path) -> None:
+    """It was away for a second: the agent reported itself, and read nearly all that there was before and after it."""
+    counts = summary(story, "short")
+    assert counts["streams"]["operations.health"]["messages"] == 2
+    assert counts["frames_wanted"] == pytest.approx(wanted(story, "short"), rel=0.1)
+
+
+def test_a_drive_recorded_there_can_be_replayed(story: Path) -> None:
+    """Every frame of it is read, and the noise is told as unknown."""
+    drive, vehicle = str(story / "full.log"), str(config_folder() / "vehicles" / "bench")
+    done = modicum("replay", drive, "--vehicle", vehicle, "--package", "navigation_plus", "--consent", "all", "--json")
+    counts = json.loads(done.stdout)
+    assert counts["frames_read"] == frames(story / "full.log").total()
+    assert counts["frames_unknown_id"] == pytest.approx(NOISE_PER_S * DRIVE_S, rel=0.1)
