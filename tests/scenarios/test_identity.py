@@ -83,8 +83,7 @@ def _opens(payload: bytes, key: bytes) -> bool:
 @pytest.mark.req("R10", control=with_a_personal_signal)
 def test_nothing_of_the_driver_is_in_any_message_of_a_drive(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither her name, phone and numbers, nor a signal or key that has a word for a person."""
-    for module in ("agent.consent.choice", "agent.core.virtual"):
-        monkeypatch.setattr(f"{module}.DRIVER", PERSON.name)  # the run's one profile bears her name
+    monkeypatch.setattr("agent.consent.choice.DRIVER", PERSON.name)  # the run's one profile bears her name
     run = play_with("outing", SECONDS, {0.5: knows_her_child})
     assert set(run.core.parts.ledger.facts().profiles) == {PERSON.name, "child"}
     assert PERSON.name in {rule.profile for rule in run.core.plan.rules}

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from agent.catalogue.load import load_catalogue
 from agent.cli.bench.virtual import START_NS, begins_ns, play_virtual
+from agent.consent import choice as consent
 from agent.consent.choice import Choice
 from agent.core.virtual import Scene, VirtualRun
 from agent.vehicle import Vehicle, load_vehicle
@@ -92,6 +93,7 @@ def play_with(name: str, seconds: float, at_s: Mapping[float, Callable[[VirtualR
         vin=VIN,
         seed=f"bench {seed}".encode(),
         start_ns=START_NS,
+        sole_driver=consent.DRIVER,
     )
     run, waiting = VirtualRun(scene), sorted(at_s.items())
     merged: Iterator[Frame | Sentences] = heapq.merge(
