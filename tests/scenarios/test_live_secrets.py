@@ -133,8 +133,8 @@ def logs_what_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """The core that is started has that fault."""
     start = Programs.start
 
-    def faulty(self: Programs, name: str, *arguments: str, ready: bool = False) -> str:
-        return start(self, name, *("tests.support.telltale_core" if one == "agent.daemons.core" else one for one in arguments), ready=ready)
+    def faulty(self: Programs, name: str, *arguments: str, **how: bool) -> str:
+        return start(self, name, *("tests.support.telltale_core" if one == "agent.daemons.core" else one for one in arguments), **how)
 
     monkeypatch.setattr(Programs, "start", faulty)
 
