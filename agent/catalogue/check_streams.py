@@ -282,6 +282,8 @@ def around_an_event(view: StreamView) -> None:
         view.report.error(
             "every_s", "before_s or after_s without every_s", view.at.key("every_s"), "write how many seconds lie between two"
         )
+    elif stream.every_s > min(span_s for span_s in (stream.before_s, stream.after_s) if span_s):
+        view.report.error("every_s", "nothing lies around an event", view.at.key("every_s"), "write at most before_s and after_s")
     elif max(stream.before_s, stream.after_s) / stream.every_s * len(stream.signals) > AROUND_SAMPLES_MAX:
         hint = f"write a longer every_s: at most {AROUND_SAMPLES_MAX} samples on either side of an event"
         view.report.error("around", "more around an event than a record holds", at, hint)

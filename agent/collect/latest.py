@@ -39,11 +39,6 @@ class Latest:
         unseen = self.unseen_since_ns.get(signal)
         return None if unseen is not None and t_ns - unseen >= timeout_ns else reading
 
-    def at(self, signal: str, t_ns: int) -> bool:
-        """Whether a reading was taken at this very moment."""
-        reading = self.readings.get(signal)
-        return reading is not None and reading.t_ns == t_ns
-
     def value(self, signal: str) -> Value | None:
         """The value for a condition: None as soon as the frame is known to be silent."""
         reading = self.readings.get(signal)

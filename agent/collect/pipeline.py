@@ -141,6 +141,7 @@ class Pipeline:
                 self.trip.drive(None, t_ns)
             elif signal == IGNITION:
                 self.trip.lose_ignition(last_frame_ns)
+                self.end_events()
                 self._forget_place()
 
     def advance(self, t_ns: int) -> None:
@@ -164,7 +165,7 @@ class Pipeline:
         self.latest.clear()
         for stream in self.streams:
             stream.leap(to_ns, moved_ns)
-        self.windows.held.clear()
+        self.end_events()
         for watch in self.watches:
             watch.leap(moved_ns)
         self.trip.leap(to_ns, moved_ns, passed_ns)
@@ -172,6 +173,12 @@ class Pipeline:
         self._gnss_speed_ns = (self._gnss_speed_ns or 0) + moved_ns if speed_holds else None
         self._tick_ns = to_ns
         self._reschedule(to_ns)
+
+    def end_events(self) -> None:
+        """Somebody else drives, or nobody: what was before is not told any more, and no event goes on."""
+        self.windows.held.clear()
+        for stream in self.streams:
+            stream.until_ns = None
 
     def take(self, *, trusted: bool) -> list[Draft]:
         """The drafts that are complete by now."""
@@ -243,6 +250,8 @@ class Pipeline:
         now = self._standing()
         if was[1:] != now[1:]:
             self._look_again(t_ns)
+        if was[0] != now[0]:
+            self.end_events()
         if was[0] and now[0] is False:
             self._set_off("ignition_off", t_ns, t_ns)
         self._forget_place()
@@ -267,8 +276,8 @@ class Pipeline:
     def _tell_event(self, stream: Stream, t_ns: int) -> None:
         """What was held before it, and what stands at it."""
         if self._may_speak(stream, t_ns):
-            before = self.windows.release(stream.name, t_ns, stream.head.before_s)
-            self._collect(before + self._said(stream, t_ns, t_ns), t_ns)
+            before = self.windows.release(stream.name, t_ns)
+            self._collect(before + self._said(stream, t_ns, t_ns, at_event=True), t_ns)
             stream.happened(t_ns)
 
     def _travel(self, reading: Reading) -> None:
@@ -308,9 +317,8 @@ class Pipeline:
             stream.passed(multiple)
             if stream.has("periodic") or stream.follows(multiple):
                 self._speak(stream, multiple, moment)
-            elif stream.around:
-                said = self._said(stream, multiple, moment) if self._may_speak(stream, moment) else []
-                self.windows.hold(stream.name, said, multiple, stream.head.before_s)
+            elif self._may_speak(stream, moment):
+                self.windows.hold(stream.name, self._said(stream, multiple, moment), multiple, stream.head.before_s)
 
     def _on_change(self, stream: Stream, channel: Channel, reading: Reading, t_ns: int) -> None:
         if self._may_speak(stream, t_ns):
@@ -326,8 +334,8 @@ class Pipeline:
         self._collect(samples, now_ns)
         return bool(samples)
 
-    def _said(self, stream: Stream, t_ns: int, stood_ns: int) -> list[Sample]:
-        return stream.said(self.latest, lambda rule: self._context(rule, t_ns), t_ns, stood_ns)
+    def _said(self, stream: Stream, t_ns: int, stood_ns: int, *, at_event: bool = False) -> list[Sample]:
+        return stream.said(self.latest, lambda rule: self._context(rule, t_ns), stood_ns, at_event=at_event)
 
     def _may_speak(self, stream: Stream, t_ns: int) -> bool:
         """`while`, and for a trimmed stream its trimming: speed and heading alone would lead back to where it began."""
@@ -351,17 +359,14 @@ class Pipeline:
         self._poll_agent_signals(moment)
         self._answer(moment)
         for stream in self.streams:
-            if stream.missed_ns is not None and stream.owes(self._known(stream, moment), moment):
-                self._make_up(stream, stream.missed_ns, moment)
+            missed_ns = stream.missed_ns
+            if missed_ns is not None and stream.owes(self._known(stream, moment), moment) and self._speak(stream, missed_ns, moment):
+                stream.made_up()
 
     def _known(self, stream: Stream, moment: int) -> int:
         """How many of a stream's channels could say something now."""
         able = self._may_speak(stream, moment)
         return sum(channel.current(self.latest, moment) is not None for channel in stream.channels) if able else 0
-
-    def _make_up(self, stream: Stream, missed_ns: int, moment: int) -> None:
-        if self._speak(stream, missed_ns, moment):
-            stream.made_up()
 
     def _poll_agent_signals(self, t_ns: int) -> None:
         wanted = [name for name in self._wanted if name.startswith(HEALTH)]
@@ -390,8 +395,5 @@ class Pipeline:
         return Context(rule, self.trip, self.responder, t_ns)
 
     def _reschedule(self, t_ns: int) -> None:
-        moments = [due for stream in self.streams if (due := stream.next_due_ns()) is not None]
-        window = self.windows.next_due_ns()
-        if window is not None:
-            moments.append(window)
-        self.due_ns = min([max(self._tick_ns, t_ns), *moments]) if moments else max(self._tick_ns, t_ns)
+        dues = (*(stream.next_due_ns() for stream in self.streams), self.windows.next_due_ns())
+        self.due_ns = min([max(self._tick_ns, t_ns), *(due for due in dues if due is not None)])

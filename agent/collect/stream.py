@@ -79,10 +79,10 @@ class Stream:
         """Whether the stream has this trigger."""
         return trigger in self.head.triggers
 
-    def said(self, latest: Latest, context_of: Callable[[Rule], Context], t_ns: int, stood_ns: int) -> list[Sample]:
-        """What each rule has that stood at `stood_ns`, minimised as of `t_ns`. Around an event, which one it was is said at it alone."""
-        at_event = not self.around or latest.at(EVENT_KIND, t_ns)
-        found = [(channel, channel.current(latest, stood_ns)) for channel in self.channels if at_event or channel.rule.signal != EVENT_KIND]
+    def said(self, latest: Latest, context_of: Callable[[Rule], Context], stood_ns: int, *, at_event: bool) -> list[Sample]:
+        """What each rule has that stood at `stood_ns`, minimised. Around an event, which one it was is said at it alone."""
+        speak = (one for one in self.channels if at_event or not self.around or one.rule.signal != EVENT_KIND)
+        found = [(channel, channel.current(latest, stood_ns)) for channel in speak]
         samples = (channel.sample(reading, context_of(channel.rule)) for channel, reading in found if reading is not None)
         return [sample for sample in samples if sample is not None]
 
@@ -91,7 +91,8 @@ class Stream:
 
         `before`: the same stream under the plan until now; its multiples go on, so that none is answered twice or left out.
         """
-        if not (self.has("periodic") or self.around) or self.every_ns <= 0:
+        periodic = self.has("periodic")
+        if not (periodic or self.around) or self.every_ns <= 0:
             return
         if before is not None and before.next_ns is not None and (before.every_ns, before.basis) == (self.every_ns, self.basis):
             self.next_ns, self.missed_ns, self.able_ns = before.next_ns, before.missed_ns, before.able_ns
@@ -99,7 +100,7 @@ class Stream:
             return
         index = t_ns // self.every_ns
         self.next_ns = (index + 1) * self.every_ns
-        if self.head.every_s < DAY_S:
+        if self.head.every_s < DAY_S or not periodic:
             if t_ns % self.every_ns == 0:
                 self.next_ns = t_ns
             return

@@ -2,7 +2,7 @@
 
 Windows lie on multiples of `window_s`. A rule with the step `last` leaves only its newest sample in a record.
 Until a draft is handed over its samples are in RAM only: that is the loss window of a power cut. What is held is minimised as
-everything else, becomes part of no draft until it is released, and is gone `before_s` after it was taken.
+everything else, becomes part of no draft until it is released, and is gone within a tick of `before_s` after it was taken.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class Windows:
     open: dict[tuple[str, str], _Open] = field(default_factory=dict)
     done: list[tuple[Sample, ...]] = field(default_factory=list)
     held: dict[str, deque[tuple[int, list[Sample]]]] = field(default_factory=dict)
-    """By stream: when, and what; oldest first."""
+    """By stream: until when, and what; oldest first."""
 
     def add(self, samples: list[Sample], t_ns: int) -> None:
         """Samples of one trigger of one stream, taken at `t_ns`."""
         if not samples:
             return
-        rule = samples[0].rule
+        rule, samples = samples[0].rule, _newest(samples)
         window_ns = int(rule.window_s * NS)
         if not window_ns:
             self.done.append(tuple(samples))
@@ -53,25 +53,25 @@ class Windows:
             self.done.append(tuple(self.open.pop(key).samples))
 
     def hold(self, stream: str, samples: list[Sample], t_ns: int, before_s: float) -> None:
-        """What a stream could say at `t_ns`, in case an event comes; what is older than `before_s` goes, also if there is nothing new."""
-        held = self.held.setdefault(stream, deque())
-        held.append((t_ns, samples))
-        while t_ns - held[0][0] > before_s * NS:
-            held.popleft()
+        """What a stream says at `t_ns`, in case an event comes within `before_s`."""
+        if samples:
+            self.held.setdefault(stream, deque()).append((t_ns + int(before_s * NS), samples))
 
-    def release(self, stream: str, t_ns: int, before_s: float) -> list[Sample]:
+    def release(self, stream: str, t_ns: int) -> list[Sample]:
         """What is held of a stream for an event at `t_ns`, oldest first; nothing of it is held any more."""
-        held = self.held.pop(stream, deque())
-        return [sample for taken_ns, samples in held if t_ns - taken_ns <= before_s * NS for sample in samples]
+        return [sample for until_ns, samples in self.held.pop(stream, ()) if t_ns <= until_ns for sample in samples]
 
     def next_due_ns(self) -> int | None:
         """When the next window ends."""
         return min((slot.end_ns for slot in self.open.values()), default=None)
 
     def close(self, t_ns: int) -> None:
-        """Ends every window whose time has come."""
+        """Ends every window whose time has come; forgets what was held for long enough."""
         for key in [key for key, slot in self.open.items() if slot.end_ns <= t_ns]:
             self.done.append(tuple(self.open.pop(key).samples))
+        for held in self.held.values():
+            while held and held[0][0] < t_ns:
+                held.popleft()
 
     def drop(self, live: set[str]) -> None:
         """Forgets the samples of every rule that is not live any more."""
@@ -81,7 +81,7 @@ class Windows:
                 del self.open[key]
         self.done = [tuple(sample for sample in samples if sample.rule.id in live) for samples in self.done]
         for name, held in self.held.items():
-            self.held[name] = deque((t_ns, [sample for sample in samples if sample.rule.id in live]) for t_ns, samples in held)
+            self.held[name] = deque((until_ns, [one for one in samples if one.rule.id in live]) for until_ns, samples in held)
 
     def take(self, *, trusted: bool) -> list[Draft]:
         """The drafts that are complete."""
@@ -92,6 +92,12 @@ class Windows:
     def _boot_of(self, samples: tuple[Sample, ...]) -> bytes:
         rule = samples[0].rule
         return b"" if rule.identity == "none" else self.boot_for(rule.recipient)
+
+
+def _newest(samples: list[Sample]) -> list[Sample]:
+    """Of a rule with the step `last` its newest sample only."""
+    last = {sample.rule.id: sample for sample in samples if any(step.name == "last" for step in sample.rule.transforms)}
+    return [sample for sample in samples if last.get(sample.rule.id, sample) is sample] if last else samples
 
 
 def _superseded(old: list[Sample], new: Iterable[Sample]) -> list[Sample]:

@@ -67,6 +67,7 @@ class Core:
     _decided_for: object = None
     _ends_ms: int | None = None
     _profile_id: str | None = None
+    _driver: str = GUEST
 
     def __post_init__(self) -> None:
         parts = self.parts
@@ -113,6 +114,9 @@ class Core:
     def decide(self) -> None:
         """Compiles the plan of this moment, swaps it in, forgets what may not stay."""
         facts, now_ms = self.parts.ledger.facts(), self.parts.clock.now_ns() // NS_PER_MS
+        if self._driver != self.profile:
+            self._driver = self.profile
+            self.pipeline.end_events()
         self._ends_ms = next_end_ms(facts.grants, now_ms)
         plan = compile_plan(self.inputs())
         self._zones_of(facts, plan.zoned)

@@ -26,6 +26,7 @@ from tests.support.truth import NS, STEP_NS, Heard
 FIX_AGE_NS = 5 * NS
 FIX_NS = NS + LATENCY_NS
 """From one epoch to the arrival of the next."""
+KIND = "Modicum.Event.Kind"
 SEAT_NS = 1_200_000_000
 """How long whoever sits down may take to say so: until the next epoch."""
 STATE_NS = 500_000_000
@@ -85,9 +86,28 @@ class Oracle:
         item = one.stream.get("consent") if one.stream["basis"] == "consent" else None
         if item is None:
             return True
-        moments = (lo_ns - SEAT_NS - self.run.slack_ns, hi_ns)
+        seated = any(hi_ns - t_ns >= 0 and lo_ns - t_ns <= SEAT_NS for t_ns in self.people.seated)
+        moments = (lo_ns - self.run.slack_ns - seated * SEAT_NS, hi_ns)
         answers = {item in self.people.granted(self.run.driver(t_ns), t_ns) for t_ns in moments}
-        return answers.pop() if len(answers) == 1 else None
+        end_ns = hi_ns + int(one.stream.get("window_s", 0) * NS)
+        dropped = any((do, what) == ("withdraw", item) and hi_ns <= at_ns <= end_ns for at_ns, do, what in self.run.said)
+        return answers.pop() if len(answers) == 1 and not dropped else None
+
+    def _around(self, one: Candidate, event: Moment) -> Iterator[Moment]:
+        """What is told around an event that may be told itself, as long as the same person drives. Which it was is not said there."""
+        told = self._speaks(one, event) if one.signal["id"] != KIND else False
+        for moment in around(event, one.stream) if told is not False else ():
+            between = min(moment.lo_ns, event.lo_ns), max(moment.hi_ns, event.hi_ns)
+            drives = _all([told, self._unturned(*between)])
+            if drives is not False:
+                yield Moment(moment.lo_ns, moment.hi_ns, certain=bool(moment.certain and drives))
+
+    def _unturned(self, lo_ns: int, hi_ns: int) -> Answer:
+        """Whether neither the ignition turned nor anybody else sat down meanwhile; undecided at the very edges."""
+        turns = [*self.people.seated, *(off_ns for _, off_ns in self.people.on)]
+        if any(lo_ns + SEAT_NS < turn_ns < hi_ns - SEAT_NS for turn_ns in turns):
+            return False
+        return None if any(lo_ns - SEAT_NS <= turn_ns <= hi_ns + SEAT_NS for turn_ns in turns) else True
 
     @cached_property
     def expected(self) -> list[Expected]:
@@ -152,7 +172,7 @@ class Oracle:
                 if argument not in self._fired:
                     self._fired[argument] = list(fired(self.run, self.book, argument))
                 found += self._fired[argument]
-                found += [moment for event in self._fired[argument] for moment in around(event, one.stream)]
+                found += _once(moment for event in self._fired[argument] for moment in self._around(one, event))
             elif kind == "distance":
                 found += distances(self.run, float(argument))
             elif kind == "request":
@@ -225,7 +245,7 @@ class Oracle:
         trip = self.people.trip(hi_ns)
         if trip is None:
             return False
-        driver, seats = self.run.driver(hi_ns), [self.begin_ns + int(at_s * NS) for at_s in self.people.seats]
+        driver, seats = self.run.driver(hi_ns), self.people.seats
         began_ns = max([trip[0], *(t_ns for t_ns in seats if t_ns <= hi_ns)])
         home = self._cell_at(began_ns, driver)
         left_ns = next((t_ns for t_ns in range(began_ns, hi_ns, NS) if self._cell_at(t_ns, driver) != home), None)
@@ -234,8 +254,7 @@ class Oracle:
         gone_m = self.truth.distance_m(hi_ns) - self.truth.distance_m(self.people.counts_from(one.stream.get("consent"), began_ns, hi_ns))
         room_m = WAY_M + (NS + self.run.slack_ns) / NS * 70
         far: Answer = gone_m >= metres if abs(gone_m - metres) > room_m else None
-        begins = [*seats, *(on_ns for on_ns, _ in self.people.on)]
-        edges = [(t_ns, t_ns + SEAT_NS) for t_ns in begins] + [(off_ns, off_ns - SEAT_NS) for off_ns in trip[1]]
+        edges = [(t_ns, t_ns + SEAT_NS) for t_ns in self.people.seated] + [(off_ns, off_ns - SEAT_NS) for off_ns in trip[1]]
         zones = {self._cell_at(t_ns, driver) for t_ns, inside_ns in edges if t_ns <= hi_ns and self.run.driver(inside_ns) == driver}
         places, cell = self._places(lo_ns, hi_ns), self.run.cell_of(driver)
         outside = {cell(place) not in zones for place in places.values}
@@ -253,7 +272,7 @@ class Oracle:
             return self._places(lo_ns, hi_ns)
         if name in (HEADING, GNSS_SPEED):
             return self._fixes(lo_ns, hi_ns, lambda fix: fix.course_deg if name == HEADING else fix.speed_mps * 3.6)
-        if name == "Modicum.Event.Kind":
+        if name == KIND:
             return Heard([moment.kind])
         if name.startswith("Modicum."):
             return Heard([ANY])
@@ -310,6 +329,15 @@ class Oracle:
             if allowed and not any(same(value, other) for value in sent for other in allowed):
                 yield f"{one.name} {name} at {(t_ns - self.begin_ns) / NS:.2f} s: what was last sent is no longer true"
                 return
+
+
+def _once(moments: Iterable[Moment]) -> list[Moment]:
+    """A multiple near two events is told once; for sure where one of them is sure of it."""
+    found: dict[int, Moment] = {}
+    for moment in moments:
+        if moment.lo_ns not in found or moment.certain:
+            found[moment.lo_ns] = moment
+    return list(found.values())
 
 
 def _given(value: Any, values: list[Any], between: bool) -> bool:

@@ -38,16 +38,22 @@ class People:
         return frozenset(held)
 
     @cached_property
-    def seats(self) -> list[float]:
-        """When somebody else sat down, in seconds of the drive."""
-        return [change.at_s for change in self.run.truth.drive.scenario.changes if "driver" in change.set_ and change.at_s > 0]
+    def seats(self) -> list[int]:
+        """When somebody else sat down."""
+        changes = self.run.truth.drive.scenario.changes
+        return [self.run.begin_ns + int(change.at_s * NS) for change in changes if "driver" in change.set_ and change.at_s > 0]
+
+    @cached_property
+    def seated(self) -> list[int]:
+        """When somebody says who drives: after each of those, and after each time the ignition went on."""
+        return [*self.seats, *(on_ns for on_ns, _ in self.on)]
 
     @cached_property
     def _minors(self) -> set[str]:
         return {one.name for one in self.run.truth.drive.scenario.drivers if one.minor}
 
     def trip(self, t_ns: int) -> tuple[int, list[int]] | None:
-        """The trip at a moment: when it began, and every end of the ignition so far in this and earlier trips."""
+        """The trip at a moment: when it began, and every end of the ignition up to its next one."""
         began_ns, ends = None, []
         for on_ns, off_ns in self.on:
             if on_ns > t_ns:

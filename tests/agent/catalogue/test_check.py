@@ -69,6 +69,11 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
     "around no event": (put("before_s", 10), "around", f"{PLACE}.before_s"),
     "around what is sent anyway": (put("after_s", 10), "around", f"{PLACE}.after_s"),
     "around an event, at no rate": (lambda t: (put("before_s", 9)(t), drop("every_s")(t)), "every_s", f"{PLACE}.every_s"),
+    "around an event, too seldom": (
+        lambda t: (put("triggers", ["event:fast"])(t), put("before_s", 60)(t), put("after_s", 9)(t), put("every_s", 10)(t)),
+        "every_s",
+        f"{PLACE}.every_s",
+    ),
     "more around an event than a record holds": (
         lambda t: (put("after_s", 60)(t), put("every_s", 0.01)(t)),
         "around",

@@ -7,12 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.catalogue.types import Event
+from agent.clock import NS
+from agent.collect.pipeline import Pipeline
 from agent.collect.window import Windows
 from agent.model import Rule
+from agent.storage.memory import DictMemory
 from agent.vss import EVENT_KIND, IGNITION, LOCATION, SPEED
-from tests.agent.collect.build import ELSEWHERE, Rig, rule
+from tests.agent.collect.build import ELSEWHERE, Rig, ns, rule
 
 EVENTS = {"hard": Event(when="Test.Hard == 1", min_gap_s=0)}
+TICK_S = 1
 AROUND = {"every_s": 2, "before_s": 10, "after_s": 6, "triggers": ("event:hard",)}
 
 
@@ -84,16 +88,16 @@ def test_what_is_held_is_minimised_already() -> None:
     """The values in memory are those that may leave."""
     rig = driven(around("Test.A", ("round_to", 10)), until_s=18)
     held = rig.pipeline.windows.held["tests.plain"]
-    assert [sample.value for _, samples in held for sample in samples] == [10, 10, 10, 10, 10, 20]
+    assert [sample.value for _, samples in held for sample in samples] == [10, 10, 10, 10, 20]
 
 
-@given(before_s=st.integers(1, 60), every_s=st.integers(1, 10), until_s=st.integers(1, 200))
+@given(before_s=st.integers(1, 60), every_s=st.integers(1, 60), until_s=st.integers(1, 200))
 def test_nothing_is_held_longer_than_it_may(before_s: int, every_s: int, until_s: int) -> None:
     """Neither the oldest is too old nor are there more than fit into the time."""
     rig = driven(around(before_s=before_s, every_s=every_s), until_s=until_s)
-    held = list(rig.pipeline.windows.held.get("tests.plain", ()))
+    held = [sample for _, samples in rig.pipeline.windows.held.get("tests.plain", ()) for sample in samples]
     assert len(held) <= before_s // every_s + 1
-    assert all(until_s - t_ns % 86_400_000_000_000 / 1e9 <= before_s + every_s for t_ns, _ in held)
+    assert all(ns(until_s) - sample.t_ns <= (before_s + TICK_S) * NS for sample in held)
 
 
 def test_a_rule_that_ends_takes_what_was_held_with_it() -> None:
@@ -134,14 +138,65 @@ def test_an_event_that_may_not_be_told_releases_nothing() -> None:
     assert rig.rows == []
 
 
-def test_no_position_is_held_with_the_ignition_off() -> None:
-    """None is taken then."""
-    rig = Rig((around(LOCATION, category="position"),), EVENTS)
-    rig.put("Test.Hard", 0, 0.1).ignition("ON", 0.2).fix(ELSEWHERE, 1).ignition("OFF", 5)
-    for t_s in range(6, 30):
-        rig.fix(ELSEWHERE, t_s)
-    rig.put("Test.Hard", 1, 30).advance(60)
-    assert rig.rows == []
+def sabotage_end_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pipeline, "end_events", lambda _: None)
+
+
+@pytest.mark.req("R24", control=sabotage_end_events)
+@pytest.mark.parametrize(
+    ("signal", "category", "state"), [(LOCATION, "position", "OFF"), ("Test.A", "status", "OFF"), ("Test.A", "status", "ON")]
+)
+def test_what_was_held_ends_with_the_ignition(signal: str, category: str, state: str) -> None:
+    """Off, and on again: an event two seconds later tells nothing of before, whatever it is of."""
+    rig = Rig((around(signal, category=category),), EVENTS)
+    rig.put("Test.Hard", 0, 0.1).ignition("OFF" if state == "ON" else "ON", 0.2)
+    for t_s in range(1, 21):
+        rig.fix(ELSEWHERE, t_s).put("Test.A", t_s, t_s)
+    rig.ignition(state, 20.5).put("Test.Hard", 1, 21).put("Test.Hard", 0, 21.5).flush()
+    assert [row for row in rig.rows if row.t < 20.5] == []
+    assert rig.pipeline.windows.held == {}
+
+
+def test_an_event_does_not_go_on_after_the_ignition() -> None:
+    """What it set off ends as what was before it does."""
+    rig = driven(until_s=20)
+    rig.ignition("ON", 20.2).put("Test.Hard", 1, 21).ignition("OFF", 23).advance(60)
+    assert [t for t, _ in rig.of("Test.A")] == [21, 22]
+
+
+def test_an_ignition_that_is_lost_ends_it_too() -> None:
+    """Nobody knows whether the same person drives."""
+    rig = Rig((around(),), EVENTS)
+    rig.put("Test.Hard", 0, 0.1).ignition("ON", 0.2)
+    for t_s in range(1, 21):
+        rig.put("Test.A", t_s, t_s)
+    rig.silence(IGNITION, 15, 20.5).put("Test.Hard", 1, 21)
+    assert [row for row in rig.rows if row.t < 20.5] == []
+
+
+def test_of_what_is_taken_last_only_the_newest_is_released() -> None:
+    """`last` holds for a record, whenever its samples were taken."""
+    rig = driven(around("Test.A", ("last", True)), until_s=20)
+    rig.put("Test.Hard", 1, 21)
+    assert rig.of("Test.A") == [(21, 20)]
+
+
+def test_an_event_of_another_stream_is_not_said() -> None:
+    """At a multiple of this one, or at the very moment of its own event: each stream names its own."""
+    events = EVENTS | {"other": Event(when="Test.Other == 1", min_gap_s=0)}
+    own, other = around(EVENT_KIND), around(EVENT_KIND, stream="other", triggers=("event:other",))
+    rig = Rig((own, other), events)
+    rig.put("Test.Hard", 0, 0.1).put("Test.Other", 0, 0.1).put("Test.Other", 1, 20).advance(21)
+    rig.put("Test.Hard", 1, 22.5).advance(60)
+    assert [(row.stream, row.t, row.value) for row in rig.rows] == [("tests.other", 20, "other"), ("tests.plain", 22.5, "hard")]
+
+
+def test_a_period_of_a_day_makes_up_for_nothing() -> None:
+    """Whatever a catalogue says: without an event nothing is said, also after a restart on another day."""
+    memory, one = DictMemory(), around(every_s=86_400)
+    Rig((one,), EVENTS, memory=memory).put("Test.A", 1, 1)
+    rig = Rig((one,), EVENTS, memory=memory, start_s=3 * 86_400).put("Test.A", 1, 3 * 86_400 + 1)
+    assert rig.advance(3 * 86_400 + 200).flush().rows == []
 
 
 def test_which_event_it_was_is_said_at_the_event_alone() -> None:
@@ -159,7 +214,7 @@ def test_a_leap_of_the_axis_forgets_what_was_held() -> None:
     assert rig.pipeline.windows.held == {}
 
 
-def test_speed_before_a_trip_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_speed_before_a_trip_is_not_told() -> None:
     """`while = "driving"` holds for each moment that is held."""
     rig = Rig((around(SPEED, while_="driving"),), EVENTS)
     rig.put("Test.Hard", 0, 0.1).put(IGNITION, "ON", 0.2).put(SPEED, 0, 1)
