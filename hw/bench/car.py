@@ -31,7 +31,7 @@ from cantools.database.can import Database, Message
 from hw.bench.crc import sae_j1850
 from hw.bench.messages import ALWAYS_AWAKE, CONTENT, CONTENT_IN_TURN, ContentInTurn
 from hw.bench.pace import NS, Pace
-from hw.bench.program import Orders, add_drive_arguments, complain, say, stop_time_ns
+from hw.bench.program import add_drive_arguments, complain, pace_of, say, stop_time_ns
 from hw.bench.record import Recording, to_message
 from hw.bench.truth import CarState, Drive
 from hw.errors import HwError
@@ -233,8 +233,7 @@ def open_bus(interface: str, channel: str, port: int | None) -> can.BusABC:
 def main(arguments: list[str] | None = None) -> int:
     """Sends a drive on a bus; exit 2 for a scenario, noise or recording that is no good, 5 for a bus that does not open."""
     options = _parser().parse_args(arguments)
-    pace = Pace(Orders(sys.stdin).carry_out)
-    pace.stop_on_signals()
+    pace = pace_of(options)
     start_ns = options.start_ns if options.start_ns is not None else pace.now_ns()
     with contextlib.ExitStack() as stack:
         try:

@@ -1,6 +1,6 @@
 """The link between a car and its broker: a TCP proxy on this machine that can be cut, stall, lose answers and come back.
 
-Promises that, from `cut` without admission on, not one byte passes and no connection lives until `restore`. Sees what it
+Promises that, from `cut` without admission on, nothing more is forwarded and no connection lives until `restore`. Sees what it
 forwards and keeps none of it; with TLS it could not read it.
 """
 
@@ -60,7 +60,10 @@ class Proxy:
         while not self._ended.is_set():
             if not select.select([self._listener], [], [], POLL_S)[0]:
                 continue
-            near, _ = self._listener.accept()
+            try:
+                near, _ = self._listener.accept()
+            except OSError:  # whoever called has gone again, or there are too many: the next one may be served
+                continue
             self.connections += 1
             try:
                 far = socket.create_connection(self._target, timeout=DIAL_S) if self._admits else None
@@ -73,11 +76,13 @@ class Proxy:
             self._pairs.append((near, far))
             if not self._admits:  # cut while this one was being made
                 _reset(near, far)
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
             self._threads.append(threading.Thread(target=self._pump, args=(near, far), daemon=True))
             self._threads[-1].start()
 
     def _pump(self, near: socket.socket, far: socket.socket) -> None:
-        with near, far, contextlib.suppress(OSError, ValueError):
+        with contextlib.ExitStack() as ended, near, far, contextlib.suppress(OSError, ValueError):
+            ended.callback(lambda: self._pairs.remove((near, far)))
             while not self._ended.is_set():
                 if not self._flows.wait(POLL_S):
                     continue

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from hw.bench.dialogue import NS, OUTCOMES, Manner, Modem
 from hw.bench.pace import Pace
-from hw.bench.program import Orders, add_drive_arguments, complain, say, stop_time_ns
+from hw.bench.program import add_drive_arguments, complain, pace_of, say, stop_time_ns
 from hw.bench.receiver import Line
 from hw.bench.scenario import ScenarioError
 from hw.bench.truth import Drive
@@ -129,8 +129,7 @@ def _windows(pairs: Sequence[Sequence[float]]) -> Windows:
 def main(arguments: list[str] | None = None) -> int:
     """Opens a pty, prints `ready PATH` each time it is plugged in, answers; exit 2 for a scenario that is no good."""
     options = parser().parse_args(arguments)
-    pace = Pace(Orders(sys.stdin).carry_out)
-    pace.stop_on_signals()
+    pace = pace_of(options)
     start_ns = options.start_ns if options.start_ns is not None else pace.now_ns()
     try:
         modem = Modem(Drive.load(options.scenario, options.seed), start_ns, manner_of(options), options.seed)

@@ -24,8 +24,9 @@ class Pace:
     A device calls `hear` with its drive before it tells anything new of it: whoever runs it may say how the drive goes on.
     """
 
-    def __init__(self, hear: Callable[[Drive], None] = lambda _: None) -> None:
-        self.stop, self.hear = threading.Event(), hear
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.hear: Callable[[Drive], None] = lambda _: None
         self._offset_ns = time.time_ns() - time.monotonic_ns()
 
     def now_ns(self) -> int:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
+import os
 import queue
 import sys
 import threading
-from typing import IO
+from collections.abc import Callable
 
+from hw.bench.pace import Pace
 from hw.bench.truth import Drive
 
 NS = 1_000_000_000
+ORDERS = "--orders"
+READ_MAX = 4096
 FOREVER_S = 365 * 86_400
 
 
@@ -21,6 +24,16 @@ def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start-ns", type=int, help="moment zero of the drive, nanoseconds since the epoch; default: now")
     parser.add_argument("--seconds", type=float, help="how long; default: until told to stop")
+    parser.add_argument(ORDERS, action="store_true", help="be told on standard input how the drive goes on; its end ends the program")
+
+
+def pace_of(options: argparse.Namespace) -> Pace:
+    """Real time for a program: signals end it, and with --orders whoever started it says how the drive goes on."""
+    pace = Pace()
+    pace.stop_on_signals()
+    if options.orders:
+        pace.hear = Orders(sys.stdin.fileno(), pace.stop.set).carry_out
+    return pace
 
 
 def stop_time_ns(start_ns: int, seconds: float | None) -> int:
@@ -29,11 +42,14 @@ def stop_time_ns(start_ns: int, seconds: float | None) -> int:
 
 
 class Orders:
-    """What whoever started a program tells it while it runs, a line each: `crash SECONDS`, since the drive began."""
+    """What whoever started a program tells it while it runs, a line each: `crash SECONDS`, since the drive began.
 
-    def __init__(self, source: IO[str]) -> None:
+    `at_end` is called when nobody can tell it anything any more: whoever started it is gone.
+    """
+
+    def __init__(self, source: int, at_end: Callable[[], None]) -> None:
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        threading.Thread(target=self._read, args=(source,), name="orders", daemon=True).start()
+        threading.Thread(target=self._read, args=(source, at_end), name="orders", daemon=True).start()
 
     def carry_out(self, drive: Drive) -> None:
         """Does what was ordered since the last time; complains of what it does not understand."""
@@ -49,10 +65,14 @@ class Orders:
             else:
                 drive.crash(at_s)
 
-    def _read(self, source: IO[str]) -> None:
-        with contextlib.suppress(ValueError, OSError):  # it was closed, or is no text: then there are no orders
-            for line in source:
-                self._lines.put(line.strip())
+    def _read(self, source: int, at_end: Callable[[], None]) -> None:
+        """Past Python's own buffer, whose lock a thread that waits would hold while the program ends."""
+        rest = b""
+        while data := os.read(source, READ_MAX):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                self._lines.put(line.decode(errors="replace").strip())
+        at_end()
 
 
 def say(line: str) -> None:

@@ -23,7 +23,7 @@ import tty
 from collections.abc import Iterator
 
 from hw.bench.pace import NS, Pace
-from hw.bench.program import Orders, add_drive_arguments, complain, say, stop_time_ns
+from hw.bench.program import add_drive_arguments, complain, pace_of, say, stop_time_ns
 from hw.bench.scenario import ScenarioError
 from hw.bench.sentences import epoch_sentences
 from hw.bench.truth import Drive
@@ -50,13 +50,17 @@ class Receiver:
             epoch_ns += self.interval_ns
 
     def sentences(self, start_ns: int, stop_ns: int) -> Iterator[tuple[int, bytes]]:
-        """(moment of writing, all sentences of the epoch) within the window; no bytes at all while it is unplugged."""
+        """(moment of writing, what it says of the epoch) within the window."""
         for epoch_ns in self.epochs(start_ns, stop_ns):
-            state = self.drive.state((epoch_ns - self.start_ns) / NS)
-            said = epoch_sentences(state, epoch_ns - state.gnss_weeks_back * WEEK_NS) if state.gnss_plugged else b""
-            if said and state.gnss_garbage:
-                said = _littered(said, random.Random(f"{self.drive.seed} garbage {epoch_ns - self.start_ns}"))  # noqa: S311  no secret
-            yield epoch_ns + self.latency_ns, said
+            yield epoch_ns + self.latency_ns, self.said(epoch_ns)
+
+    def said(self, epoch_ns: int) -> bytes:
+        """All sentences of one epoch; nothing while it is unplugged."""
+        state = self.drive.state((epoch_ns - self.start_ns) / NS)
+        said = epoch_sentences(state, epoch_ns - state.gnss_weeks_back * WEEK_NS) if state.gnss_plugged else b""
+        if said and state.gnss_garbage:
+            said = _littered(said, random.Random(f"{self.drive.seed} garbage {epoch_ns - self.start_ns}"))  # noqa: S311  no secret
+        return said
 
 
 def _littered(sentences: bytes, rng: random.Random) -> bytes:
@@ -111,12 +115,14 @@ def write_paced(receiver: Receiver, link: pathlib.Path | None, pace: Pace, stop_
     line: Line | None = _plugged_in(link)
     written = 0
     try:
-        for t_ns, data in receiver.sentences(max(receiver.start_ns, pace.now_ns()), stop_ns):
+        for epoch_ns in receiver.epochs(max(receiver.start_ns, pace.now_ns()), stop_ns):
+            t_ns = epoch_ns + receiver.latency_ns
             if pace.now_ns() - t_ns > receiver.interval_ns:
                 continue
             if not pace.wait_until(t_ns):
                 break
             pace.hear(receiver.drive)
+            data = receiver.said(epoch_ns)
             if data and line is None:
                 line = _plugged_in(link)
             elif not data and line is not None:
@@ -144,8 +150,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--link", type=pathlib.Path, help="a path that shall point at the pty")
     add_drive_arguments(parser)
     options = parser.parse_args(arguments)
-    pace = Pace(Orders(sys.stdin).carry_out)
-    pace.stop_on_signals()
+    pace = pace_of(options)
     start_ns = options.start_ns if options.start_ns is not None else pace.now_ns()
     try:
         receiver = Receiver(Drive.load(options.scenario, options.seed), start_ns)

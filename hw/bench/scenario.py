@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import pathlib
 import tomllib
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -153,7 +154,7 @@ class Action(_Strict, frozen=True):
 class Driver(_Strict, frozen=True):
     """Somebody with a profile of their own, which grants nothing at first. The one called `driver` needs no entry."""
 
-    name: str
+    name: Annotated[str, Meta(min_length=1)]
     minor: bool = False
 
 
@@ -210,15 +211,25 @@ def check_scenario(scenario: Scenario) -> None:
     for leg in scenario.route:
         if bool(leg.turn_deg) == bool(leg.straight_m) or (leg.turn_deg and leg.radius_m <= 0):
             raise ScenarioError("route: each leg is either straight_m, or turn_deg with a radius_m")
+    if scenario.crash_s is not None and scenario.crash_s >= scenario.seconds:
+        raise ScenarioError(f"crash_s: the drive is over at {scenario.seconds:g} s")
     people = {DRIVER, GUEST, *(one.name for one in scenario.drivers)}
     if len(people) < 2 + len(scenario.drivers):
         raise ScenarioError(f"driver: write each name once; {DRIVER} and {GUEST} need no entry")
     for change in scenario.changes:
-        unknown = set(change.set_) - CONDITIONS
-        if unknown:
-            raise ScenarioError(f"change at {change.at_s} s: the car has no {min(unknown)!r}")
-        if convert_condition(change.set_).get("driver", DRIVER) not in people:
-            raise ScenarioError(f"change at {change.at_s} s: nobody is called {change.set_['driver']!r}; add a [[driver]] of that name")
+        _check_change(change, people)
+
+
+def _check_change(change: Change, people: Collection[str]) -> None:
+    at = f"change at {change.at_s} s"
+    unknown = set(change.set_) - CONDITIONS
+    if unknown:
+        raise ScenarioError(f"{at}: the car has no {min(unknown)!r}")
+    values = convert_condition(change.set_)
+    if values.get("driver", DRIVER) not in people:
+        raise ScenarioError(f"{at}: nobody is called {values['driver']!r}; add a [[driver]] of that name")
+    if values.get("gnss_weeks_back", 0) < 0:
+        raise ScenarioError(f"{at}: gnss_weeks_back counts weeks that have passed; write 0 or more")
 
 
 def convert_condition(values: dict[str, Any]) -> dict[str, Any]:

@@ -150,6 +150,9 @@ def _live(request: BenchRequest, out: Path | None, watched: contextlib.AbstractC
         advice = f"look at {bus.interface}:{bus.channel} (ip link), or name another bus with --bus; " if bus else ""
         error.hint = f"{error.hint}; {advice}its files stay in {request.folder}"
         raise
+    except Exception:
+        failed = True
+        raise
     finally:
         if not failed:
             shutil.rmtree(request.folder, ignore_errors=True)

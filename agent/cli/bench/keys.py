@@ -1,7 +1,8 @@
 """Single keys from a terminal, without echo and without waiting.
 
 Promises that the terminal is as it was on every way out of the context: its end, an error, Ctrl-C, and the signals that
-`programs.orderly` turns into one. Ctrl-Z does nothing meanwhile: it would hand the shell a terminal without echo.
+`programs.orderly` turns into one. Ctrl-Z and Ctrl-S do nothing meanwhile: the one would hand the
+shell a terminal without echo, the other would hold up the run until somebody thought of Ctrl-Q.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Self
 READ_MAX = 256
 SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O.|.)?", re.DOTALL)
 """An arrow, a function key, Alt and a letter: one key of several characters (ECMA-48, control sequences), none of ours."""
-LOCAL_FLAGS, CONTROL_CHARACTERS = 3, 6
+INPUT_FLAGS, LOCAL_FLAGS, CONTROL_CHARACTERS = 0, 3, 6
 """Where termios lists them."""
 
 
@@ -30,6 +31,7 @@ class Keys:
     def __enter__(self) -> Self:
         self._before = termios.tcgetattr(self._fd)
         mode = termios.tcgetattr(self._fd)
+        mode[INPUT_FLAGS] &= ~termios.IXON
         mode[LOCAL_FLAGS] &= ~(termios.ICANON | termios.ECHO)
         mode[CONTROL_CHARACTERS][termios.VMIN], mode[CONTROL_CHARACTERS][termios.VTIME] = 1, 0
         mode[CONTROL_CHARACTERS][termios.VSUSP] = bytes([os.fpathconf(self._fd, "PC_VDISABLE")])

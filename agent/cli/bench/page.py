@@ -22,6 +22,9 @@ from hw.bench.truth import Drive
 
 NOTE = """This page is the recipients' side: values and places stand in it. Beside them it shows the true way of a simulated car, which
 no recipient knows. Keep such a page as carefully as what it shows."""
+SEEN_ALL = "Of {read:,} frames, the messages on the car's own network, {dropped:,} were dropped unread."
+FILTERED = """Of the frames, the messages on the car's own network, the kernel dropped those that no rule needs before anybody could count
+them. Of {read:,} that it let through {dropped:,} were dropped unread."""
 SEEN = 0.008
 """The shortest bar that can be seen, as a share of the whole: something left is never drawn as nothing."""
 
@@ -56,11 +59,16 @@ def _head(run: Run) -> Markup:
     to = listed([f"{count} to {who}" for who, (count, _) in _to_whom(run).items()])
     left = f"{values} left the car: {to}." if to else "Nothing left the car."
     dropped = read - run.summary["frames_delivered"]
-    lead = f"Of {read:,} frames, the messages on the car's own network, {dropped:,} were dropped unread. {left}"
+    lead = FILTERED if run.summary.get("kernel_filters") else SEEN_ALL
     spoke, quiet, withheld = telling.kinds(run)
     of = f"{spoke + quiet + withheld} kinds of message could be asked for: {spoke} left, {quiet} allowed and not asked for, "
     of += f"{withheld} withheld."
-    parts = [element("h1", "What left the car, and what did not"), element("p", lead, class_="lead"), element("p", of), _three(run)]
+    parts = [
+        element("h1", "What left the car, and what did not"),
+        element("p", f"{lead.format(read=read, dropped=dropped)} {left}", class_="lead"),
+        element("p", of),
+        _three(run),
+    ]
     return element("header", *parts, element("p", NOTE, class_="note"))
 
 
@@ -68,7 +76,8 @@ def _three(run: Run) -> Markup:
     """Known, taken, left; each with a bar, so long as its share of the frames."""
     said, read = run.summary, run.summary["frames_read"]
     signals = sum(len(message.signals) for message in load_database().messages)
-    knew = f"frames in {clock(said['duration_s'])} minutes, with {signals} signals, and {counted(said['fixes_read'], 'exact position')}"
+    more = "frames and more" if said.get("kernel_filters") else "frames"
+    knew = f"{more} in {clock(said['duration_s'])} minutes, with {signals} signals, and {counted(said['fixes_read'], 'exact position')}"
     took = f"frames, for {counted(said['readings'], 'reading')} in its memory, to be made coarser or forgotten"
     left = f"values in {counted(said['messages'], 'sealed message')}, {said['bytes_wire']:,} bytes"
     cards = [

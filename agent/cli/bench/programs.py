@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -18,23 +18,47 @@ from agent.errors import DeviceError
 
 READY_S = 20.0
 STOP_S = 6.0
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextlib.contextmanager
 def orderly() -> Iterator[None]:
-    """Meanwhile SIGTERM, and a terminal that is closed, end the run as Ctrl-C does: everything in it is put back and stopped."""
+    """Meanwhile Ctrl-C, SIGTERM and a terminal that is closed end the run: everything in it is put back and stopped.
+
+    The first of them counts; another, of whatever kind, does not interrupt what it began.
+    """
 
     def end(number: int, _: FrameType | None) -> None:
-        for one in before:
-            signal.signal(one, signal.SIG_IGN)  # a second one does not interrupt what the first one began
-        raise SystemExit(128 + number)
+        for one in ENDING:
+            signal.signal(one, signal.SIG_IGN)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    with _handled(end):
+        yield
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Such a signal counts afterwards: a program that was begun is known by then, and can be stopped."""
+    came: list[int] = []
+    with _handled(lambda number, _: came.append(number)):
+        yield
+    for number in came[:1]:
+        signal.raise_signal(number)
+
+
+@contextlib.contextmanager
+def _handled(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Those signals go to `handler` meanwhile. Python lets nobody but the main thread say so; no other is interrupted by them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in ENDING}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, one in before.items():
+            signal.signal(number, one)
 
 
 @dataclass(slots=True)
@@ -50,16 +74,16 @@ class Programs:
         self.logs.mkdir(parents=True, exist_ok=True)
         log = (self.logs / f"{name}.log").open("a", encoding="utf-8")
         self._files.append(log)
-        process = subprocess.Popen(  # noqa: S603  our own modules
-            [sys.executable, "-m", *arguments],
-            stdin=subprocess.PIPE if listens else subprocess.DEVNULL,
-            stdout=subprocess.PIPE if ready else subprocess.DEVNULL,
-            stderr=log,
-            text=True,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
-            start_new_session=True,
-        )
-        self.running[name] = process
+        with _undisturbed():
+            process = self.running[name] = subprocess.Popen(  # noqa: S603  our own modules
+                [sys.executable, "-m", *arguments],
+                stdin=subprocess.PIPE if listens else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if ready else subprocess.DEVNULL,
+                stderr=log,
+                text=True,
+                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                start_new_session=True,
+            )
         return self._first_line(name, process) if ready else ""
 
     def check(self) -> None:

@@ -26,6 +26,7 @@ from agent.uplink.session import V5, V311
 from hw.bench.group import free_udp_port, usable_group
 from hw.bench.interface import VIRTUAL, inspect, present
 from hw.bench.link import Proxy
+from hw.bench.program import ORDERS
 from hw.bench.truth import Drive
 from hw.errors import HwError
 
@@ -41,7 +42,7 @@ HERE = ("127.0.0.1", "localhost")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchRequest:
-    """What to play. `device` gets the run's files; `pulse` is called a few times a second while the car drives."""
+    """What to play. `folder` gets the run's files; `pulse` is called a few times a second while the car drives."""
 
     scenario: str
     seconds: float
@@ -73,6 +74,7 @@ class Stage:
     listeners: Listeners | None = None
     link: Proxy | None = None
     link_is_cut: bool = False
+    bus: BusChoice | None = None
     start_ns: int = 0
     ends_s: float = 0.0
     status: dict[str, Any] = field(default_factory=dict)
@@ -125,18 +127,16 @@ def play(request: BenchRequest) -> Stage:
     drive = Drive.load(request.scenario, request.seed)
     stage = Stage(request, device, Programs(request.folder / "logs"), drive, ends_s=request.seconds)
     stage.actions = Actions(list(drive.scenario.actions))
-    try:
-        _set(stage)
-        _drive(stage)
-        _end(stage)
-    except HwError as error:
-        raise DeviceError(error.what, error.where, error.hint) from error
-    finally:
-        stage.programs.stop_all()
-        if stage.listeners is not None:
-            stage.listeners.stop()
-        if stage.link is not None:
-            stage.link.close()
+    with contextlib.ExitStack() as ends:  # each, whatever becomes of the one before it; the programs first
+        ends.callback(_unlink, stage)
+        ends.callback(_listen_no_more, stage)
+        ends.callback(stage.programs.stop_all)
+        try:
+            _set(stage)
+            _drive(stage)
+            _end(stage)
+        except HwError as error:
+            raise DeviceError(error.what, error.where, error.hint) from error
     stage.chronicle.note(_arrived(stage))
     return stage
 
@@ -166,7 +166,7 @@ def _set(stage: Stage) -> None:
     make_credentials(device, request.catalogue)
     device.broker_url = request.broker_url or _embedded_broker(stage)
     _put_link_between(stage)
-    bus = request.bus or default_bus()
+    bus = stage.bus = request.bus or default_bus()
     device.notes += remarks(bus)
     device.gnss_kind = "nmea" if request.receiver == "nmea" else "at"
     write_config(device, bus, request.package, request.catalogue_dir)
@@ -181,7 +181,7 @@ def _set(stage: Stage) -> None:
     _until(stage, _online, "the agent's connections")
     _set_off(stage, bus, lead_s)
     _until(stage, _trip, "the trip to begin")
-    _sit_down(stage)
+    _until(stage, _seen, "the plan")
 
 
 def _embedded_broker(stage: Stage) -> str:
@@ -211,10 +211,10 @@ def _set_off(stage: Stage, bus: BusChoice, lead_s: float) -> None:
     kept = ["--record", str(request.record.resolve())] if request.record else []
     extra = [*kept, "--noise", str(request.noise_per_s)]
     speaks = ["hw.bench.receiver"] if request.receiver == "nmea" else ["hw.bench.modem", "--vendor", request.receiver]
-    programs.start("receiver", *speaks, "--link", str(device.gnss), *drive, ready=True, listens=True)
+    programs.start("receiver", *speaks, "--link", str(device.gnss), *drive, ORDERS, ready=True, listens=True)
     port_option = ["--port", str(bus.port)] if bus.port is not None else []
     where = ["--interface", bus.interface, "--channel", bus.channel, *port_option]
-    programs.start("car", "hw.bench.car", *where, *drive, *extra, ready=True, listens=True)
+    programs.start("car", "hw.bench.car", *where, *drive, *extra, ORDERS, ready=True, listens=True)
 
 
 def _listen(stage: Stage) -> None:
@@ -232,14 +232,24 @@ def _listen(stage: Stage) -> None:
     stage.listeners.start()
 
 
+def _listen_no_more(stage: Stage) -> None:
+    if stage.listeners is not None:
+        stage.listeners.stop()
+
+
+def _unlink(stage: Stage) -> None:
+    if stage.link is not None:
+        stage.link.close()
+
+
 def _drive(stage: Stage) -> None:
     while stage.elapsed_s < stage.ends_s:
         stage.programs.check()
         time.sleep(PULSE_S)
-        with contextlib.suppress(AgentAbsent):
-            _look(stage)
-            _sit_down(stage)
-            stage.actions.act_live(stage.device.control, stage.elapsed_s)
+        for ask_of in (_look, _sit_down):
+            with contextlib.suppress(AgentAbsent, RemoteError):  # it is busy, or the trip has just ended: the next time is soon
+                ask_of(stage)
+        stage.actions.act_live(stage.device.control, stage.elapsed_s)
         stage.request.pulse(stage)
 
 
@@ -296,6 +306,13 @@ def _online(stage: Stage) -> bool:
     return status["uplink"] and all(lane["online"] for lane in status["lanes"].values())
 
 
+def _seen(stage: Stage) -> bool:
+    """Its plan is known, and who drives has said so, before anybody looks at the run."""
+    _look(stage)
+    _sit_down(stage)
+    return True
+
+
 def _trip(stage: Stage) -> bool:
     return bool(stage.ask("live")["trip"])
 
@@ -334,6 +351,7 @@ def summary_of(stage: Stage) -> tuple[dict[str, object], list[dict[str, object]]
         "streams": stream_totals(lines, envelopes),
         "start_ns": stage.start_ns,
         "seed": stage.request.seed,
+        "kernel_filters": stage.bus is not None and stage.bus.interface == SOCKETCAN,
         "opened_by_others": stage.listeners.opened_by_others,
         "not_opened": stage.listeners.refused,
     }, lines

@@ -1,7 +1,7 @@
 """Watches a live run in the terminal: draws the view a few times a second, and does what keys say.
 
-Owns the screen and the keyboard while the run goes on. Promises that both are given back on every way out, and that a key never
-waits for the agent: what has to be asked is asked in a thread of its own.
+Owns the screen and the keyboard while the run goes on. Promises that both are given back on every way out, and that what a key asks
+of the agent, which may take long, is asked in a thread of its own.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ SAID_S = 8.0
 ITEMS_S = 1.0
 """How often the agent is asked what is granted."""
 STEP_S = 0.5
+"""Between two spots of the way."""
 SPOTS_MAX = 4000
-"""Of the way; after that every second one is forgotten."""
+"""After that every second one is forgotten."""
 BEFORE = "Setting up the broker, the agent, the recipients, the receiver and the car ..."
 OVER = "The drive is over: the agent sends what it still has, then everything is stopped."
 C_LOCALES = {"C", "POSIX"}

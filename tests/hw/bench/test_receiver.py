@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -111,25 +112,35 @@ def test_it_is_told_of_a_crash_while_it_runs(tmp_path: Path) -> None:
     """From the moment that its standard input names, the car stands."""
     link = tmp_path / "nmea"
     begun_ns = time.time_ns() - 30 * NS  # in the midst of the drive, at 78 km/h
-    command = [sys.executable, "-m", "hw.bench.receiver", "--link", str(link), "--start-ns", str(begun_ns)]
+    command = [sys.executable, "-m", "hw.bench.receiver", "--link", str(link), "--start-ns", str(begun_ns), "--orders"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdin is not None
         assert program.stdout is not None
         program.stdout.readline()
         with serial.Serial(str(link), timeout=5) as port:
             assert speed_said(port) > 30
-            program.stdin.write(f"crash {(time.time_ns() - begun_ns) / NS + 0.5:.3f}\n")
+            told_ns = time.time_ns() + NS // 2
+            program.stdin.write(f"crash {(told_ns - begun_ns) / NS:.3f}\n")
             program.stdin.flush()
-            until(lambda: speed_said(port) == 0)
-        program.terminate()
-        assert program.wait(5) == 0
+            said = [said_next(port) for _ in range(4)]
+            assert {speed for epoch_ns, speed in said if epoch_ns >= told_ns + NS // 5} == {0.0}
+            assert all(speed > 30 for epoch_ns, speed in said if epoch_ns < told_ns)
+        program.stdin.close()
+        assert program.wait(5) == 0, "whoever told it is gone"
 
 
 def speed_said(port: serial.Serial) -> float:
     """Of the next sentence that says one, in knots."""
+    return said_next(port)[1]
+
+
+def said_next(port: serial.Serial) -> tuple[int, float]:
+    """The epoch of the next RMC and its speed in knots."""
     while not (line := port.read_until(b"\n")).startswith(b"$GNRMC"):
         assert line, "the receiver said nothing for 5 s"
-    return float(line.split(b",")[7])
+    fields = line.decode().split(",")
+    moment = datetime.strptime(f"{fields[9]} {fields[1]}+0000", "%d%m%y %H%M%S.%f%z")
+    return round(moment.timestamp() * 1000) * 1_000_000, float(fields[7])
 
 
 def test_nobody_reads_and_nothing_blocks() -> None:

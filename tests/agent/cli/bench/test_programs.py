@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from agent.cli.bench.programs import Programs, orderly
+from agent.cli.bench.programs import ENDING, Programs, orderly
 from agent.errors import DeviceError
 from tests.support.wait import until
 
@@ -74,20 +76,41 @@ def test_a_program_that_listens_is_told_a_line(tmp_path: Path, monkeypatch: pyte
     programs.stop_all()
 
 
-def test_a_run_that_is_told_to_end_stops_what_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGTERM reaches the clean-up, a second one does not interrupt it, and afterwards signals mean what they meant."""
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_told_to_end_stops_what_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: signal.Signals, second: signal.Signals
+) -> None:
+    """Each reaches the clean-up, another of any kind does not interrupt it, and afterwards signals mean what they meant."""
+    before = [signal.getsignal(number) for number in ENDING]
     programs = Programs(tmp_path / "logs")
     name = module(tmp_path, monkeypatch, "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n")
     pid = 0
-    with pytest.raises(SystemExit, match="143"), orderly():
+    with pytest.raises((SystemExit, KeyboardInterrupt)) as ended, orderly():
         try:
             pid = int(programs.start("child", name, ready=True))
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), first)
             time.sleep(5)
         finally:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), second)
             programs.stop_all()
+    assert ended.type is (KeyboardInterrupt if first == signal.SIGINT else SystemExit)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert [signal.getsignal(number) for number in ENDING] == before
+
+
+def test_a_program_that_is_being_started_is_stopped_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal in the midst of it counts once the program is known."""
+    popen, programs = subprocess.Popen, Programs(tmp_path / "logs")
+
+    def interrupted(*arguments: Any, **how: Any) -> subprocess.Popen[str]:
+        process = popen(*arguments, **how)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    with pytest.raises(SystemExit, match="143"), orderly():
+        programs.start("child", module(tmp_path, monkeypatch, "import time\ntime.sleep(60)\n"))
+    assert list(programs.running) == ["child"]
+    programs.stop_all()
