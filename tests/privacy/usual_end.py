@@ -1,4 +1,6 @@
-"""Trips of the simulated car from its home and back, through the whole agent; then everybody who would like to know where it lives.
+"""Trips of the simulated car from its home and back, through the whole agent; then whoever reads its traffic reports asks where it lives.
+
+The traffic stream is the one that tells of the place by itself; what is asked for in person, or set off by an event, is not played here.
 
     python -m tests.privacy.usual_end --trips 50
 

@@ -7,6 +7,7 @@ test does not ask for, so where none is built the tests that need it are skipped
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -46,6 +47,11 @@ def run_in_guest(script: str, scratch: Path, seconds: float) -> None:
     """
     boot = [str(boot_command()), "--timeout", str(seconds), "--share", str(ROOT), "--scratch", str(scratch), "--"]
     line = [*boot, "bash", "-eu", script, sysconfig.get_path("platlib")]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=seconds + 30, check=False)
-    why = NOT_RUN.get(done.returncode, "a step of it failed")
-    assert done.returncode == 0, f"{script} in the guest ended with {done.returncode} ({why}): {done.stdout}{done.stderr}"
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True) as guest:
+        try:
+            said, _ = guest.communicate(timeout=seconds + 30)
+        except subprocess.TimeoutExpired:
+            os.killpg(guest.pid, signal.SIGKILL)  # its own children, the machine among them
+            raise
+    why = NOT_RUN.get(guest.returncode, "a step of it failed")
+    assert guest.returncode == 0, f"{script} in the guest ended with {guest.returncode} ({why}): {said}"

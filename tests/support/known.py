@@ -9,7 +9,8 @@ from typing import Any
 
 from agent.catalogue.load import config_folder, load_catalogue
 from agent.cli.bench.chronicle import Chronicle
-from agent.cli.bench.picture import Spot, plane
+from agent.cli.bench.picture import Spot
+from agent.cli.bench.places import plane
 from agent.cli.bench.telling import Run
 from agent.cli.bench.view import Known
 from agent.cli.bench.virtual import play_virtual

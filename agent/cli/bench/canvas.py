@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from rich.text import Text
 
+from agent.cli.bench.places import Metres
+
 ACROSS, DOWN = 2, 4
 """Dots of one character."""
 BRAILLE = 0x2800
@@ -24,8 +26,6 @@ MARGIN = 4
 SPAN_M_MIN = 240.0
 LEVEL, UPRIGHT = 1, 2
 EDGES = {LEVEL: "-", UPRIGHT: "|", LEVEL | UPRIGHT: "+"}
-Metres = tuple[float, float]
-"""East and north of wherever zero is."""
 
 
 class Ink(NamedTuple):

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from agent.cli.bench.places import Metres, plane
 from agent.collect.trip import MOVED_KMH, TRIP_GAP_S
-from hw.bench.route import metres_per_degree
 from hw.bench.truth import Drive
 
 STEP_S_MIN, STEP_S_MAX, MOMENTS = 0.5, 60.0, 1500
@@ -77,11 +77,9 @@ class Journey:
             self.trips[-1] = (self.trips[-1][0], t_s)
         return begins
 
-    def plane(self, lat_deg: float, lon_deg: float) -> tuple[float, float]:
+    def plane(self, lat_deg: float, lon_deg: float) -> Metres:
         """Metres east and north of the start."""
-        start = self.drive.scenario.start
-        north_m, east_m = metres_per_degree(start.lat_deg)
-        return (lon_deg - start.lon_deg) * east_m, (lat_deg - start.lat_deg) * north_m
+        return plane(self.drive.scenario.start)(lat_deg, lon_deg)
 
     def at(self, t_s: float) -> Moment:
         """The moment at or just before `t_s`."""

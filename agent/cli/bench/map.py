@@ -14,13 +14,12 @@ from typing import NamedTuple
 from agent.cli.bench.chronicle import Stretch
 from agent.cli.bench.journey import Journey, Moment, Span, clock
 from agent.cli.bench.markup import Markup, element, percent
+from agent.cli.bench.places import WIDE_M, corners
 from agent.cli.bench.telling import grouped
 from agent.cli.words import length
-from agent.collect.cells import EARTH_M_PER_DEG
 from agent.collect.trip import TRIP_GAP_S
+from agent.model import Position
 
-WIDE_M = 1000
-"""A square that is wider may reach beyond the picture, which would otherwise show nothing but it."""
 ASPECT_MIN, ASPECT_MAX = 1.15, 2.0
 LABEL_GAP = 0.03
 """Numbers that would stand nearer to each other, as a share of the width, are left out: a phone could not show them."""
@@ -103,11 +102,9 @@ def draw_map(journey: Journey, reports: Sequence[Report], silent: Sequence[Span]
 
 
 def _corners(journey: Journey, one: Report) -> tuple[float, float, float, float]:
-    """West, south, east and north of a square in metres. Its width follows the sphere that the grid is made on."""
-    half_lat = (one.width_m or 0) / 2 / EARTH_M_PER_DEG
-    half_lon = half_lat / max(math.cos(math.radians(one.lat_deg)), 1e-6)
-    west_south = journey.plane(one.lat_deg - half_lat, one.lon_deg - half_lon)
-    return *west_south, *journey.plane(one.lat_deg + half_lat, one.lon_deg + half_lon)
+    """West, south, east and north of a square in metres."""
+    south_west, north_east = corners(Position(one.lat_deg, one.lon_deg), one.width_m or 0.0)
+    return *journey.plane(*south_west), *journey.plane(*north_east)
 
 
 def _frame(journey: Journey, cells: Sequence[Sequence[Report]]) -> _Frame:

@@ -1,7 +1,6 @@
 """The car's true way against the places that left, without a map: what the view draws of where the car was.
 
-Promises that every square has the place and the size of its grid's, and that a piece of the way is drawn as silent where nothing
-told of it. The truth is the simulated car's; no recipient knows it.
+Promises that a piece of the way is drawn as silent where nothing told of it. The truth is the simulated car's; no recipient knows it.
 """
 
 from __future__ import annotations
@@ -11,18 +10,10 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from agent.cli.bench.canvas import ACROSS, Canvas, Frame, Ink, Metres
-from agent.cli.bench.telling import Run
-from agent.cli.streams import name_of
-from agent.cli.words import HALVES, length
-from agent.collect.cells import EARTH_M_PER_DEG, cell_of
-from agent.model import Position
-from agent.vss import LOCATION
-from hw.bench.route import metres_per_degree
-from hw.bench.scenario import Start
+from agent.cli.bench.canvas import ACROSS, Canvas, Frame, Ink
+from agent.cli.bench.places import WIDE_M, Metres, Place
+from agent.cli.words import length
 
-WIDE_M = 1000
-"""A square that is wider may reach beyond the picture, which would otherwise show nothing but it."""
 TOLD, SILENT = Ink("bold", "=", weight=2), Ink("yellow", ".", every=3, weight=1)
 START, CAR, EXACT = "○", "◉", "◆"
 SQUARE, FILLED = "bright_cyan", "on blue"
@@ -36,45 +27,6 @@ class Spot(NamedTuple):
     east_m: float
     north_m: float
     telling: bool
-
-
-class Place(NamedTuple):
-    """A place that left. `width_m` None: exact, no square."""
-
-    t_s: float
-    position: Position
-    width_m: float | None
-
-    @property
-    def corners(self) -> tuple[Position, Position]:
-        """South-west and north-east of its square."""
-        lat, lon = self.position
-        half_m = (self.width_m or 0.0) / 2
-        per_deg = cell_of(self.position, 2 * half_m)[2] if half_m else EARTH_M_PER_DEG
-        high, wide = half_m / EARTH_M_PER_DEG, half_m / per_deg
-        return Position(lat - high, lon - wide), Position(lat + high, lon + wide)
-
-
-def places(run: Run) -> list[Place]:
-    """The places that left, first to last."""
-    halves: dict[tuple[str, int, float], dict[str, float]] = {}
-    for line in run.lines:
-        if line["signal"] in HALVES:
-            halves.setdefault((name_of(line), line["seq"], line["t"]), {})[line["signal"]] = float(line["value"])
-    whole = [(name, t, Position(*(value[half] for half in HALVES))) for (name, _, t), value in halves.items() if len(value) == len(HALVES)]
-    return sorted((Place(t - run.start_ns / 1e9, position, _width_m(run, name)) for name, t, position in whole), key=lambda one: one.t_s)
-
-
-def _width_m(run: Run, name: str) -> float | None:
-    rules = run.chronicle.left.get((name, LOCATION), [])
-    widths = [step["grid_m"] for rule in rules for step in rule["transforms"] if "grid_m" in step]
-    return float(widths[-1]) if widths else None
-
-
-def plane(start: Start) -> Callable[[float, float], Metres]:
-    """What turns degrees into metres from where the drive starts."""
-    north_m, east_m = metres_per_degree(start.lat_deg)
-    return lambda lat_deg, lon_deg: ((lon_deg - start.lon_deg) * east_m, (lat_deg - start.lat_deg) * north_m)
 
 
 def draw(way: Sequence[Spot], left: Sequence[Place], flat: Callable[[float, float], Metres], frame: Frame, *, braille: bool) -> list[Text]:

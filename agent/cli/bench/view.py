@@ -15,9 +15,9 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from agent.cli.bench import listing
-from agent.cli.bench.canvas import Metres
 from agent.cli.bench.fitting import ACCENT, ALARM, SOFT, Size, cut, fitted, padded
-from agent.cli.bench.picture import CAR, EXACT, FILLED, SILENT, SQUARE, START, TOLD, Place, Spot, draw, frame_of, places, scale
+from agent.cli.bench.picture import CAR, EXACT, FILLED, SILENT, SQUARE, START, TOLD, Spot, draw, frame_of, scale
+from agent.cli.bench.places import Metres, Place, places
 from agent.cli.bench.standing import trimmed_m
 from agent.cli.bench.telling import Run
 from agent.cli.live import INDICATOR

@@ -18,7 +18,8 @@ from rich.text import Text
 
 from agent.cli.bench.fitting import Size
 from agent.cli.bench.keys import Keys
-from agent.cli.bench.picture import Spot, plane
+from agent.cli.bench.picture import Spot
+from agent.cli.bench.places import plane
 from agent.cli.bench.stage import Stage
 from agent.cli.bench.telling import Run
 from agent.cli.bench.view import Known, screen

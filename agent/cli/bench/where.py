@@ -8,6 +8,7 @@ from agent.cli.bench.chronicle import Stretch
 from agent.cli.bench.journey import Journey, Span, clock
 from agent.cli.bench.map import Report, draw_map, silences
 from agent.cli.bench.markup import Markup, element
+from agent.cli.bench.places import Place, places
 from agent.cli.bench.strips import legend
 from agent.cli.bench.telling import Run, ended, grouped, listed, recipients, several, trim_ever
 from agent.cli.streams import Entry, name_of, silent, trim_of
@@ -57,21 +58,13 @@ def _barred(run: Run, journey: Journey) -> list[Stretch]:
 
 def _reports(run: Run) -> list[Report]:
     """The places that left, in their order."""
-    halves: dict[tuple[str, int, float], dict[str, float]] = {}
-    for line in run.lines:
-        if line["signal"] in HALVES:
-            halves.setdefault((name_of(line), line["seq"], line["t"]), {})[line["signal"]] = float(line["value"])
-    both = sorted((key for key, value in halves.items() if len(value) == len(HALVES)), key=lambda key: (key[2], key))
-    return [_report(run, order, key, halves[key]) for order, key in enumerate(both, 1)]
+    return [_report(run, order, place) for order, place in enumerate(places(run), 1)]
 
 
-def _report(run: Run, order: int, key: tuple[str, int, float], halves: dict[str, float]) -> Report:
-    name, _, t = key
-    rules = run.chronicle.left.get((name, LOCATION), [])
-    widths = [step["grid_m"] for rule in rules for step in rule["transforms"] if "grid_m" in step]
+def _report(run: Run, order: int, place: Place) -> Report:
+    rules = run.chronicle.left.get((place.name, LOCATION), [])
     slack_s = max((rule["time_floor_s"] for rule in rules if not _on_the_dot(rule)), default=0.0)
-    place = halves[HALVES[0]], halves[HALVES[1]]
-    return Report(order, run.title(name), recipients(run, name), t - run.start_ns / 1e9, *place, widths[-1] if widths else None, slack_s)
+    return Report(order, run.title(place.name), recipients(run, place.name), place.t_s, *place.position, place.width_m, slack_s)
 
 
 def _on_the_dot(rule: Entry) -> bool:

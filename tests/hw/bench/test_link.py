@@ -83,6 +83,22 @@ def test_a_connection_that_is_being_made_does_not_outlive_the_cut(echo: int, mon
             assert says_on(late) == b""
 
 
+def test_a_call_that_is_gone_again_does_not_close_the_link(echo: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one is served."""
+    accept, refused = socket.socket.accept, list[bool]()
+
+    def gone(self: socket.socket) -> tuple[socket.socket, object]:
+        if self.getsockname()[1] == proxy.port and not refused:
+            refused.append(True)
+            raise ConnectionAbortedError
+        return accept(self)
+
+    with Proxy(echo) as proxy:
+        monkeypatch.setattr(socket.socket, "accept", gone)
+        assert says(proxy.port) == b"anybody?"
+    assert refused
+
+
 def says_on(near: socket.socket) -> bytes:
     with contextlib.suppress(OSError):
         near.sendall(b"anybody?")

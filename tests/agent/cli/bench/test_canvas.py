@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.bench.canvas import ACROSS, BITS, BRAILLE, DOWN, Canvas, Frame, Ink, Metres
+from agent.cli.bench.canvas import ACROSS, BITS, BRAILLE, DOWN, Canvas, Frame, Ink
+from agent.cli.bench.places import Metres
 
 METRES = st.floats(-5000, 5000, allow_nan=False)
 PLACES = st.lists(st.tuples(METRES, METRES), min_size=1, max_size=12)

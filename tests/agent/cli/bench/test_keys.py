@@ -95,6 +95,14 @@ def test_a_signal_gives_the_terminal_back(terminal: tuple[int, int], number: sig
     assert termios.tcgetattr(slave) == before
 
 
+def test_ctrl_s_does_not_hold_up_the_run(terminal: tuple[int, int]) -> None:
+    """What is written goes on; afterwards it is as before."""
+    _, slave = terminal
+    with Keys(slave):
+        assert not termios.tcgetattr(slave)[0] & termios.IXON
+    assert termios.tcgetattr(slave)[0] & termios.IXON
+
+
 def test_ctrl_z_does_not_leave_a_terminal_without_echo(terminal: tuple[int, int]) -> None:
     """Nothing stops meanwhile; afterwards it is as before."""
     _, slave = terminal

@@ -90,6 +90,15 @@ def test_the_head_is_the_run_in_a_sentence_and_three_numbers(tmp_path: Path) -> 
     assert "This page is the recipients' side" in text
 
 
+def test_what_the_kernel_dropped_is_not_called_nothing(tmp_path: Path) -> None:
+    """On SocketCAN nobody counts it: the page says so where it says how much was dropped, and beside what the car knew."""
+    run, drive = by_hand()
+    text = parsed(replace(run, summary={**run.summary, "kernel_filters": True}), drive, tmp_path).text
+    assert "the kernel dropped those that no rule needs before anybody could count them." in text
+    assert "frames and more in" in text
+    assert "kernel" not in parsed(run, drive, tmp_path).text
+
+
 def test_what_left_has_a_bar_that_can_be_seen(tmp_path: Path) -> None:
     """However little it is against the frames; where nothing left there is none."""
     widths = [[one["width"] for one in parsed(*by_hand(name), tmp_path).of_class("fillleft")] for name in ("parking", "drive")]

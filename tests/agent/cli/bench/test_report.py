@@ -2,49 +2,24 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import pytest
 
-from agent.catalogue.load import load_catalogue, shipped_catalogue
-from agent.catalogue.types import Catalogue
 from agent.cli.bench.chronicle import Chronicle
 from agent.cli.bench.report import closing, opening, pulse_line
 from agent.cli.bench.telling import Run
 from agent.cli.main import main
+from tests.support.told import catalogue, plan, rule
 
 START_S = 1_800_000_000
 PROBE = "How traffic flows around you, every half minute while you drive (real_time_traffic.probe)"
 NUMBERS = {"frames_read": 50_040, "frames_delivered": 771, "bytes_wire": 2475}
 
 
-@cache
-def catalogue() -> Catalogue:
-    return load_catalogue(shipped_catalogue())
-
-
-def rule(signal: str, name: str = "real_time_traffic.probe", **changed: Any) -> dict[str, Any]:
-    service, _, stream = name.partition(".")
-    made: dict[str, Any] = {
-        "service": service,
-        "stream": stream,
-        "signal": signal,
-        "recipient": "traffic",
-        "basis": "consent",
-        "because": "entry 1",
-    }
-    made |= {"triggers": ["periodic"], "every_s": 30, "while": "driving", "time_floor_s": 10, "transforms": []}
-    return made | changed
-
-
 def line(signal: str, value: Any, unit: str = "", t: float = START_S + 60, **changed: Any) -> dict[str, Any]:
     made = {"service": "real_time_traffic", "stream": "probe", "identity": "none", "seq": 1}
     return {**made, "signal": signal, "value": value, "unit": unit, "t": t, **changed}
-
-
-def plan(name: str, *rules: dict[str, Any], refused: tuple[dict[str, str], ...] = ()) -> dict[str, Any]:
-    return {"id": name, "rules": list(rules), "refused": list(refused)}
 
 
 def no(signal: str, reason: str, name: str = "real_time_traffic.probe") -> dict[str, str]:
