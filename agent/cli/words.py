@@ -72,7 +72,9 @@ def signal_names(signals: Iterable[str]) -> str:
 
 def origin(signal: str, *, made_here: bool) -> str:
     """What there was before any step. `made_here`: by the agent itself."""
-    return "counted by the unit" if made_here else "exact from the receiver" if signal in GNSS_SIGNALS else "exact on the bus"
+    if made_here:
+        return "seen by the unit" if signal == EVENT_KIND else "counted by the unit"
+    return "exact from the receiver" if signal in GNSS_SIGNALS else "exact on the bus"
 
 
 def length(metres: float) -> str:

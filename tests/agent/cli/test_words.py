@@ -56,6 +56,7 @@ def test_where_a_value_came_from() -> None:
     """Bus, receiver, or the unit itself."""
     said = [origin("Vehicle.Speed", made_here=False), origin("Vehicle.CurrentLocation", made_here=False), origin("M.X", made_here=True)]
     assert said == ["exact on the bus", "exact from the receiver", "counted by the unit"]
+    assert origin("Modicum.Event.Kind", made_here=True) == "seen by the unit"
 
 
 def test_a_stream_that_only_asking_triggers_is_known() -> None:
