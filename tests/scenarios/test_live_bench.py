@@ -13,27 +13,24 @@ from pathlib import Path
 import can
 import pytest
 
-from agent.catalogue.load import load_catalogue
 from agent.cli.bench.device import BusChoice
-from agent.cli.bench.stage import BenchRequest, Stage, default_bus
+from agent.cli.bench.stage import Stage, default_bus
 from agent.cli.bench.stage import play as play_live
-from agent.consent.choice import Choice
 from agent.envelope import open_envelope
 from hw.bench.car import open_bus
 from hw.bench.scenario import VIN
 from hw.bench.truth import Drive
 from tests.support.device import copied, opened, opens, profile_cell
-from tests.support.live import alone, frozen, modicum
+from tests.support.live import SEED, alone, frozen, modicum, outing_request
 from tests.support.markers import Planted, files_of, names_in, readable_pages, scan
 from tests.support.moments import Run
 from tests.support.oracle import Oracle
 from tests.support.rules import SHIPPED, Book
 from tests.support.truth import NS, Truth
-from tests.support.virtual import ALL, NONE, scenario_file
+from tests.support.virtual import NONE, scenario_file
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
-SEED = 7
 ITEM = "traffic.position"
 TRAFFIC = "real_time_traffic"
 CLEAR_S = 40
@@ -84,22 +81,6 @@ class Outing:
                 bus.send(can.Message(arbitration_id=UNKNOWN_ID, is_extended_id=False, is_fd=True, data=data[:32]))
 
 
-def request(folder: Path, seconds: float, choice: Choice, outing: Outing) -> BenchRequest:
-    return BenchRequest(
-        scenario=scenario_file("outing"),
-        seconds=seconds,
-        seed=SEED,
-        package="navigation_plus",
-        choice=choice,
-        catalogue=load_catalogue(SHIPPED),
-        catalogue_dir=None,
-        bus=outing.bus,
-        broker_url=None,
-        folder=folder,
-        pulse=outing.pulse,
-    )
-
-
 def seconds_needed() -> float:
     """Until the first probe message after the trimmed beginning has arrived, and one more was due after it."""
     start_s = time.time() + SET_UP_S
@@ -112,7 +93,7 @@ def outing(tmp_path_factory: pytest.TempPathFactory) -> Outing:
     folder = tmp_path_factory.mktemp("outing")
     made = Outing(folder, default_bus())
     with alone():
-        made.stage = play_live(request(folder, seconds_needed(), ALL, made))
+        made.stage = play_live(outing_request(folder, seconds_needed(), bus=made.bus, pulse=made.pulse))
     return made
 
 
@@ -224,7 +205,7 @@ def test_live_without_consent_no_position_arrives(tmp_path: Path) -> None:
     """Real processes with `--consent none`: the contract's messages, and no rule, subscription or sample of a position."""
     idle = Outing(tmp_path, default_bus(), withdrawn=(0, 0))
     with alone():
-        idle.stage = play_live(request(tmp_path, 12, NONE, idle))
+        idle.stage = play_live(outing_request(tmp_path, 12, choice=NONE, bus=idle.bus, pulse=idle.pulse))
     assert idle.stage.listeners is not None
     lines = idle.stage.listeners.lines
     assert {line["service"] for line in lines} == {"operations"}

@@ -8,18 +8,15 @@ from typing import Any
 
 import pytest
 
-from agent.catalogue.load import load_catalogue
-from agent.cli.bench.stage import BenchRequest, Stage
+from agent.cli.bench.stage import Stage
 from agent.cli.bench.stage import play as play_live
 from hw.bench.truth import Drive
-from tests.support.live import alone
-from tests.support.rules import SHIPPED
+from tests.support.live import SEED, alone, outing_request
 from tests.support.truth import NS, Truth
-from tests.support.virtual import ALL, scenario_file
+from tests.support.virtual import scenario_file
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
-SEED = 7
 SECONDS, ASK_AT_S = 14.0, 7.0
 STREAM = ("remote_assistance", "find_vehicle")
 RESOLUTION_DEG = 1e-5
@@ -42,22 +39,7 @@ def test_a_modem_s_position_reaches_whoever_was_asked_for(maker: str, tmp_path: 
     """Once a second there is a fix, none is lost, and what the recipient opens is where the car was at that second."""
     asking = Asking()
     with alone():
-        stage = play_live(
-            BenchRequest(
-                scenario=scenario_file("outing"),
-                seconds=SECONDS,
-                seed=SEED,
-                package="navigation_plus",
-                choice=ALL,
-                catalogue=load_catalogue(SHIPPED),
-                catalogue_dir=None,
-                bus=None,
-                broker_url=None,
-                folder=tmp_path,
-                receiver=maker,
-                pulse=asking.pulse,
-            )
-        )
+        stage = play_live(outing_request(tmp_path, SECONDS, receiver=maker, pulse=asking.pulse))
     assert stage.status["fixes"] - stage.status["fixes_void"] >= SECONDS / 2
     assert "receiver-lost" not in {one["code"] for one in stage.status["findings"]}
     assert [answer["given"] for answer in asking.answers] == [["Vehicle.CurrentLocation"]]

@@ -17,14 +17,13 @@ import pytest
 from agent.catalogue.load import CONFIG_VARIABLE, load_catalogue
 from agent.cli.bench.device import BusChoice
 from agent.cli.bench.programs import Programs
-from agent.cli.bench.stage import BenchRequest, Stage, default_bus
+from agent.cli.bench.stage import Stage, default_bus
 from agent.cli.bench.stage import play as play_live
 from hw.bench.scenario import VIN
 from tests.support.device import copied, opened
-from tests.support.live import alone, frozen
+from tests.support.live import alone, frozen, outing_request
 from tests.support.markers import Planted, files_of, scan
 from tests.support.planted import NAMES, SERVICE, STREAM, TEXTS, config_with_secrets, signal_of, tell
-from tests.support.virtual import ALL, scenario_file
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
@@ -86,20 +85,9 @@ def whispering(tmp_path_factory: pytest.TempPathFactory) -> Whispering:
     config = config_with_secrets(folder)
     with pytest.MonkeyPatch.context() as patch, alone(), dumping():
         patch.setenv(CONFIG_VARIABLE, str(config))
-        request = BenchRequest(
-            scenario=scenario_file("outing"),
-            seconds=SECONDS,
-            seed=7,
-            package="navigation_plus",
-            choice=ALL,
-            catalogue=load_catalogue(config / "catalogue"),
-            catalogue_dir=None,
-            bus=made.bus,
-            broker_url=None,
-            folder=folder,
-            pulse=made.pulse,
+        made.stage = play_live(
+            outing_request(folder, SECONDS, catalogue=load_catalogue(config / "catalogue"), bus=made.bus, pulse=made.pulse)
         )
-        made.stage = play_live(request)
     return made
 
 

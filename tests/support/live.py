@@ -10,8 +10,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from agent.catalogue.load import load_catalogue
+from agent.cli.bench.stage import BenchRequest
+from tests.support.rules import SHIPPED
+from tests.support.virtual import ALL, scenario_file
 
 CLI_S = 30.0
+SEED = 7
 
 
 @contextmanager
@@ -20,6 +27,13 @@ def alone() -> Iterator[None]:
     with (Path(tempfile.gettempdir()) / "modicum-live-test.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def outing_request(folder: Path, seconds: float, **more: Any) -> BenchRequest:
+    """The tests' own outing with everything granted, on the usual bus with the embedded broker; `more` says what is otherwise."""
+    usual: dict[str, Any] = {"scenario": scenario_file("outing"), "seed": SEED, "package": "navigation_plus", "choice": ALL, "bus": None}
+    usual |= {"catalogue": load_catalogue(SHIPPED), "catalogue_dir": None, "broker_url": None}
+    return BenchRequest(folder=folder, seconds=seconds, **(usual | more))
 
 
 def modicum(*arguments: str) -> subprocess.CompletedProcess[str]:

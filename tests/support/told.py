@@ -11,6 +11,7 @@ from typing import Any
 from agent.catalogue.load import config_folder, load_catalogue, shipped_catalogue
 from agent.catalogue.types import Catalogue
 from agent.cli.bench.chronicle import Chronicle
+from agent.cli.bench.journey import Journey
 from agent.cli.bench.page import write_page
 from agent.cli.bench.telling import Run
 from agent.cli.bench.virtual import START_NS, play_virtual
@@ -87,6 +88,13 @@ def played(scenario: str, seconds: float, consent: str = "all") -> tuple[Run, Dr
     counts = Counts(log=LogCounters(read=frames), epochs=epochs, unknown_id=0, duration_s=seconds, cpu_s=0)
     summary = summary_of(run, lines, counts)
     return Run(lines=lines, summary=summary, chronicle=chronicle, catalogue=catalogue(), start_ns=run.scene.start_ns), drive
+
+
+@cache
+def journey(scenario: str) -> Journey:
+    """The truth of a whole scenario."""
+    drive = Drive.load(scenario)
+    return Journey.of(drive, drive.seconds)
 
 
 def rule(signal: str, name: str = PROBE, **changed: Any) -> dict[str, Any]:

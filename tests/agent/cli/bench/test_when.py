@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,7 @@ from agent.cli.bench.telling import Run
 from agent.cli.bench.when import when
 from agent.vss import LOCATION
 from hw.bench.scenario import FOLDER
-from hw.bench.truth import Drive
-from tests.support.told import PLACE, Parsed, place, plan, played, refusal, rule, told
+from tests.support.told import PLACE, Parsed, journey, place, plan, played, refusal, rule, told
 
 ACTIONS = """
 [[action]]
@@ -26,12 +24,6 @@ do = "grant"
 name = "traffic.position"
 """
 GONE = plan("2", refused=[refusal(LOCATION)])
-
-
-@cache
-def journey(scenario: str) -> Journey:
-    drive = Drive.load(scenario)
-    return Journey.of(drive, drive.seconds)
 
 
 def shown(run: Run, scenario: str = "drive") -> Parsed:

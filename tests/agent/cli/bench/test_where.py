@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from agent.cli.bench.journey import Journey
 from agent.cli.bench.telling import Run
 from agent.cli.bench.where import where
 from agent.vss import LOCATION
-from hw.bench.truth import Drive
-from tests.support.told import PLACE, Parsed, place, plan, played, refusal, rule, told
+from tests.support.told import PLACE, Parsed, journey, place, plan, played, refusal, rule, told
 
 FIND = "remote_assistance.find_vehicle"
-
-
-@cache
-def journey(scenario: str) -> Journey:
-    drive = Drive.load(scenario)
-    return Journey.of(drive, drive.seconds)
 
 
 def shown(run: Run, scenario: str = "drive") -> Parsed:
