@@ -42,7 +42,7 @@ HERE = ("127.0.0.1", "localhost")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchRequest:
-    """What to play. `folder` gets the run's files; `pulse` is called a few times a second while the car drives."""
+    """What to play. `folder` gets the run's files; `pulse` is called a few times a second while the car drives, and once after."""
 
     scenario: str
     seconds: float
@@ -87,6 +87,11 @@ class Stage:
     def elapsed_s(self) -> float:
         """Since the drive began."""
         return (time.time_ns() - self.start_ns) / 1e9
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the car has driven all that it was to drive."""
+        return self.elapsed_s >= self.ends_s
 
     def ask(self, route: str, **args: object) -> Any:  # noqa: ANN401  each route has its own result
         """Asks the running agent, as the command line does."""
@@ -243,7 +248,8 @@ def _unlink(stage: Stage) -> None:
 
 
 def _drive(stage: Stage) -> None:
-    while stage.elapsed_s < stage.ends_s:
+    """Until the drive is over, of which the last pulse tells."""
+    while not stage.is_over:
         stage.programs.check()
         time.sleep(PULSE_S)
         for ask_of in (_look, _sit_down):
@@ -251,6 +257,7 @@ def _drive(stage: Stage) -> None:
                 ask_of(stage)
         stage.actions.act_live(stage.device.control, stage.elapsed_s)
         stage.request.pulse(stage)
+    stage.request.pulse(stage)
 
 
 def _sit_down(stage: Stage) -> None:

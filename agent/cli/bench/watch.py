@@ -90,7 +90,7 @@ class Watch:
 
     def __call__(self, stage: Stage) -> None:
         for key in self._keys.pressed() if self._keys else ():
-            if key in self._does:
+            if key in self._does and not stage.is_over:
                 self._does[key](stage)
         self._ask_items(stage)
         self._hear(stage)
@@ -138,7 +138,7 @@ class Watch:
             self._told = len(done)
             self._say(done[-1])
             self._items_at_s = 0.0
-        if stage.elapsed_s >= stage.ends_s:
+        if stage.is_over:
             self._say(OVER)
         elif time.monotonic() > self._said_until_s:
             self._said = ""

@@ -105,6 +105,21 @@ def test_a_drive_that_is_ended_early_is_as_long_as_it_was() -> None:
     assert stage.ends_s == ended_s
 
 
+def test_the_last_pulse_comes_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the drive ends between two pulses: who watches is told that it is over."""
+    stage, _ = driving()
+    at_s = iter([59.9] * 3)
+    monkeypatch.setattr(bench, "PULSE_S", 0.0)
+    monkeypatch.setattr(Stage, "elapsed_s", property(lambda _: next(at_s, 60.1)))
+    seen = list[bool]()
+    stage.programs = cast("Any", SimpleNamespace(check=lambda: None))
+    stage.request = cast("Any", SimpleNamespace(pulse=lambda stage: seen.append(stage.is_over)))
+    for question in ("_look", "_sit_down"):
+        monkeypatch.setattr(bench, question, lambda _: None)
+    bench._drive(stage)
+    assert seen == [False, True]
+
+
 def test_a_plan_is_remembered_with_the_second_of_the_drive(monkeypatch: pytest.MonkeyPatch) -> None:
     """At which it was seen; another terminal may withdraw at any time."""
     name, elapsed_s = "1", 0.2

@@ -160,6 +160,15 @@ def test_q_ends_the_drive_and_says_what_happens_now(terminal: Terminal) -> None:
     assert OVER[:40] in terminal.text()
 
 
+def test_after_the_end_no_key_does_anything(terminal: Terminal) -> None:
+    """A crash then would stand in the truth of a drive that had none."""
+    terminal.stage.ends_s = 14.9
+    with terminal.watching() as watch:
+        terminal.press(watch, "cgl")
+    assert (terminal.stage.actions.waiting, terminal.stage.actions.done) == ([], [])
+    assert terminal.stage.drive.crash_s is None
+
+
 def test_an_agent_that_does_not_answer_and_unknown_keys_disturb_nobody(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """The view goes on; without items there is nothing to grant."""
 
