@@ -10,11 +10,9 @@ prints how far each attacker is off, for three homes; it takes about five minute
 from __future__ import annotations
 
 import argparse
-import heapq
 import math
 import statistics
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 from agent.catalogue.load import load_catalogue
@@ -23,13 +21,13 @@ from agent.core.virtual import Scene, VirtualRun
 from agent.model import Position
 from agent.vehicle import load_vehicle
 from agent.vss import LOCATION
+from hw.bench.arriving import arriving
 from hw.bench.car import Car
 from hw.bench.receiver import Receiver
 from hw.bench.scenario import DRIVER, VIN, Change, Leg, Scenario, SpeedPoint, Start
 from hw.bench.truth import Drive
-from hw.gnss.lines import LineAssembler
 from hw.gnss.nmea import Epochs
-from hw.ports import Fix, Frame
+from hw.ports import Fix
 from tests.privacy import attackers
 from tests.privacy.roads import Plane, Report
 from tests.support.rules import SHIPPED
@@ -81,21 +79,13 @@ def played(seed: int, trips: int) -> tuple[VirtualRun, Drive]:
     run, stop_ns = VirtualRun(scene), START_NS + int(drive.seconds * NS)
     car = Car(drive, START_NS)
     car._senders = [sender for sender in car._senders if sender.message.name in TOLD]
-    sources: list[Iterator[Frame | Fix]] = [iter(car.frames(START_NS, stop_ns)), fixes(Receiver(drive, START_NS), stop_ns)]
-    for item in heapq.merge(*sources, key=lambda one: one.t_ns):
+    for item in arriving(car.frames(START_NS, stop_ns), Receiver(drive, START_NS), START_NS, stop_ns, Epochs()):
         run.feed(item)
         if isinstance(item, Fix):
             sit_down(run.core, DRIVER)
     run.clock.set(stop_ns)
     run.finish()
     return run, drive
-
-
-def fixes(receiver: Receiver, stop_ns: int) -> Iterator[Frame | Fix]:
-    """What the agent's own reader makes of the sentences."""
-    assembler, epochs = LineAssembler(), Epochs()
-    for t_ns, data in receiver.sentences(START_NS, stop_ns):
-        yield from [fix for line in assembler.feed(data) for fix in epochs.feed_line(line, t_ns)] + epochs.flush()
 
 
 def reports(run: VirtualRun, plane: Plane) -> list[Report]:

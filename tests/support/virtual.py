@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from agent.catalogue.load import load_catalogue
 from agent.cli.bench.virtual import START_NS, begins_ns, play_virtual
@@ -15,13 +14,12 @@ from agent.consent import choice as consent
 from agent.consent.choice import Choice
 from agent.core.virtual import Scene, VirtualRun
 from agent.vehicle import Vehicle, load_vehicle
+from hw.bench.arriving import arriving
 from hw.bench.car import Car
 from hw.bench.receiver import Receiver
 from hw.bench.scenario import VIN
 from hw.bench.truth import Drive
-from hw.gnss.lines import LineAssembler
 from hw.gnss.nmea import Epochs
-from hw.ports import Frame
 from tests.support.device import profile_cell
 from tests.support.moments import Run
 from tests.support.oracle import Oracle
@@ -30,11 +28,6 @@ from tests.support.truth import NS, VEHICLE, Truth
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
 ALL, NONE, UNACCEPTED = Choice(True, None), Choice(True, {}), Choice(False, {})
-
-
-class Sentences(NamedTuple):
-    t_ns: int
-    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +77,7 @@ def play(
 def play_with(name: str, seconds: float, at_s: Mapping[float, Callable[[VirtualRun], object]], *, seed: int = 1) -> VirtualRun:
     """The same with something done in the middle of it: `at_s` moment -> what."""
     drive = Drive.load(scenario_file(name), seed)
-    stop_ns, epochs, assembler = START_NS + int(seconds * NS), Epochs(), LineAssembler()
+    stop_ns = START_NS + int(seconds * NS)
     scene = Scene(
         catalogue=load_catalogue(SHIPPED),
         vehicle=_vehicle(),
@@ -96,20 +89,11 @@ def play_with(name: str, seconds: float, at_s: Mapping[float, Callable[[VirtualR
         sole_driver=consent.DRIVER,
     )
     run, waiting = VirtualRun(scene), sorted(at_s.items())
-    merged: Iterator[Frame | Sentences] = heapq.merge(
-        Car(drive, START_NS).frames(START_NS, stop_ns),
-        (Sentences(t_ns, data) for t_ns, data in Receiver(drive, START_NS).sentences(START_NS, stop_ns)),
-        key=lambda one: one.t_ns,
-    )
-    for item in merged:
+    for item in arriving(Car(drive, START_NS).frames(START_NS, stop_ns), Receiver(drive, START_NS), START_NS, stop_ns, Epochs()):
         while waiting and item.t_ns >= START_NS + waiting[0][0] * NS:
             run.step(item.t_ns)
             waiting.pop(0)[1](run)
-        if isinstance(item, Frame):
-            run.feed(item)
-            continue
-        for fix in [fix for line in assembler.feed(item.data) for fix in epochs.feed_line(line, item.t_ns)] + epochs.flush():
-            run.feed(fix)
+        run.feed(item)
     run.clock.set(stop_ns)
     run.finish()
     return run

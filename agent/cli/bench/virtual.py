@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from agent.catalogue.types import Catalogue
@@ -16,12 +14,12 @@ from agent.consent.choice import Choice
 from agent.core.outcome import plan_document
 from agent.core.virtual import Scene, VirtualRun
 from agent.vehicle import Vehicle
+from hw.bench.arriving import arriving
 from hw.bench.car import Car
 from hw.bench.receiver import Receiver
 from hw.bench.record import recorded
 from hw.bench.scenario import VIN
 from hw.bench.truth import Drive
-from hw.gnss.lines import LineAssembler
 from hw.gnss.nmea import Epochs
 from hw.ports import Fix, Frame
 
@@ -64,10 +62,9 @@ def play_virtual(
     run = VirtualRun(scene)
     _note(chronicle, run)
     own = Car(drive, start_ns, noise_per_s=noise_per_s).frames(start_ns, stop_ns)
-    frames: Iterator[Frame | Fix] = recorded(own, record) if record else own
+    frames: Iterator[Frame] = recorded(own, record) if record else own
     count = 0
-    sources: list[Iterator[Frame | Fix]] = [frames, _fixes(Receiver(drive, start_ns), start_ns, stop_ns, epochs)]
-    for item in heapq.merge(*sources, key=lambda one: one.t_ns):
+    for item in arriving(frames, Receiver(drive, start_ns), start_ns, stop_ns, epochs):
         count += isinstance(item, Frame)
         while actions.waiting and item.t_ns >= (moment_ns := start_ns + int(actions.waiting[0].at_s * 1e9)):
             run.step(moment_ns)
@@ -97,11 +94,3 @@ def _note(chronicle: Chronicle, run: VirtualRun) -> None:
     changed = plan.id.hex() != chronicle.plan_id
     t_s = (run.clock.now_ns() - run.scene.start_ns) / 1e9
     chronicle.note(run.received.lines, plan_document(plan, run.core.wanted()) if changed else None, t_s=t_s)
-
-
-def _fixes(receiver: Receiver, start_ns: int, stop_ns: int, epochs: Epochs) -> Iterator[Frame | Fix]:
-    """Every epoch on its own, at the moment at which its sentences arrive."""
-    assembler = LineAssembler()
-    for t_ns, data in receiver.sentences(start_ns, stop_ns):
-        fixes = [fix for line in assembler.feed(data) for fix in epochs.feed_line(line, t_ns)] + epochs.flush()
-        yield from (replace(fix, t_ns=t_ns) for fix in fixes)
