@@ -101,7 +101,10 @@ ARGUMENTS: dict[str, ArgumentRule] = {
     "bucket": ArgumentRule(check=_edges, schema={**_NUMBERS, "minItems": 1}, says="how many of the edges are reached"),
     "grid_m": ArgumentRule(check=_metres, schema={**_POSITIVE, "maximum": METRES_MAX}, on="position", says="centre of a cell of N metres"),
     "trim_trip_m": ArgumentRule(
-        check=_metres, schema={**_POSITIVE, "maximum": METRES_MAX}, on="position", says="silent for the first N metres, and where trips end"
+        check=_metres,
+        schema={**_POSITIVE, "maximum": METRES_MAX},
+        on="position",
+        says="silent for the first N metres, and where earlier trips ended",
     ),
     "last": ArgumentRule(check=_yes, schema={"const": True}, on="any", says="only the newest value of a record"),
     "mean_s": _window("mean"),

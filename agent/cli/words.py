@@ -82,7 +82,7 @@ def length(metres: float) -> str:
     return f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
 
 
-TRIMMED = "none in the first {} nor where trips ended"
+TRIMMED = "none in the first {} nor where earlier trips ended"
 STEPS: dict[str, Callable[[Any, str], str]] = {
     "round_to": lambda step, unit: f"to the nearest {step:g}{' ' + unit if unit else ''}",
     "clamp": lambda bounds, _: f"nothing beyond {bounds[0]:g} and {bounds[1]:g}",

@@ -56,7 +56,7 @@ def way(drive: Drive, seconds: float) -> list[Spot]:
     """The true way, twice a second, while places are collected."""
     flat = plane(drive.scenario.start)
     cars = (drive.state(half / 2) for half in range(int(2 * seconds) + 1))
-    return [Spot(car.t_s, *flat(car.lat_deg, car.lon_deg), telling=True) for car in cars]
+    return [Spot(car.t_s, *flat(car.lat_deg, car.lon_deg)) for car in cars]
 
 
 def known(seconds: float = 75.0, *, granted: bool = True, **changed: Any) -> Known:

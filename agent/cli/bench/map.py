@@ -14,11 +14,10 @@ from typing import NamedTuple
 from agent.cli.bench.chronicle import Stretch
 from agent.cli.bench.journey import Journey, Moment, Span, clock
 from agent.cli.bench.markup import Markup, element, percent
-from agent.cli.bench.places import WIDE_M, corners
+from agent.cli.bench.places import WIDE_M, Place, told
 from agent.cli.bench.telling import grouped
 from agent.cli.words import length
 from agent.collect.trip import TRIP_GAP_S
-from agent.model import Position
 
 ASPECT_MIN, ASPECT_MAX = 1.15, 2.0
 LABEL_GAP = 0.03
@@ -34,6 +33,7 @@ WORDS = {
     "end": ("silent end", "word quiet"),
     "trip": ("no place left", "word quiet"),
     "gap": ("no place left", "word quiet"),
+    "open": ("no place left", "word quiet"),
     "barred": ("not allowed", "word no"),
 }
 """Of a part of the way of which no place left: what stands beside it, and in which style."""
@@ -43,16 +43,12 @@ Word = tuple[Sequence[Moment], str, str]
 
 
 class Report(NamedTuple):
-    """A place that left. `width_m` None: exact, no square. `slack_s`: how much later than `t_s` it may have been."""
+    """A place that left, the `order`th of all, to whom and as what."""
 
     order: int
     title: str
     recipient: str
-    t_s: float
-    lat_deg: float
-    lon_deg: float
-    width_m: float | None
-    slack_s: float = 0.0
+    place: Place
 
 
 class _Frame(NamedTuple):
@@ -68,34 +64,36 @@ class _Frame(NamedTuple):
 
 
 def silences(journey: Journey, reports: Sequence[Report], barred: Sequence[Stretch] = ()) -> list[Span]:
-    """Of which parts of each trip no place left: up to the first report, from the last one on if it ended, and while it was barred.
+    """Of which parts of each trip no place left: up to the first report, from the last one on, in between, and while it was barred.
 
     Silence belongs to the start or the end of the trip only where it touches it; what barred parts cut off is a gap.
     """
+    joined = told(one.place for one in reports)
     quiet: list[Span] = []
     for begin_s, end_s in journey.trips:
-        near = [one for one in reports if begin_s - TRIP_GAP_S / 2 <= one.t_s <= end_s + TRIP_GAP_S / 2]
+        near = [one.place for one in reports if begin_s - TRIP_GAP_S / 2 <= one.place.t_s <= end_s + TRIP_GAP_S / 2]
         first_s = min((max(one.t_s, begin_s) for one in near), default=end_s)
         last_s = max((one.t_s + one.slack_s for one in near), default=end_s)
         closed = [(max(from_s, begin_s), min(to_s, end_s)) for from_s, to_s in barred if from_s < end_s and to_s > begin_s]
         quiet += [Span(*stretch, "barred") for stretch in closed]
+        quiet += [Span(*stretch, "") for stretch in joined]
         quiet.append(Span(begin_s, min([first_s, *(from_s for from_s, _ in closed)]), "start" if near else "trip"))
-        quiet += [Span(max([last_s, *(to_s for _, to_s in closed)]), end_s, "end")] if end_s < journey.seconds else []
-        quiet += [Span(begin_s, first_s, "gap"), *([Span(last_s, end_s, "gap")] if end_s < journey.seconds else [])]
+        quiet.append(Span(max([last_s, *(to_s for _, to_s in closed)]), end_s, "end" if end_s < journey.seconds else "open"))
+        quiet.append(Span(begin_s, end_s, "gap"))
     return journey.spans(lambda moment: next((span.kind for span in quiet if span.begin_s < moment.t_s <= span.end_s), ""))
 
 
 def draw_map(journey: Journey, reports: Sequence[Report], silent: Sequence[Span], said: str) -> Markup:
     """The true track, north up, and over it what left. `said`: the picture in words, for who cannot see it."""
-    found = grouped(reports, lambda one: (one.recipient, one.width_m, one.lat_deg, one.lon_deg))
-    cells = sorted(found.values(), key=lambda its: -(its[0].width_m or 0))  # what is large lies below
+    found = grouped(reports, lambda one: (one.recipient, one.place.width_m, one.place.position))
+    cells = sorted(found.values(), key=lambda its: -(its[0].place.width_m or 0))  # what is large lies below
     frame = _frame(journey, cells)
-    drawn = [_square(journey, frame, its) for its in cells if its[0].width_m is not None]
+    drawn = [_square(journey, frame, its) for its in cells if its[0].place.width_m is not None]
     drawn.append(_line(journey, frame, 0.0, journey.seconds, "track"))
     drawn += [_line(journey, frame, span.begin_s, span.end_s, "denied" if span.kind == "barred" else "silent") for span in silent]
     box = f"0 0 {frame.width_m:.1f} {frame.height_m:.1f}"
     plane = element("svg", *drawn, width="100%", height="100%", viewBox=box, class_="plane")
-    dots = [_dot(journey, frame, its) for its in cells if its[0].width_m is None]
+    dots = [_dot(journey, frame, its) for its in cells if its[0].place.width_m is None]
     over = [*_marks(journey, frame, cells, silent), *dots, *_numbers(journey, frame, cells), *_scale(frame)]
     shape = f"aspect-ratio:{frame.width_m / frame.height_m:.4f}"
     return element("svg", element("title", said), plane, *over, class_="map", role="img", style=shape)
@@ -103,14 +101,14 @@ def draw_map(journey: Journey, reports: Sequence[Report], silent: Sequence[Span]
 
 def _corners(journey: Journey, one: Report) -> tuple[float, float, float, float]:
     """West, south, east and north of a square in metres."""
-    south_west, north_east = corners(Position(one.lat_deg, one.lon_deg), one.width_m or 0.0)
+    south_west, north_east = one.place.corners
     return *journey.plane(*south_west), *journey.plane(*north_east)
 
 
 def _frame(journey: Journey, cells: Sequence[Sequence[Report]]) -> _Frame:
     """All of the track and of the squares that are not wide, with air around it, neither tall nor flat."""
     boxes = [(moment.east_m, moment.north_m) * 2 for moment in journey.moments]
-    boxes += [_corners(journey, its[0]) for its in cells if (its[0].width_m or 0) <= WIDE_M]
+    boxes += [_corners(journey, its[0]) for its in cells if (its[0].place.width_m or 0) <= WIDE_M]
     wests, souths, easts, norths = zip(*boxes, strict=True)
     width_m, height_m = max(max(easts) - min(wests), 300.0) * 1.14, max(max(norths) - min(souths), 300.0) * 1.3
     height_m = max(height_m, width_m / ASPECT_MAX)
@@ -135,13 +133,13 @@ def _square(journey: Journey, frame: _Frame, its: Sequence[Report]) -> Markup:
 
 def _dot(journey: Journey, frame: _Frame, its: Sequence[Report]) -> Markup:
     """A place that left exactly."""
-    x, y = frame.share(*journey.plane(its[0].lat_deg, its[0].lon_deg))
+    x, y = frame.share(*journey.plane(*its[0].place.position))
     return element("circle", _told(its), cx=percent(x), cy=percent(y), r=5, class_="exact")
 
 
 def _told(its: Sequence[Report]) -> Markup:
-    what = "the exact place" if its[0].width_m is None else f"a square of {length(its[0].width_m)}"
-    orders, times = ", ".join(str(one.order) for one in its), ", ".join(clock(one.t_s) for one in its)
+    what = "the exact place" if its[0].place.width_m is None else f"a square of {length(its[0].place.width_m)}"
+    orders, times = ", ".join(str(one.order) for one in its), ", ".join(clock(one.place.t_s) for one in its)
     return element("title", f"{orders}: {its[0].recipient} got {what} ({its[0].title}), at {times}")
 
 
@@ -150,13 +148,13 @@ def _numbers(journey: Journey, frame: _Frame, cells: Sequence[Sequence[Report]])
     told, taken = [], list[tuple[float, float]]()
     ordered, aspect = sorted(cells, key=lambda its: its[0].order), frame.height_m / frame.width_m
     for its in [*ordered[:1], *ordered[:0:-1][:1], *ordered[1:-1]]:
-        x, y = (min(max(share, 0.04), 0.96) for share in frame.share(*journey.plane(its[0].lat_deg, its[0].lon_deg)))
+        x, y = (min(max(share, 0.04), 0.96) for share in frame.share(*journey.plane(*its[0].place.position)))
         label = f"{its[0].order}…" if len(its) > 1 else str(its[0].order)
         apart = LABEL_GAP * max(1.0, len(label) / 1.2)
         if any(abs(x - far) <= apart and abs(y - down) * aspect <= LABEL_GAP for far, down in taken):
             continue
         taken.append((x, y))
-        told.append(element("text", label, x=percent(x), y=percent(y), dx=0 if its[0].width_m else 12, dy="0.35em", class_="order"))
+        told.append(element("text", label, x=percent(x), y=percent(y), dx=0 if its[0].place.width_m else 12, dy="0.35em", class_="order"))
     return told
 
 
@@ -185,7 +183,7 @@ def _words(journey: Journey, frame: _Frame, cells: Sequence[Sequence[Report]], w
     track = {frame.share(round(one.east_m), round(one.north_m)) for one in journey.moments}  # one that stands counts once
     taken = [*track, *FURNITURE * 20]
     for its in cells:
-        x, y = frame.share(*journey.plane(its[0].lat_deg, its[0].lon_deg))
+        x, y = frame.share(*journey.plane(*its[0].place.position))
         taken += [(x + step * ASIDE, y) for step in (-0.5, 0.1, 0.5, 1.1, 1.5)] * 10
     drawn = []
     for moments, word, name in words:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from rich.text import Text
 
 from agent.cli.bench.canvas import ACROSS, Canvas, Frame, Ink
-from agent.cli.bench.places import WIDE_M, Metres, Place
+from agent.cli.bench.chronicle import Stretch
+from agent.cli.bench.places import WIDE_M, Metres, Place, told
 from agent.cli.words import length
 
 TOLD, SILENT = Ink("bold", "=", weight=2), Ink("yellow", ".", every=3, weight=1)
@@ -21,12 +22,11 @@ SCALES_M = tuple(part * 10**power for power in range(1, 5) for part in (1, 2, 5)
 
 
 class Spot(NamedTuple):
-    """Where the car truly was `t_s` after the start. `telling`: whether the agent was collecting places then."""
+    """Where the car truly was `t_s` after the start."""
 
     t_s: float
     east_m: float
     north_m: float
-    telling: bool
 
 
 def draw(way: Sequence[Spot], left: Sequence[Place], flat: Callable[[float, float], Metres], frame: Frame, *, braille: bool) -> list[Text]:
@@ -36,7 +36,7 @@ def draw(way: Sequence[Spot], left: Sequence[Place], flat: Callable[[float, floa
         if one.width_m is not None:
             south_west, north_east = one.corners
             canvas.square(flat(*south_west), flat(*north_east), SQUARE)
-    for ink, spots in _pieces(way, min((one.t_s for one in left), default=float("inf"))):
+    for ink, spots in _pieces(way, told(left)):
         canvas.path([(spot.east_m, spot.north_m) for spot in spots], ink)
     for one in left:
         if one.width_m is None:
@@ -61,14 +61,11 @@ def scale(frame: Frame) -> str:
     return f"├{'─' * max(0, round(length_m / column_m) - 2)}┤ {length(length_m)}"
 
 
-def _pieces(way: Sequence[Spot], first_s: float) -> list[tuple[Ink, list[Spot]]]:
-    """The way in pieces of which something was told, or nothing: before the first place, and while none are collected.
-
-    Between a spot of the one kind and one of the other nothing is told.
-    """
+def _pieces(way: Sequence[Spot], stretches: Sequence[Stretch]) -> list[tuple[Ink, list[Spot]]]:
+    """The way in pieces of which something was told, or nothing. Between a spot of the one kind and one of the other nothing is told."""
     found: list[tuple[Ink, list[Spot]]] = []
     for spot in way:
-        ink = TOLD if spot.telling and spot.t_s >= first_s else SILENT
+        ink = TOLD if any(from_s <= spot.t_s <= to_s for from_s, to_s in stretches) else SILENT
         if found and found[-1][0] != ink:
             before = found[-1][1]
             if ink is TOLD:

@@ -152,12 +152,11 @@ class Watch:
     def _follow(self, stage: Stage) -> None:
         """The true way up to now."""
         flat, now_s = plane(stage.drive.scenario.start), stage.elapsed_s
-        telling = stage.live.get("indicator") == "position"
         t_s = self._way[-1].t_s if self._way else now_s
         while t_s < now_s or not self._way:
             t_s = min(t_s + STEP_S, now_s)
             car = stage.drive.state(t_s)
-            self._way.append(Spot(t_s, *flat(car.lat_deg, car.lon_deg), telling))
+            self._way.append(Spot(t_s, *flat(car.lat_deg, car.lon_deg)))
         if len(self._way) > SPOTS_MAX:
             self._way = [*self._way[:-1:2], self._way[-1]]
 

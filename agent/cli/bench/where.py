@@ -11,7 +11,7 @@ from agent.cli.bench.markup import Markup, element
 from agent.cli.bench.places import Place, places
 from agent.cli.bench.strips import legend
 from agent.cli.bench.telling import Run, ended, grouped, listed, recipients, several, trim_ever
-from agent.cli.streams import Entry, name_of, silent, trim_of
+from agent.cli.streams import name_of, silent, trim_of
 from agent.cli.words import HALVES, REASONS, counted, length, occasions
 from agent.vss import LOCATION
 
@@ -20,6 +20,7 @@ PARTS = {
     "end": "the last {} before the car was parked",
     "trip": "all {} of a trip",
     "gap": "{} although it was allowed",
+    "open": "the last {} before the run ended",
     "barred": "{} while it was not allowed",
 }
 """Of a part of the way of which no place left: how it is told."""
@@ -39,11 +40,11 @@ def where(run: Run, journey: Journey) -> Markup:
 
 def _entries(reports: Sequence[Report], quiet: Sequence[Span]) -> list[tuple[str, str, str]]:
     """What the legend of the map explains: only what is in it."""
-    exact, kinds = {one.width_m is None for one in reports}, {span.kind for span in quiet}
+    exact, kinds = {one.place.width_m is None for one in reports}, {span.kind for span in quiet}
     entries = [("line", "track", "the true way, which only the car knew")]
     entries += [("line", "silent", "a part of it of which no place left")] if kinds - {"barred"} else []
     entries += [("line", "denied", "a part of it on which no place was allowed to leave")] if "barred" in kinds else []
-    again = len({(one.recipient, one.width_m, one.lat_deg, one.lon_deg) for one in reports}) < len(reports)
+    again = len({(one.recipient, one.place.width_m, one.place.position) for one in reports}) < len(reports)
     several_times = " (3…: the third, and again later)" if again else ""
     entries += [("rect", "cell", f"a square that left, and its order{several_times}")] if False in exact else []
     entries += [("circle", "exact", "an exact place that left")] if True in exact else []
@@ -62,22 +63,14 @@ def _reports(run: Run) -> list[Report]:
 
 
 def _report(run: Run, order: int, place: Place) -> Report:
-    rules = run.chronicle.left.get((place.name, LOCATION), [])
-    slack_s = max((rule["time_floor_s"] for rule in rules if not _on_the_dot(rule)), default=0.0)
-    return Report(order, run.title(place.name), recipients(run, place.name), place.t_s, *place.position, place.width_m, slack_s)
-
-
-def _on_the_dot(rule: Entry) -> bool:
-    """Whether its reports are of the very moment that they name, because their period is a multiple of how their time is cut."""
-    floor_s = rule["time_floor_s"]
-    return floor_s == 0 or (list(rule["triggers"]) == ["periodic"] and rule["every_s"] % floor_s == 0)
+    return Report(order, run.title(place.name), recipients(run, place.name), place)
 
 
 def _squares(reports: Sequence[Report]) -> list[str]:
     """What each recipient learnt of where the car was."""
     said = []
-    for (recipient, width_m), its in grouped(reports, lambda one: (one.recipient, one.width_m)).items():
-        places = len({(one.lat_deg, one.lon_deg) for one in its})
+    for (recipient, width_m), its in grouped(reports, lambda one: (one.recipient, one.place.width_m)).items():
+        places = len({one.place.position for one in its})
         titles = several((f"“{one.title}”" for one in its), ", ")
         what = "the exact place" if width_m is None else f"no place, only in which square of {length(width_m)} the car was"
         of = f" of {counted(places, 'square')}" if width_m is not None else ""
@@ -89,7 +82,7 @@ def _silences(run: Run, journey: Journey, quiet: Sequence[Span]) -> list[str]:
     """Each silent piece of the way in words, and what silence is for where every stream with a position is trimmed."""
     said = [f"{PARTS[span.kind].format(f'{journey.way_m(span):,.0f} m')} ({clock(span.begin_s)} to {clock(span.end_s)})" for span in quiet]
     trimmed = all(trim_ever(run, name_of(line)) is not None for line in run.lines if line["signal"] in HALVES)
-    why = " Silence hides where trips begin and end." if trimmed else ""
+    why = " Silence hides where trips begin, and where earlier ones ended." if trimmed else ""
     return [f"No place left of {listed(said)}.{why}"] if said else []
 
 

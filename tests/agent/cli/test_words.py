@@ -70,7 +70,7 @@ def test_occasions_are_told_in_words() -> None:
     """Period, event by its title, distance, and what has to hold meanwhile."""
     rule = {"triggers": ["periodic", "event:fog_lamp", "event:odd", "distance:1000"], "every_s": 604_800, "while": "parked"}
     said = occasions(rule, load_catalogue(shipped_catalogue()).events, 500)
-    assert said == 'every 7 days, at "Fog", at "odd", every 1000 km; while parked; none in the first 500 m nor where trips ended'
+    assert said == 'every 7 days, at "Fog", at "odd", every 1000 km; while parked; none in the first 500 m nor where earlier trips ended'
     assert occasions({"triggers": ["periodic"], "every_s": 86_400, "while": "any"}, {}) == "every day"
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from agent.cli.bench.journey import Journey
 from agent.cli.bench.map import ANCHORS, ASIDE, LABEL_GAP, LETTER, Report, draw_map, silences
+from agent.cli.bench.places import Place
+from agent.model import Position
 from hw.bench.truth import Drive
 from tests.support.told import Parsed
 
@@ -20,10 +22,12 @@ def journey(scenario: str = "parking") -> Journey:
     return Journey.of(drive, drive.seconds)
 
 
-def report(t_s: float, order: int = 1, width_m: float | None = 200.0, slack_s: float = 0.0, scenario: str = "parking") -> Report:
+def report(
+    t_s: float, order: int = 1, width_m: float | None = 200.0, slack_s: float = 0.0, scenario: str = "parking", every_s: float = 30.0
+) -> Report:
     """Of where the car was."""
     car = journey(scenario).drive.state(t_s)
-    return Report(order, "t", "traffic", t_s, car.lat_deg, car.lon_deg, width_m, slack_s)
+    return Report(order, "t", "traffic", Place(t_s, Position(car.lat_deg, car.lon_deg), width_m, "a.b", slack_s, every_s))
 
 
 def quiet(reports: list[Report], *barred: tuple[float, float]) -> list[tuple[str, float, float]]:
@@ -41,9 +45,19 @@ def test_silence_is_up_to_the_first_report_and_from_the_last_one_on() -> None:
     assert quiet([report(60.0, slack_s=10.0)]) == [("start", first[0], 60.0), ("end", 70.0, first[1]), ("trip", *second)]
 
 
-def test_a_trip_that_goes_on_when_the_run_ends_has_no_silent_end() -> None:
-    """The next report may have come a moment later."""
-    assert [kind for kind, *_ in quiet([report(60.0), report(120.0), report(500.0)])] == ["start", "end", "start"]
+def test_what_was_driven_after_the_last_report_is_not_told() -> None:
+    """It is no end of a trip that goes on: the next report may have come a moment later."""
+    parts = quiet([report(60.0), report(120.0), report(500.0)])
+    assert [kind for kind, *_ in parts] == ["start", "end", "start", "open"]
+    assert parts[-1] == ("open", 500.0, journey().seconds)
+
+
+def test_a_single_report_tells_of_no_way() -> None:
+    """Neither one that somebody asked for, nor two that are many periods apart."""
+    asked = quiet([report(60.0, every_s=0.0), report(90.0, every_s=0.0)])
+    assert asked[:3] == [("start", 0.0, 60.0), ("gap", 60.0, 90.0), ("end", 90.0, journey().trips[0][1])]
+    assert ("gap", 20.0, 140.0) in quiet([report(20.0), report(140.0)])
+    assert [kind for kind, *_ in quiet([report(20.0), report(50.0), report(140.0)])][:2] == ["start", "end"]
 
 
 def test_what_was_not_allowed_is_none_of_the_silence() -> None:
@@ -73,7 +87,7 @@ def test_a_square_lies_around_its_centre() -> None:
     track = str(next(line["points"] for line in drawn(one).of_class("track"))).split()[0].split(",")
     east = float(str(cell["x"])) + float(str(cell["width"])) / 2 - float(track[0]) + start.east_m
     north = float(track[1]) - float(str(cell["y"])) - float(str(cell["height"])) / 2 + start.north_m
-    assert (east, north) == pytest.approx(journey().plane(one.lat_deg, one.lon_deg), abs=1)
+    assert (east, north) == pytest.approx(journey().plane(*one.place.position), abs=1)
 
 
 def test_an_exact_place_is_a_dot() -> None:
@@ -99,7 +113,7 @@ def test_start_stop_and_end_have_words() -> None:
     parsed = drawn(report(60.0), report(120.0), report(500.0))
     assert len(parsed.of_class("mark")) == 3
     assert all(word in parsed.text for word in ("start", "parked here", "end of the run", "silent start", "\u25b2 north"))
-    assert len(parsed.of_class("silent")) == 3
+    assert len(parsed.of_class("silent")) == 4
 
 
 def test_a_part_that_was_not_allowed_looks_otherwise() -> None:
@@ -138,7 +152,8 @@ def test_a_word_stands_beside_what_it_speaks_of() -> None:
 
 def test_a_part_that_is_too_short_for_a_word_has_none() -> None:
     """The dashes tell it; 258 m of a map of 6 km have no room."""
-    words = [word for word, _ in _boxes(drawn(report(60.0), report(120.0, order=2), report(450.0, order=3)))]
+    told = [report(t_s, order=n) for n, t_s in enumerate((60.0, 120.0, 450.0, 540.0, 630.0), 1)]
+    words = [word for word, _ in _boxes(drawn(*told))]
     assert sorted(words) == ["end of the run", "parked here", "silent start", "silent start", "start"]
 
 

@@ -16,7 +16,7 @@ from agent.model import Position
 from hw.bench.truth import Drive
 from tests.support.known import SEED, known, ran, way
 
-STRAIGHT = [Spot(float(second), 20.0 * second, 0.0, telling=second < 8) for second in range(13)]
+STRAIGHT = [Spot(float(second), 20.0 * second, 0.0) for second in range(13)]
 
 
 def shown(spots: list[Spot], left: list[Place], frame: Frame, *, braille: bool = False) -> list[str]:
@@ -38,11 +38,11 @@ def test_a_place_without_a_grid_is_exact() -> None:
     assert EXACT in "".join(shown(spots, [one], frame_of(spots, [one], flat, 40, 15)))
 
 
-def test_the_way_is_silent_before_the_first_place_and_while_none_is_collected() -> None:
+def test_the_way_is_a_line_between_places_that_follow_each_other_and_silent_elsewhere() -> None:
     """Dots where nothing was told, a line where something was; the start and the car have their marks."""
     frame = Frame(-6, 24, 3, 45, 4)
-    place = Place(4.0, Position(0.0, 0.0), 200.0)
-    (row,) = [row.strip() for row in shown(STRAIGHT, [place], frame) if row.strip()]
+    left = [Place(t_s, Position(0.0, 0.0), 200.0, "a.b", 0.0, 2.0) for t_s in (4.0, 7.0)]
+    (row,) = [row.strip() for row in shown(STRAIGHT, left, frame) if row.strip()]
     assert row[0] == START
     assert row[-1] == CAR
     told = [index for index, char in enumerate(row) if char == "="]
@@ -52,9 +52,10 @@ def test_the_way_is_silent_before_the_first_place_and_while_none_is_collected() 
     assert silent == [*range(1, told[0]), *range(told[-1] + 1, len(row) - 1)]
 
 
-def test_before_anything_left_the_whole_way_is_silent() -> None:
-    """Also with places being collected."""
-    assert "=" not in "".join(shown(STRAIGHT, [], Frame(-6, 24, 3, 45, 4)))
+@pytest.mark.parametrize("left", [[], [Place(4.0, Position(0.0, 0.0), None)], [Place(4.5, Position(0.0, 0.0), 200.0, "a.b", 0.0, 30.0)]])
+def test_where_nothing_or_a_single_place_left_the_way_is_silent(left: list[Place]) -> None:
+    """One that somebody asked for, and the first of a rhythm: of what lies before and after nobody was told."""
+    assert "==" not in "".join(shown(STRAIGHT, left, Frame(-6, 24, 3, 45, 4)))
 
 
 def test_the_picture_shows_the_whole_way_and_every_square_of_a_grid() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.cli.bench.places import corners, places, plane
+from agent.cli.bench.places import Place, corners, places, plane, told
 from agent.collect.cells import cell_of
 from agent.model import Position
 from hw.bench.truth import Drive
@@ -34,3 +34,12 @@ def test_an_exact_place_is_no_square() -> None:
     """Its corners are itself."""
     here = Position(31.2, 121.4)
     assert corners(here, 0.0) == (here, here)
+
+
+def test_two_places_that_follow_each_other_tell_of_the_way_between_them() -> None:
+    """Within a few periods of one stream; what touches is one stretch; a single place is a moment, as long as its time was cut."""
+    a = [Place(t_s, Position(0, 0), 200.0, "a.b", 0.0, 30.0) for t_s in (60.0, 90.0, 190.0, 400.0)]
+    single = Place(300.0, Position(0, 0), None, "c.d", 10.0)
+    assert told([*a, single]) == [(60.0, 190.0), (300.0, 310.0), (400.0, 400.0)]
+    other = Place(420.0, Position(0, 0), 200.0, "e.f", 0.0, 30.0)
+    assert told([a[-1], other]) == [(400.0, 400.0), (420.0, 420.0)]

@@ -66,7 +66,9 @@ def test_a_position_is_one_signal_and_two_values() -> None:
     halves = [line(f"Vehicle.CurrentLocation.{half}", value, "degrees") for half, value in (("Latitude", 39.5), ("Longitude", 116.25))]
     text = flat(report(halves, plan("1", place)))
     assert "2 values in 1 message" in text
-    assert "position: exact from the receiver -> centre of a 200 m square, none in the first 500 m nor where trips ended, once" in text
+    assert (
+        "position: exact from the receiver -> centre of a 200 m square, none in the first 500 m nor where earlier trips ended, once" in text
+    )
     assert "last 39.5 116.25 degrees" in text
 
 
@@ -147,7 +149,7 @@ def test_an_allowed_stream_that_did_not_speak_is_said() -> None:
     """Neither sent nor withheld would look like a gap; what it waits for is said, and where it is silent."""
     hazard = rule("Vehicle.CurrentLocation", "real_time_traffic.hazard", triggers=["event:fog_lamp"], transforms=[{"trim_trip_m": 500}])
     text = flat(report(SPEEDS, plan("1", SPEED, hazard)))
-    assert '(real_time_traffic.hazard): at "Fog"; while driving; none in the first 500 m nor where trips ended' in text
+    assert '(real_time_traffic.hazard): at "Fog"; while driving; none in the first 500 m nor where earlier trips ended' in text
 
 
 def test_the_last_line_is_the_run_in_a_sentence() -> None:

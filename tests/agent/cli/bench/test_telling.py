@@ -22,7 +22,7 @@ def test_a_piece_is_what_there_was_and_what_is_left() -> None:
     (piece,) = pieces(run, PROBE, run.lines)
     assert piece.signals == [LOCATION]
     assert piece.before == "exact from the receiver"
-    assert piece.after == "centre of a 200 m square, none in the first 500 m nor where trips ended"
+    assert piece.after == "centre of a 200 m square, none in the first 500 m nor where earlier trips ended"
     assert (piece.often, piece.last) == ("once", "39.5 39.5 degrees")
 
 

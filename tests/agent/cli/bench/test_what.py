@@ -22,7 +22,10 @@ def lines(**changed: Any) -> list[dict[str, Any]]:
 def test_a_table_tells_before_and_after() -> None:
     """The words of the text report, in columns; each cell knows the name of its column, which a phone shows beside it."""
     parsed = shown(told(lines(), 120, (0, plan("1", PLACE))))
-    assert "position exact from the receiver centre of a 200 m square, none in the first 500 m nor where trips ended once" in parsed.text
+    assert (
+        "position exact from the receiver centre of a 200 m square, none in the first 500 m "
+        "nor where earlier trips ended once" in parsed.text
+    )
     assert [one["data-is"] for tag, one in parsed.elements if tag == "td"] == ["What", "In the car", "What left", "How often", "Last value"]
 
 
@@ -48,7 +51,7 @@ def test_what_was_allowed_and_did_not_speak_is_told() -> None:
     """With what it waits for."""
     text = shown(told([], 120, (0, plan("1", PLACE)))).text
     assert "What left, piece by piece Nothing." in text
-    assert f"({PROBE}) every 30 s; while driving; none in the first 500 m nor where trips ended" in text
+    assert f"({PROBE}) every 30 s; while driving; none in the first 500 m nor where earlier trips ended" in text
     assert "Nothing: everything that a service could ask for is allowed." in text
 
 

@@ -52,7 +52,7 @@ def test_the_legend_explains_what_is_in_the_map_and_no_more() -> None:
     """A way on which everything but a withdrawn part was told has no silence."""
     drive = journey("drive").drive
     plans = (0, plan("1", PLACE)), (60, plan("2", refused=[refusal(LOCATION)]))
-    parsed = shown(told(place(0, drive, 1), 120, *plans))
+    parsed = shown(told([*place(0, drive, 1), *place(60, drive, 2)], 120, *plans))
     assert "a part of it on which no place was allowed to leave" in parsed.text
     assert "a part of it of which no place left" not in parsed.text
 
@@ -73,7 +73,7 @@ def test_the_silent_parts_are_told_in_metres_and_minutes() -> None:
     text = shown(told(lines, 640, (0, plan("1", PLACE))), "parking").text
     first, stop = drive.distance_m(60), drive.distance_m(journey("parking").trips[0][1]) - drive.distance_m(120)
     assert f"No place left of the first {first:,.0f} m of a trip (0:00 to 1:00), the last {stop:,.0f} m before the car was parked" in text
-    assert "Silence hides where trips begin and end." in text
+    assert "Silence hides where trips begin, and where earlier ones ended." in text
 
 
 def test_a_withdrawal_is_told_and_drawn_where_it_was() -> None:
