@@ -22,6 +22,8 @@ class Actions:
 
     waiting: list[Action]
     done: list[str] = field(default_factory=list)
+    driver: str = ""
+    """Who drove last."""
     _asked: list[tuple[Action, Request]] = field(default_factory=list)
 
     def due(self, t_s: float) -> list[Action]:
@@ -37,6 +39,12 @@ class Actions:
     def note(self, t_s: float, what: str, said: object = None) -> None:
         """Notes what was done, also without the agent, and what came of it: an answer, or the error that says why it could not be."""
         self.done.append(f"at {t_s:g} s: {what}: {_came_of(said)}")
+
+    def drives(self, t_s: float, name: str) -> None:
+        """Notes who sits behind the wheel, where it is somebody else than before."""
+        if self.driver not in ("", name):
+            self.done.append(f"at {t_s:g} s: {name} takes the wheel")
+        self.driver = name
 
     def act(self, core: Core, t_s: float) -> None:
         """Does what is due on a core in this process; requests are answered as the drive goes on."""

@@ -25,7 +25,7 @@ from agent.cli.bench.telling import Run
 from agent.cli.bench.virtual import play_virtual
 from agent.cli.bench.watch import Watch, can_watch
 from agent.cli.loading import load_checked_catalogue, load_choice, load_named_vehicle, package_of
-from agent.cli.options import decision_options
+from agent.cli.options import Number, decision_options
 from agent.cli.words import wrapped
 from agent.core.outcome import sorted_lines, write_outcome
 from agent.core.tally import Counts
@@ -51,7 +51,7 @@ class Kept(NamedTuple):
 
 @click.command(name="bench")
 @click.option("--scenario", default="drive", show_default=True, help=f"{', '.join(scenario_names())}; or a TOML file")
-@click.option("--seconds", type=click.FloatRange(min=5, max=86_400), help="how long; default: as the scenario says (drive: 120)")
+@click.option("--seconds", type=Number(min=5, max=86_400), help="how long; default: as the scenario says (drive: 120)")
 @click.option("--seed", type=int, default=0, show_default=True, help="what is random in the drive")
 @click.option(
     "--speed", type=click.Choice(["1", "max"]), default="1", show_default=True, help="real time, or one process on a virtual clock"
@@ -61,7 +61,7 @@ class Kept(NamedTuple):
 @click.option("--bus", metavar="IFACE:CHANNEL", help="for example socketcan:vcan0; default: vcan0 where there is one, else udp_multicast")
 @click.option("--receiver", type=click.Choice(RECEIVERS), default="nmea", show_default=True, help="NMEA, or a maker's modem asked by AT")
 @click.option("--record", type=click.Path(path_type=Path), help=f"keep what was on the bus: {' '.join(WRITERS)}")
-@click.option("--noise", type=click.FloatRange(min=0), default=0.0, help="so many frames a second that no DBC knows")
+@click.option("--noise", type=Number(min=0), default=0.0, help="so many frames a second that no DBC knows")
 @click.option("--out", type=click.Path(path_type=Path), help="where page.html, received.jsonl, summary.json, plan.json and envelopes/ go")
 @click.option("--plain", is_flag=True, help="in a terminal, too, a line now and then instead of the view")
 @click.option("--json", "as_json", is_flag=True, help="print the summary as JSON")
@@ -144,6 +144,8 @@ def _live(request: BenchRequest, out: Path | None, watched: contextlib.AbstractC
         run = _told(stage)
         if out is not None:
             _write(out, stage, run)
+    except (UsageError, BrokenPipeError):  # nothing was started that has a log to look at, or nobody reads on
+        raise
     except ModicumError as error:
         failed = True
         bus = request.bus
@@ -235,7 +237,6 @@ class _Teller:
             self._next_s = time.monotonic() + LINE_S
             received = list(stage.listeners.lines) if stage.listeners else []
             click.echo(pulse_line(stage.elapsed_s, self._seconds, stage.status, received))
-            sys.stdout.flush()
 
 
 def _quiet(_: Stage) -> None:

@@ -86,7 +86,7 @@ def _sections(run: Run, last_sent: Mapping[str, str], elapsed_s: float, columns:
             lambda n: f"and {n} more",
         ),
         _Section(
-            heading(" WHAT IS ALLOWED, AND NOT YET ASKED FOR"),
+            heading(" WHAT IS ALLOWED, AND HAS NOT LEFT"),
             [_idle(row, columns, wide=wide) for row in idling] or nothing,
             lambda n: counted(n, "stream") if n == len(idling) else f"and {counted(n, 'more stream')}",
         ),

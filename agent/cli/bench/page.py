@@ -61,8 +61,8 @@ def _head(run: Run) -> Markup:
     dropped = read - run.summary["frames_delivered"]
     lead = FILTERED if run.summary.get("kernel_filters") else SEEN_ALL
     spoke, quiet, withheld = telling.kinds(run)
-    of = f"{spoke + quiet + withheld} kinds of message could be asked for: {spoke} left, {quiet} allowed and not asked for, "
-    of += f"{withheld} withheld."
+    of = f"{spoke + quiet + withheld} kinds of message were decided about: {spoke} left, {quiet} were allowed and did not leave, "
+    of += f"{withheld} were withheld."
     parts = [
         element("h1", "What left the car, and what did not"),
         element("p", f"{lead.format(read=read, dropped=dropped)} {left}", class_="lead"),
@@ -89,7 +89,7 @@ def _three(run: Run) -> Markup:
 
 
 def _card(title: str, number: int, text: str, share: float) -> Markup:
-    said = element("title", f"{100 * share:.2g} percent of the messages")
+    said = element("title", f"{100 * share:.1f} percent of the frames")
     long = max(share, SEEN) if share else 0.0
     bars = [element("rect", width=f"{100 * part:.2f}%", height=8, class_=name) for part, name in ((1.0, "fillall"), (long, "fillleft"))]
     bar = element("svg", said, *bars, width="100%", height=8, role="img")

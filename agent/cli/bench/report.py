@@ -14,7 +14,7 @@ from agent.cli.streams import Entry
 from agent.cli.words import HALVES, counted, signal_names, wrapped
 
 LEGEND = (
-    "each line: frames that reached the agent -> taken by it; samples that it made; sealed messages that wait (what open windows "
+    "each line: frames on the car's bus -> taken by the agent; samples that it made; sealed messages that wait (what open windows "
     "still collect is not in them) and that were sent; values that recipients opened (a position is one sample and two values)"
 )
 
@@ -71,7 +71,7 @@ def _stream(run: Run, name: str, lines: Sequence[Entry]) -> list[str]:
 def _silent(run: Run) -> list[str]:
     """Streams that are allowed and did not speak: nothing triggered them, or their position was too near to a start or an end."""
     rows = [row for name, waits in telling.waiting(run) for row in wrapped(f"{run.title(name)} ({name}): {waits}", 2, 4)]
-    return ["WHAT WAS ALLOWED, AND NOTHING ASKED FOR IT", *(rows or ["  nothing"])]
+    return ["WHAT WAS ALLOWED, AND DID NOT LEAVE", *(rows or ["  nothing"])]
 
 
 def _withheld(run: Run) -> list[str]:
@@ -90,5 +90,14 @@ def _numbers(summary: Mapping[str, Any]) -> list[str]:
         rows.append(
             f"Messages that another recipient could open: {summary['opened_by_others']}; that nobody could: {summary['not_opened']}."
         )
+    rows += _unsent(summary)
     dropped = read - summary["frames_delivered"]
-    return [*rows, f"Of {read:,} frames that reached the agent {dropped:,} were dropped unread; {values} left."]
+    seen = "that the kernel let through" if summary.get("kernel_filters") else "on the car's bus"
+    return [*rows, f"Of {read:,} frames {seen} the agent dropped {dropped:,} unread; {values} left."]
+
+
+def _unsent(summary: Mapping[str, Any]) -> list[str]:
+    """What was collected and reached nobody, where a live agent has counted it."""
+    lost = summary.get("samples_made", 0) - summary.get("samples_left", 0)
+    why = "they waited for their window or for the link when the run ended, or a withdrawal destroyed them"
+    return wrapped(f"Collected and not sent: {counted(lost, 'sample')}; {why}.", 0) if lost > 0 else []

@@ -13,7 +13,9 @@ def kinds_of(scenario: Scenario) -> dict[str, Kind]:
     return {one.name: "minor" if one.minor else "adult" for one in scenario.drivers}
 
 
-def sit_down(core: Core, driver: str) -> None:
-    """`driver` confirms the trip, if there is one and it is not theirs already."""
-    if core.trip.id is not None and core.profile != driver:
+def sit_down(core: Core, driver: str) -> bool:
+    """`driver` confirms the trip, if there is one and it is not theirs already: whether that was so."""
+    confirms = core.trip.id is not None and core.profile != driver
+    if confirms:
         ROUTES["profile.use"].run(core, {"name": driver})
+    return confirms

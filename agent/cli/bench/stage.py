@@ -12,11 +12,12 @@ from typing import Any
 
 from agent.catalogue.types import Catalogue
 from agent.cli.bench.actions import Actions
-from agent.cli.bench.chronicle import Chronicle
+from agent.cli.bench.chronicle import Chronicle, Stretch
 from agent.cli.bench.device import SOCKETCAN, BusChoice, Device, make_credentials, prepare_state, write_config
 from agent.cli.bench.listeners import Listeners, recipients_of
 from agent.cli.bench.programs import Programs
 from agent.cli.bench.seat import kinds_of
+from agent.cli.words import HALVES
 from agent.consent.choice import Choice
 from agent.control.protocol import RemoteError, ask
 from agent.core.outcome import publish_bytes, sorted_lines, stream_totals
@@ -64,7 +65,7 @@ class BenchRequest:
 class Stage:
     """A live run and what is known of it so far.
 
-    `ends_s`: seconds since the drive began. `link`: None where the broker is elsewhere.
+    `ends_s`: seconds since the drive began. `link`: None where the broker is elsewhere; `cuts`: when it was cut.
     """
 
     request: BenchRequest
@@ -74,6 +75,7 @@ class Stage:
     listeners: Listeners | None = None
     link: Proxy | None = None
     link_is_cut: bool = False
+    cuts: list[Stretch] = field(default_factory=list)
     bus: BusChoice | None = None
     start_ns: int = 0
     ends_s: float = 0.0
@@ -103,12 +105,14 @@ class Stage:
             raise UsageError("the link cannot be cut from here", self.device.broker_url, "it can where the broker is on this computer")
         self.link.cut(admit=False)
         self.link_is_cut = True
+        self.cuts.append((round(self.elapsed_s, 1), self.ends_s))
 
     def restore_link(self) -> None:
         """The agent can reach its broker again; when it tries is up to it."""
         assert self.link is not None
         self.link.restore()
         self.link_is_cut = False
+        self.cuts[-1] = self.cuts[-1][0], round(self.elapsed_s, 1)
 
     def crash(self) -> None:
         """The car, the receiver and the truth of the run hear of a crash a moment ahead. Raises UsageError where there is one already."""
@@ -124,6 +128,8 @@ class Stage:
     def end_early(self) -> None:
         """The drive is over."""
         self.ends_s = min(self.ends_s, round(self.elapsed_s, 1))
+        if self.link_is_cut:
+            self.cuts[-1] = self.cuts[-1][0], self.ends_s
 
 
 def play(request: BenchRequest) -> Stage:
@@ -265,6 +271,7 @@ def _sit_down(stage: Stage) -> None:
     stage.live, driver = stage.ask("live"), stage.drive.state(stage.elapsed_s).driver
     if stage.live["trip"] and stage.live["profile"] != driver:
         stage.ask("profile.use", name=driver)
+        stage.actions.drives(stage.elapsed_s, driver)
 
 
 def _end(stage: Stage) -> None:
@@ -343,6 +350,8 @@ def summary_of(stage: Stage) -> tuple[dict[str, object], list[dict[str, object]]
         "readings": stage.status["readings"],
         "readings_invalid": stage.status["readings_invalid"],
         "samples": len(lines),
+        "samples_made": stage.status["samples"],
+        "samples_left": sum(line["signal"] != HALVES[1] for line in lines),
         "refused": refused,
         "records": len(envelopes),
         "messages": len(envelopes),
@@ -358,6 +367,7 @@ def summary_of(stage: Stage) -> tuple[dict[str, object], list[dict[str, object]]
         "streams": stream_totals(lines, envelopes),
         "start_ns": stage.start_ns,
         "seed": stage.request.seed,
+        "link_cuts_s": stage.cuts,
         "kernel_filters": stage.bus is not None and stage.bus.interface == SOCKETCAN,
         "opened_by_others": stage.listeners.opened_by_others,
         "not_opened": stage.listeners.refused,

@@ -15,7 +15,7 @@ LABELS = {"trim": "silent start or end", "parked": "not driving", "driving": "no
 
 
 class Row(NamedTuple):
-    """One stream in time. `ticks`: when each of its messages left, with a word about it."""
+    """One stream in time. `ticks`: the moment that each of its messages tells of, with a word about it."""
 
     title: str
     note: str
@@ -38,7 +38,7 @@ def draw_speed(journey: Journey, told: Sequence[tuple[float, float]], said: str)
 
 
 def draw_row(journey: Journey, row: Row) -> Markup:
-    """Shaded where nothing could leave, a tick where a message left."""
+    """Shaded where nothing could be told, a tick where a message tells of."""
     parts = [part for span in row.spans for part in _shade(journey, span)]
     for t_s, word in row.ticks:
         x = percent(t_s / journey.seconds)

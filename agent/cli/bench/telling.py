@@ -89,9 +89,12 @@ def done(summary: Entry) -> list[str]:
 
 
 def recipients(run: Run, name: str) -> str:
-    """Who got something of a stream."""
-    stream = run.stream(name)
-    return several(rule["recipient"] for rule in run.chronicle.rules_of(name)) or (stream.recipient if stream else "whoever had got data")
+    """Who got something of a stream. A notice that a grant has ended goes to whoever had got something of its service."""
+    stream, (service, _, kind) = run.stream(name), name.partition(".")
+    if stream is None and name.endswith(NOTICE) and service in run.catalogue.services:
+        others = run.catalogue.services[service].streams
+        return several(one.recipient for one in others if run.chronicle.rules_of(f"{service}.{one.id}")) or kind
+    return several(rule["recipient"] for rule in run.chronicle.rules_of(name)) or (stream.recipient if stream else UNSEEN)
 
 
 def amount(run: Run, name: str, lines: Sequence[Entry]) -> str:

@@ -33,7 +33,8 @@ SAID_ROWS_MAX = 2
 CONFIG_S = 12.0
 """So long at the beginning one reads how another terminal reaches the agent."""
 KEYS = (("Tab", "next"), ("g", "grant"), ("w", "withdraw"), ("l", "cut the link"), ("c", "crash the car"), ("q", "end"))
-RESTORE = "restore the link"
+RESTORE = "restore link"
+NO_CALL = "No emergency call is made: this version has none."
 NO_KEYS = " No keys: stdin is no terminal. Ctrl-C ends the run."
 STATES = {"YES": "granted", "NO": "refused", "IN_VEHICLE": "for use in the car only", "NOT_SET": "not granted"}
 
@@ -111,7 +112,7 @@ def _flow(known: Known, columns: int) -> list[Text]:
     wide = columns >= WIDE
     steps: tuple[tuple[int, str, str], ...] = (
         (bus["read"], "frames on the car's bus" if wide else "frames on bus", ""),
-        (bus["delivered"], "delivered to the agent" if wide else "delivered", ""),
+        (bus["delivered"], "taken by the agent" if wide else "taken", ""),
         (known.status.get("samples", 0), "samples made of them" if wide else "samples", ""),
         (known.waiting, "sealed, buffered" if wide else "buffered", ALARM if known.waiting and known.link_is_cut else ""),
         (sent, "messages sent" if wide else "sent", ACCENT),
@@ -164,10 +165,10 @@ def _legend(gone: Sequence[Place]) -> list[Text]:
     widths = sorted({one.width_m for one in gone if one.width_m is not None})
     squares, exact = sum(one.width_m is not None for one in gone), sum(one.width_m is None for one in gone)
     said = Text()
-    if squares:
-        said.append("■", f"{SQUARE} {FILLED}").append(f" {counted(squares, 'square')} of {' and '.join(map(length, widths))} told ")
     if exact:
-        said.append(EXACT, f"bold {SQUARE}").append(f" {counted(exact, 'exact place')} told")
+        said.append(EXACT, f"bold {SQUARE}").append(f" {counted(exact, 'exact place')} ")
+    if squares:
+        said.append("■", f"{SQUARE} {FILLED}").append(f" {counted(squares, 'square')} of {' and '.join(map(length, widths))}")
     return [way, said if gone else Text("No place has left the car.")]
 
 
@@ -182,19 +183,28 @@ def _below(known: Known, columns: int) -> list[Text]:
 
 def _hint(known: Known) -> str:
     """What there is to see just now, in a sentence: the first that is so."""
-    near_m, squares = trimmed_m(known.run.chronicle.plan), any(one.width_m is not None for one in places(known.run))
     crashed_s = known.crash_s or 0.0
-    telling = bool(near_m) and known.live.get("indicator") == "position"
     sentences = (
         (known.link_is_cut, f"The link is cut: {counted(known.waiting, 'sealed message')} in the car until it is restored."),
-        (not known.online, "The link is there; the agent tries to connect again by itself."),
+        (not known.online, "The link is there; the agent tries to connect again by itself, after a pause of up to a minute."),
         (known.elapsed_s < CONFIG_S, f"Another terminal can ask: --config {known.config}"),
-        (known.crash_s is not None, f"The car crashed at {_clock(crashed_s)}."),
-        (squares, "A square is all that was told: the car was somewhere in it."),
-        (telling, f"No place has left yet: of the first {near_m:g} m of a trip nothing is told."),
-        (True, "No place is told to anybody."),
+        (known.crash_s is not None, f"The car crashed at {_clock(crashed_s)}. {NO_CALL}"),
+        (True, _where_told(known)),
     )
     return next(sentence for holds, sentence in sentences if holds)
+
+
+def _where_told(known: Known) -> str:
+    """Of the places that left, the most that anybody learnt."""
+    gone, near_m = places(known.run), trimmed_m(known.run.chronicle.plan)
+    exact, squares = (sum((one.width_m is None) is alone for one in gone) for alone in (True, False))
+    if exact:
+        return f"{counted(exact, 'exact place')} and {counted(squares, 'square')} were told; the list says to whom."
+    if squares:
+        return "Of the place a square is all that was told: the car was somewhere in it."
+    if near_m and known.live.get("indicator") == "position":
+        return f"No place has left yet: of the first {near_m:g} m of a trip nothing is told without being asked."
+    return "No place has left the car."
 
 
 def _item(known: Known) -> Text:

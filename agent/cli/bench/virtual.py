@@ -72,7 +72,9 @@ def play_virtual(
         trip = run.core.trip.id
         run.feed(item)
         if run.core.trip.id != trip or isinstance(item, Fix):
-            sit_down(run.core, drive.state((item.t_ns - start_ns) / 1e9).driver)
+            t_s = (item.t_ns - start_ns) / 1e9
+            if sit_down(run.core, driver := drive.state(t_s).driver):
+                actions.drives(round(t_s, 1), driver)
         _note(chronicle, run)
     run.clock.set(stop_ns)
     run.finish()

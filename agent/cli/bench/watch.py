@@ -41,9 +41,9 @@ OVER = "The drive is over: the agent sends what it still has, then everything is
 C_LOCALES = {"C", "POSIX"}
 
 
-def can_watch(out: TextIO, environ: Mapping[str, str]) -> bool:
-    """Whether it is a terminal on which one can write anywhere."""
-    return out.isatty() and environ.get("TERM", "dumb") not in {"dumb", "unknown"}
+def can_watch(out: TextIO | None, environ: Mapping[str, str]) -> bool:
+    """Whether it is a terminal on which one can write anywhere; None is a stdout that was closed."""
+    return out is not None and out.isatty() and environ.get("TERM", "dumb") not in {"dumb", "unknown"}
 
 
 def speaks_unicode(encoding: str, environ: Mapping[str, str]) -> bool:
@@ -57,7 +57,7 @@ def speaks_unicode(encoding: str, environ: Mapping[str, str]) -> bool:
 class Watch:
     """The view of one drive on `out`, with the keys of `keyboard`. Its context is the whole run; it is called as the run's pulse."""
 
-    def __init__(self, keyboard: TextIO, out: TextIO) -> None:
+    def __init__(self, keyboard: TextIO | None, out: TextIO) -> None:
         self._keyboard, self._out = keyboard, out
         self._console, self._held = Console(file=out), contextlib.ExitStack()
         self._unicode = speaks_unicode(out.encoding, os.environ)
@@ -78,7 +78,7 @@ class Watch:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as entered:
-            if self._keyboard.isatty():
+            if self._keyboard is not None and self._keyboard.isatty():
                 self._keys = entered.enter_context(Keys(self._keyboard.fileno()))
             self._screen = entered.enter_context(self._console.screen(hide_cursor=True))
             self._show(lambda size: Text(BEFORE[: size.columns]))
@@ -104,11 +104,15 @@ class Watch:
         self._picked += 1
 
     def _ask(self, stage: Stage, do: Literal["grant", "withdraw"]) -> None:
-        """As an action of the scenario that is due now."""
-        if self._consent:
-            item = self._consent[self._picked % len(self._consent)]["item"]
-            stage.actions.waiting.append(Action(at_s=round(stage.elapsed_s, 1), do=do, name=item))
-            self._say(f"{do} {item} ...")
+        """As an action of the scenario that is due now. A grant for this trip would shorten a longer one."""
+        if not self._consent:
+            return
+        item = self._consent[self._picked % len(self._consent)]
+        if do == "grant" and item["state"] == "YES":
+            self._say(f"{item['item']} is granted already; w withdraws it")
+            return
+        stage.actions.waiting.append(Action(at_s=round(stage.elapsed_s, 1), do=do, name=item["item"]))
+        self._say(f"{do} {item['item']} ...")
 
     def _link(self, stage: Stage) -> None:
         if stage.link_is_cut:

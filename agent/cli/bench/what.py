@@ -22,7 +22,7 @@ def what(run: Run) -> list[Markup]:
     return [
         element("section", element("h2", "What left, piece by piece"), *(tables or [element("p", "Nothing.")])),
         *([_list("What somebody in the car did", done, "")] if done else []),
-        _list("What was allowed, and nothing asked for it", waited, "Nothing."),
+        _list("What was allowed, and did not leave", waited, "Nothing."),
         _list("What was withheld, and why", refused, "Nothing: everything that a service could ask for is allowed."),
     ]
 

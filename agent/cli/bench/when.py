@@ -1,4 +1,4 @@
-"""When something left, and when nothing could: the speed, and a row for each stream."""
+"""Which moments of the drive were told, and which could not be: the speed, and a row for each stream."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agent.cli.bench.chronicle import Stretch
 from agent.cli.bench.journey import Journey, Moment, clock
 from agent.cli.bench.markup import Markup, element
 from agent.cli.bench.strips import LABELS, Row
-from agent.cli.bench.telling import Run, ended, grouped, several, streams, trim_ever
+from agent.cli.bench.telling import Run, ended, grouped, listed, several, streams, trim_ever
 from agent.cli.streams import Entry, name_of
 from agent.cli.words import ON_DEMAND, REASONS, counted, occasions, term
 from agent.vss import SPEED
@@ -28,12 +28,22 @@ def when(run: Run, journey: Journey) -> Markup:
     rows += _would_have_spoken(run, journey)
     kinds = [("rect", kind, label) for kind, label in LABELS.items() if any(span.kind == kind for row in rows for span in row.spans)]
     samples = [("line", "speed", "true speed"), *([("circle", "dot", "a speed that left")] if told else [])]
-    samples += [("line", "tick", "a message that left")] if run.lines else []
+    samples += [("line", "tick", "a message that left, at the moment that it tells of")] if run.lines else []
     shown = [("Speed of the car", "and what was told of it", strips.draw_speed(journey, told, said))]
     shown += [(row.title, f"— {row.note}", strips.draw_row(journey, row)) for row in rows]
     parts = [element("div", element("p", element("b", title), " ", note), strip, class_="row") for title, note, strip in shown]
-    parts += [strips.draw_axis(journey), element("p", "minutes since the drive began", class_="soft")]
-    return element("section", element("h2", "When something left, and when nothing could"), strips.legend(*samples, *kinds), *parts)
+    parts += [strips.draw_axis(journey), element("p", "minutes since the drive began", class_="soft"), *_cuts(run)]
+    return element("section", element("h2", "Which moments were told, and which could not be"), strips.legend(*samples, *kinds), *parts)
+
+
+def _cuts(run: Run) -> list[Markup]:
+    """When the link was cut: what tells of then left later."""
+    cuts = [f"{clock(begin_s)} to {clock(end_s)}" for begin_s, end_s in run.summary.get("link_cuts_s", ())]
+    return (
+        [element("p", f"The link was cut from {listed(cuts)}. What tells of then waited in the car, sealed, and left later.")]
+        if cuts
+        else []
+    )
 
 
 def _row(run: Run, name: str, journey: Journey, times: Sequence[float]) -> Row:
@@ -55,7 +65,7 @@ def _rules(run: Run, name: str) -> list[Entry]:
 
 
 def _times(run: Run, name: str) -> list[float]:
-    """When each message of a stream left, as its recipient reads it."""
+    """The moment that each message of a stream tells of, as its recipient reads it."""
     messages = grouped((line for line in run.lines if name_of(line) == name), lambda line: (line.get("id"), line["seq"]))
     return sorted(min(line["t"] for line in its) - run.start_ns / 1e9 for its in messages.values())
 

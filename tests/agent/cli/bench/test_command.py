@@ -9,7 +9,8 @@ import pytest
 
 from agent.catalogue.load import config_folder
 from agent.cli.bench.stage import BenchRequest, Stage
-from agent.errors import DeviceError
+from agent.cli.bench.watch import can_watch
+from agent.errors import DeviceError, UsageError
 from hw.bench.scenario import FOLDER
 from tests.agent.cli.conftest import Cli
 from tests.support.interface import interface
@@ -120,3 +121,29 @@ def test_the_page_is_beside_the_other_results_and_named_at_the_end(cli: Cli, tmp
     assert cli(*short, "--out", tmp_path / "b", "--json").document["messages"] > 0
     assert [(tmp_path / name / "page.html").read_text().startswith("<!DOCTYPE html>") for name in "ab"] == [True, True]
     assert "page:" not in cli(*short).out
+
+
+@pytest.mark.parametrize("words", [("--seconds", "nan"), ("--noise", "nan")])
+def test_what_is_no_number_is_refused(cli: Cli, words: tuple[str, str]) -> None:
+    """It lies in every range."""
+    assert "is not a number" in cli("bench", *words, "--speed", "max").refused(2)
+
+
+@pytest.mark.parametrize("error", [UsageError("plain MQTT to another machine"), BrokenPipeError()])
+def test_a_run_without_a_log_to_look_at_leaves_no_folder(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
+) -> None:
+    """A wrong word that only the run itself can find, and a reader that went away: private keys lie in that folder."""
+
+    def ends(_: BenchRequest) -> Stage:
+        raise error
+
+    monkeypatch.setattr("agent.cli.bench.command.play", ends)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    cli("bench", "--plain")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_stdout_is_no_terminal() -> None:
+    """Python then has none."""
+    assert not can_watch(None, {"TERM": "xterm"})

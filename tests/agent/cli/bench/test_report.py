@@ -154,7 +154,7 @@ def test_an_allowed_stream_that_did_not_speak_is_said() -> None:
 
 def test_the_last_line_is_the_run_in_a_sentence() -> None:
     """Frames that nobody read, and values that left."""
-    said = "Of 50,040 frames that reached the agent 49,269 were dropped unread; 2 values left."
+    said = "Of 50,040 frames on the car's bus the agent dropped 49,269 unread; 2 values left."
     assert report(SPEEDS, plan("1", SPEED)).splitlines()[-1] == said
 
 
@@ -192,3 +192,16 @@ def test_the_opening_says_what_becomes_of_the_folder_and_what_the_lines_mean() -
     assert "/tmp/x, removed at the end (--out DIR keeps the results)" in text
     assert "open windows" in text
     assert all(len(row) <= 100 for row in text.splitlines())
+
+
+def test_what_was_collected_and_reached_nobody_is_counted() -> None:
+    """Where a live agent counted it; nothing is said where everything left."""
+    said = "Collected and not sent: 3 samples;"
+    assert said in report(SPEEDS, plan("1", SPEED), samples_made=5, samples_left=2)
+    assert "Collected and not sent" not in report(SPEEDS, plan("1", SPEED), samples_made=2, samples_left=2)
+    assert "Collected and not sent" not in report(SPEEDS, plan("1", SPEED))
+
+
+def test_what_the_kernel_kept_back_is_not_called_the_whole_bus() -> None:
+    """Nobody counted it."""
+    assert "frames that the kernel let through the agent dropped" in report(SPEEDS, plan("1", SPEED), kernel_filters=1)

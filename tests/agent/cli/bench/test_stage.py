@@ -159,3 +159,16 @@ def test_only_socketcan_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     assert remarks(BusChoice(interface="slcan", channel="/dev/ttyACM0")) == []
     with pytest.raises(HwError, match="there is no interface vcan0"):
         remarks(VCAN)
+
+
+def test_each_cut_of_the_link_is_remembered_with_its_end() -> None:
+    """The end of the drive, where it was never restored."""
+    stage, _ = driving()
+    stage.link = cast("Any", SimpleNamespace(cut=lambda *, admit: None, restore=lambda: None))
+    stage.cut_link()
+    stage.restore_link()
+    stage.cut_link()
+    stage.end_early()
+    (first, second) = stage.cuts
+    assert [*first, second[0]] == [pytest.approx(10.0, abs=0.3)] * 3
+    assert second[1] == stage.ends_s

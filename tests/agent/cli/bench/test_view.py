@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -68,7 +68,7 @@ def test_the_way_from_the_bus_to_the_broker_is_five_numbers() -> None:
     """With what each counts."""
     numbers, labels = rows(known(), SMALL)[2:4]
     assert numbers.replace("→", " ").split() == ["46,372", "528", "24", "0", "3"]
-    assert [word for word in ("frames on bus", "delivered", "samples", "buffered", "sent") if word not in labels] == []
+    assert [word for word in ("frames on bus", "taken", "samples", "buffered", "sent") if word not in labels] == []
 
 
 def test_at_the_beginning_it_is_said_how_another_terminal_reaches_the_agent() -> None:
@@ -81,8 +81,34 @@ def test_at_the_beginning_it_is_said_how_another_terminal_reaches_the_agent() ->
 def test_before_a_place_left_the_silence_is_explained() -> None:
     """How far it goes, by the plan."""
     shown = text(known(20.0), SMALL)
-    assert "No place has left yet: of the first 500 m of a trip nothing is told." in shown
+    assert "No place has left yet: of the first 500 m of a trip nothing is told without being asked." in " ".join(shown.split())
     assert "No place has left the car." in shown
+
+
+def test_the_sentence_about_places_is_that_of_what_left() -> None:
+    """Not that of what one stream may tell: also where somebody asked for the place before, and after a withdrawal."""
+    squares = known()
+    assert "Of the place a square is all that was told" in text(squares, SMALL)
+    rules: dict[tuple[str, str], list[Mapping[str, Any]]] = {
+        key: [{**rule, "transforms": []} for rule in its] for key, its in squares.run.chronicle.left.items()
+    }
+    run = replace(squares.run, chronicle=replace(squares.run.chronicle, left=rules))
+    for indicator in ("position", "on"):
+        live: dict[str, Any] = {"indicator": indicator, "profile": "driver", "last_sent": {}}
+        shown = text(replace(squares, run=run, live=live), SMALL)
+        assert "1 exact place and 0 squares were told" in shown
+        assert "No place" not in shown.replace("No places", "")
+
+
+def test_after_a_crash_it_is_said_that_nobody_is_called() -> None:
+    """Who pressed the key would wait for a call."""
+    assert "The car crashed at 0:39. No emergency call is made" in text(known(crash_s=39.0), SMALL)
+
+
+def test_the_keys_fit_a_terminal_of_80_columns() -> None:
+    """All of them, whatever the link does."""
+    for shown in (known(), known(**CUT)):
+        assert rows(shown, SMALL)[-1].rstrip().endswith(" q  end")
 
 
 def test_what_left_is_told_with_recipient_identity_and_last_values() -> None:
@@ -91,7 +117,7 @@ def test_what_left_is_told_with_recipient_identity_and_last_values() -> None:
     row = shown[shown.index(PROBE) :]
     assert "values to traffic, without any identity" in row
     assert "speed 80 km/h" in row
-    assert "1 square of 200 m told" in shown
+    assert "1 square of 200 m" in shown
     assert "values to traffic, without any identity" in text(known(), SMALL)
 
 
@@ -99,7 +125,7 @@ def test_what_is_withheld_is_told_with_its_reason_and_what_does_not_fit_is_count
     """Without grants the position streams are among it."""
     shown = known(granted=False)
     assert PROBE in text(shown).partition("nobody has granted it, or no valid order asks for it:")[2]
-    assert "No place is told to anybody." in text(shown)
+    assert "No place has left the car." in text(shown)
     assert "nobody has granted it" in text(shown, SMALL)
     hidden = re.search(r"and (\d+) more ", text(shown, SMALL))
     assert hidden is not None
@@ -127,7 +153,7 @@ def test_a_cut_link_is_told_with_what_waits() -> None:
     shown = text(known(**CUT), SMALL)
     assert "link: CUT" in shown
     assert "The link is cut: 3 sealed messages in the car until it is restored." in shown
-    assert " l  restore the link" in shown
+    assert " l  restore link" in shown
     back = known(status={"lanes": {"id:main": {"online": False}}})
     assert "link: down" in text(back, SMALL)
     assert "the agent tries to connect again by itself" in text(back, SMALL)

@@ -233,3 +233,21 @@ def test_without_a_keyboard_the_view_says_so(terminal: Terminal) -> None:
 def test_braille_is_for_terminals_that_show_it(encoding: str, environ: dict[str, str], *, expected: bool) -> None:
     """The C locale says ASCII, although Python writes UTF-8 there; a terminal of the kernel has no such letters."""
     assert speaks_unicode(encoding, environ) is expected
+
+
+def test_a_longer_grant_is_not_shortened_by_a_key(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is granted already stays as it is, and that is said."""
+    granted = [{**ITEMS[0], "state": "YES", "until": "2027-11-29"}]
+    monkeypatch.setattr(Stage, "ask", lambda *_, **__: {"items": granted})
+    with terminal.watching() as watch:
+        watch(terminal.stage)
+        terminal.press(watch, "g")
+    assert terminal.stage.actions.waiting == []
+    assert "a.one is granted already" in terminal.text()
+
+
+def test_without_any_stdin_the_view_goes_on(terminal: Terminal) -> None:
+    """It was closed."""
+    with Watch(None, terminal.out) as watch:
+        watch(terminal.stage)
+    assert "No keys" in terminal.text()

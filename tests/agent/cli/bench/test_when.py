@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,11 @@ def test_the_legend_explains_what_is_drawn_and_no_more() -> None:
     assert "not allowed" not in text
     assert "a speed that left" not in text
     assert "a message that left" not in shown(told([], 120, (0, plan("1", PLACE)))).text
+
+
+def test_a_cut_link_is_told_beside_the_moments() -> None:
+    """What tells of then left later: a mark is no time of departure."""
+    run = told(reports("drive", 60.0), 120, (0, plan("1", PLACE)))
+    cut = replace(run, summary={**run.summary, "link_cuts_s": [(6.0, 32.0), (53.0, 56.2)]})
+    assert "The link was cut from 0:06 to 0:32 and 0:53 to 0:56. What tells of then waited in the car" in shown(cut).text
+    assert "The link was cut" not in shown(run).text
