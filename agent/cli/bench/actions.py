@@ -13,6 +13,7 @@ from agent.core.core import Core
 from agent.errors import ModicumError
 from hw.bench.scenario import Action
 
+NO_CALL = "no emergency call is made, this version has none"
 ROUTE_OF = {"request": ("request", "stream"), "grant": ("consent.grant", "item"), "withdraw": ("consent.withdraw", "item")}
 
 
@@ -45,6 +46,11 @@ class Actions:
         if self.driver not in ("", name):
             self.done.append(f"at {t_s:g} s: {name} takes the wheel")
         self.driver = name
+
+    def crashed(self, crash_s: float | None, seconds: float) -> None:
+        """The drive is over: notes that the car crashed, if it did, and what came of it."""
+        if crash_s is not None and crash_s <= seconds:
+            self.done.append(f"at {crash_s:g} s: the car crashed: {NO_CALL}")
 
     def act(self, core: Core, t_s: float) -> None:
         """Does what is due on a core in this process; requests are answered as the drive goes on."""

@@ -16,6 +16,8 @@ from agent.cli.words import whole
 Document = Mapping[str, Any]
 Stretch = tuple[float, float]
 """From and to a second of the drive."""
+SETTLED_S = 2.0
+"""What was not allowed for a shorter time waited for the first words of the bus, such as the VIN, or of the driver: nobody forbade it."""
 PLANS_MAX = 100
 """Older plans are forgotten; which rules something left under is not."""
 

@@ -149,6 +149,7 @@ def play(request: BenchRequest) -> Stage:
         except HwError as error:
             raise DeviceError(error.what, error.where, error.hint) from error
     stage.chronicle.note(_arrived(stage))
+    stage.actions.crashed(stage.drive.crash_s, stage.ends_s)
     return stage
 
 

@@ -15,6 +15,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from agent.cli.bench import listing
+from agent.cli.bench.actions import NO_CALL
 from agent.cli.bench.fitting import ACCENT, ALARM, SOFT, Size, cut, fitted, padded
 from agent.cli.bench.picture import CAR, EXACT, FILLED, SILENT, SQUARE, START, TOLD, Spot, draw, frame_of, scale
 from agent.cli.bench.places import Metres, Place, places
@@ -34,7 +35,6 @@ CONFIG_S = 12.0
 """So long at the beginning one reads how another terminal reaches the agent."""
 KEYS = (("Tab", "next"), ("g", "grant"), ("w", "withdraw"), ("l", "cut the link"), ("c", "crash the car"), ("q", "end"))
 RESTORE = "restore link"
-NO_CALL = "No emergency call is made: this version has none."
 NO_KEYS = " No keys: stdin is no terminal. Ctrl-C ends the run."
 STATES = {"YES": "granted", "NO": "refused", "IN_VEHICLE": "for use in the car only", "NOT_SET": "not granted"}
 
@@ -188,7 +188,7 @@ def _hint(known: Known) -> str:
         (known.link_is_cut, f"The link is cut: {counted(known.waiting, 'sealed message')} in the car until it is restored."),
         (not known.online, "The link is there; the agent tries to connect again by itself, after a pause of up to a minute."),
         (known.elapsed_s < CONFIG_S, f"Another terminal can ask: --config {known.config}"),
-        (known.crash_s is not None, f"The car crashed at {_clock(crashed_s)}. {NO_CALL}"),
+        (known.crash_s is not None, f"The car crashed at {_clock(crashed_s)}: {NO_CALL}."),
         (True, _where_told(known)),
     )
     return next(sentence for holds, sentence in sentences if holds)

@@ -79,6 +79,7 @@ def play_virtual(
     run.clock.set(stop_ns)
     run.finish()
     actions.settle()
+    actions.crashed(drive.crash_s, seconds)
     run.notes += actions.done
     _note(chronicle, run)
     return run, epochs, count

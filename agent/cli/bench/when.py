@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from agent.cli.bench import strips
-from agent.cli.bench.chronicle import Stretch
+from agent.cli.bench.chronicle import SETTLED_S, Stretch
 from agent.cli.bench.journey import Journey, Moment, clock
 from agent.cli.bench.markup import Markup, element
 from agent.cli.bench.strips import LABELS, Row
@@ -16,8 +16,6 @@ from agent.vss import SPEED
 
 COARSE_S = 60
 """A time that is cut to more than this does not tell when in the drive a message left."""
-SETTLED_S = 2.0
-"""A stream that was not allowed for a shorter time was waiting for the first words of the bus, such as the VIN: nobody forbade it."""
 
 
 def when(run: Run, journey: Journey) -> Markup:

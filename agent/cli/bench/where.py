@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent.cli.bench.chronicle import Stretch
+from agent.cli.bench.chronicle import SETTLED_S, Stretch
 from agent.cli.bench.journey import Journey, Span, clock
 from agent.cli.bench.map import Report, draw_map, silences
 from agent.cli.bench.markup import Markup, element
@@ -54,7 +54,10 @@ def _entries(reports: Sequence[Report], quiet: Sequence[Span]) -> list[tuple[str
 def _barred(run: Run, journey: Journey) -> list[Stretch]:
     """When none of the streams that told a place was allowed to."""
     told = {name_of(line) for line in run.lines if line["signal"] in HALVES}
-    return run.chronicle.without(lambda rule: rule["signal"] == LOCATION and name_of(rule) in told, journey.seconds) if told else []
+    if not told:
+        return []
+    stretches = run.chronicle.without(lambda rule: rule["signal"] == LOCATION and name_of(rule) in told, journey.seconds)
+    return [(begin_s, end_s) for begin_s, end_s in stretches if end_s - begin_s >= SETTLED_S]
 
 
 def _reports(run: Run) -> list[Report]:
@@ -80,7 +83,8 @@ def _squares(reports: Sequence[Report]) -> list[str]:
 
 def _silences(run: Run, journey: Journey, quiet: Sequence[Span]) -> list[str]:
     """Each silent piece of the way in words, and what silence is for where every stream with a position is trimmed."""
-    said = [f"{PARTS[span.kind].format(f'{journey.way_m(span):,.0f} m')} ({clock(span.begin_s)} to {clock(span.end_s)})" for span in quiet]
+    driven = [(PARTS[span.kind].format(f"{way_m:,.0f} m"), span) for span in quiet if (way_m := journey.way_m(span)) >= 1]
+    said = [f"{part} ({clock(span.begin_s)} to {clock(span.end_s)})" for part, span in driven]
     trimmed = all(trim_ever(run, name_of(line)) is not None for line in run.lines if line["signal"] in HALVES)
     why = " Silence hides where trips begin, and where earlier ones ended." if trimmed else ""
     return [f"No place left of {listed(said)}.{why}"] if said else []

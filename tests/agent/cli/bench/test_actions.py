@@ -115,3 +115,13 @@ def test_who_takes_the_wheel_is_noted_once() -> None:
     for t_s, name in ((0.2, "driver"), (3.0, "driver"), (40.0, "anna"), (41.0, "anna"), (90.0, "driver")):
         actions.drives(t_s, name)
     assert actions.done == ["at 40 s: anna takes the wheel", "at 90 s: driver takes the wheel"]
+
+
+def test_a_crash_is_noted_with_what_came_of_it() -> None:
+    """Where it was within the run: nobody is called, and whoever reads the end report does not wait for it."""
+    actions = Actions([])
+    actions.crashed(None, 60.0)
+    actions.crashed(61.0, 60.0)
+    assert actions.done == []
+    actions.crashed(39.5, 60.0)
+    assert actions.done == ["at 39.5 s: the car crashed: no emergency call is made, this version has none"]

@@ -102,7 +102,7 @@ def test_the_sentence_about_places_is_that_of_what_left() -> None:
 
 def test_after_a_crash_it_is_said_that_nobody_is_called() -> None:
     """Who pressed the key would wait for a call."""
-    assert "The car crashed at 0:39. No emergency call is made" in text(known(crash_s=39.0), SMALL)
+    assert "The car crashed at 0:39: no emergency call is made" in text(known(crash_s=39.0), SMALL)
 
 
 def test_the_keys_fit_a_terminal_of_80_columns() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from agent.cli.bench.journey import Journey
 from agent.cli.bench.telling import Run
 from agent.cli.bench.where import where
@@ -108,3 +110,13 @@ def test_what_was_withdrawn_before_it_told_a_place_is_told_as_that() -> None:
     text = shown(told([], 120, (0, plan("1", PLACE)), (10, plan("2", refused=[refusal(LOCATION)])))).text
     assert "nobody was told where it was. withdrawn during the run How traffic flows around you" in text
     assert "nobody has granted it" not in text
+
+
+def test_a_moment_before_the_driver_is_known_is_no_withdrawal() -> None:
+    """The start of the trip stays its start; where the car stood nothing is said of its way."""
+    lines = [line for n, t_s in enumerate((60, 90), 1) for line in place(t_s, journey("parking").drive, n)]
+    plans = (0, plan("1", refused=[refusal(LOCATION)])), (0.2, plan("2", PLACE))
+    text = shown(told(lines, 640, *plans), "parking").text
+    assert "m of a trip (0:00 to 1:00)" in text
+    assert "not allowed" not in text
+    assert not re.search(r"\b0 m", text)
