@@ -160,7 +160,7 @@ def _where(known: Known, size: Size, *, unicode: bool) -> list[Text]:
 
 def _legend(gone: Sequence[Place]) -> list[Text]:
     way = Text.assemble(
-        (START, SILENT.style), " start ", (CAR, ALARM), " car ", ("━━", TOLD.style), " way ", ("· ·", SILENT.style), " not told"
+        (START, SILENT.style), " start ", (CAR, ALARM), " car ", ("━━", TOLD.style), " told ", ("· ·", SILENT.style), " not told"
     )
     widths = sorted({one.width_m for one in gone if one.width_m is not None})
     squares, exact = sum(one.width_m is not None for one in gone), sum(one.width_m is None for one in gone)
