@@ -62,11 +62,12 @@ def _engine(car: CarState) -> Values:
 
 def _felt(car: CarState) -> float:
     """What a sensor of the chassis can measure; a crash is beyond it."""
-    return min(20.0, max(-20.0, car.acceleration_mps2))
+    return _within(car.acceleration_mps2, -20, 20)
 
 
 def _inertia(car: CarState) -> Values:
-    return {"YAW_RATE": car.yaw_rate_dps, "LATERAL": car.lateral_mps2, "LONGITUDINAL": _felt(car)}
+    turning = {"YAW_RATE": _within(car.yaw_rate_dps, -150, 150), "LATERAL": _within(car.lateral_mps2, -20, 20)}
+    return {**turning, "LONGITUDINAL": _felt(car)}
 
 
 def _ignition(car: CarState) -> Values:

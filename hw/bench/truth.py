@@ -15,8 +15,9 @@ from typing import Any
 
 from hw.bench.conditions import Timeline
 from hw.bench.motion import KMH_PER_MPS, Motion, Profile
+from hw.bench.refusal import entry
 from hw.bench.route import Place, Route
-from hw.bench.scenario import Condition, Scenario, ScenarioError, load_scenario, scenario_path
+from hw.bench.scenario import Condition, Scenario, ScenarioError, load_scenario, refused, scenario_path
 
 TANK_L = 50.0
 LITRES_PER_KM = 0.07
@@ -101,8 +102,9 @@ class Drive:
         self._timeline = Timeline(scenario.changes)
         self._ripples = {name: [(rng.uniform(0.2, 1.1), rng.uniform(0, math.tau)) for _ in range(3)] for name in RIPPLES}
         self._tyre_offsets_kpa = [rng.uniform(-3, 3) for _ in range(4)]
-        for point in scenario.speed:
-            self._check_lever(point.at_s)
+        moments = [("speed", [point.at_s for point in scenario.speed]), ("change", [change.at_s for change in scenario.changes])]
+        for kind, index, at_s in ((kind, index, at_s) for kind, times in moments for index, at_s in enumerate(times)):
+            self._check_lever(entry(kind, index, at_s), at_s)
         self.crash_s: float | None = None
         if scenario.crash_s is not None:
             self.crash(scenario.crash_s)
@@ -110,7 +112,12 @@ class Drive:
     @classmethod
     def load(cls, name: str | pathlib.Path, seed: int = 0) -> Drive:
         """The drive of a scenario's name or file. Raises ScenarioError."""
-        return cls(load_scenario(scenario_path(str(name))), seed)
+        path = scenario_path(str(name))
+        scenario = load_scenario(path)
+        try:
+            return cls(scenario, seed)
+        except ScenarioError as error:
+            raise refused(error, path) from error
 
     def crash(self, at_s: float) -> None:
         """The car crashes at `at_s`, a moment of which nobody was told anything yet. Once is enough: a second time changes nothing."""
@@ -145,10 +152,10 @@ class Drive:
             low_s, high_s = (middle_s, high_s) if self.distance_m(middle_s) < distance_m else (low_s, middle_s)
         return high_s
 
-    def _check_lever(self, t_s: float) -> None:
+    def _check_lever(self, place: str, t_s: float) -> None:
         held = self._timeline.at(t_s)
         if self._profile.at(t_s).speed_mps > 0 and (held["gear"] in ("P", "R") or held["ignition"] == "OFF"):
-            raise ScenarioError(f"at {t_s} s the car moves in gear {held['gear']} with ignition {held['ignition']}")
+            raise ScenarioError(f"{place}: the car moves in gear {held['gear']} with ignition {held['ignition']}")
 
     def _position(self, place: Place, motion: Motion) -> dict[str, Any]:
         speed, bend = motion.speed_mps, place.curvature_per_m
