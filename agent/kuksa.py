@@ -43,6 +43,13 @@ class Transform:
             return None
         return self.formula.value(scaled) if self.formula is not None else scaled
 
+    def given(self, dbc: Signal) -> tuple[Value, ...] | None:
+        """Every value that its table can give of this signal: a row for a text that the DBC does not have never counts. None without table."""
+        if self.table is None:
+            return None
+        texts = {str(text) for text in (dbc.choices or {}).values()}
+        return tuple(to for wanted, to in self.table if not isinstance(wanted, str) or wanted in texts)
+
     def _looked_up(self, scaled: object, text: object) -> Value | None:
         named = None if text is None else str(text)
         return next((to for wanted, to in self.table or () if wanted == named or (wanted == scaled and type(wanted) is not str)), None)

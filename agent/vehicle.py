@@ -131,11 +131,17 @@ class Source:
     transform: Transform | None = None
 
     @property
+    def listed(self) -> tuple[Value, ...] | None:
+        """Every value that it can give, where a table says them; None where they come from the bits."""
+        if self.transform is not None:
+            return self.transform.given(self.dbc)
+        return None if self.values is None else tuple(self.values.values())
+
+    @property
     def measures(self) -> bool:
         """Whether any of its values is a number, which has a unit."""
-        if self.transform is not None and self.transform.table is not None:
-            return any(type(to) in (int, float) for _, to in self.transform.table)
-        return not self.text and (self.values is None or any(type(value) in (int, float) for value in self.values.values()))
+        listed = self.listed
+        return not self.text if listed is None else any(type(value) in (int, float) for value in listed)
 
 
 @dataclass(slots=True)

@@ -26,6 +26,8 @@ UNITS = {SPEED: "km/h", ODOMETER: "km", GNSS_SPEED: "km/h", HEADING: "degrees"}
 IGNITION_ON = ("ON", "START")
 """Values of IGNITION."""
 IGNITION_OFF = ("OFF", "LOCK", "ACC")
+IGNITION_UNKNOWN = ("UNDEFINED",)
+"""The one of VSS that says neither."""
 
 
 def unit_of(signal: str, declared: Mapping[str, str]) -> str | None:

@@ -15,10 +15,13 @@ from agent.settings import Settings
 from agent.toml import At, Report
 from agent.units import conversion
 from agent.vehicle import Source, Vehicle, usable
-from agent.vss import IGNITION, IGNITION_OFF, IGNITION_ON, INPUTS, VIN, unit_of
+from agent.vss import IGNITION, IGNITION_OFF, IGNITION_ON, IGNITION_UNKNOWN, INPUTS, VIN, unit_of
 
 NEARLY = 0.9
 """How alike two names are when one is probably meant for the other."""
+STATES = (*IGNITION_ON, *IGNITION_OFF, *IGNITION_UNKNOWN)
+NEAR_STATE = 0.5
+"""As NEARLY, for words as short as ON: there are six of them."""
 
 
 def check_settings(settings: Settings, file: str, catalogue: Catalogue, report: Report) -> None:
@@ -85,7 +88,11 @@ def check_vehicle(vehicle: Vehicle, file: str, catalogue: Catalogue, report: Rep
         unit = unit_of(name, units)
         if unit is not None:
             _unit(source, unit, at.key("unit"), report)
-        _understood(source, at, report)
+        if name == IGNITION:
+            _ignition(source, at if source.transform is None else At(file).key("kuksa"), report)
+        if name == VIN and not source.text and source.listed is None:
+            hint = 'write encoding = "ascii"; until then streams with identity vin are refused'
+            report.error("vin-unread", "a VIN that is read as a number", at.key("encoding"), hint)
 
 
 def _misspelt(name: str, vehicle: Vehicle, catalogue: Catalogue, at: At, report: Report) -> None:
@@ -103,14 +110,19 @@ def _unit(source: Source, unit: str, at: At, report: Report) -> None:
         report.warning("unit-missing", f"the DBC says {own!r}, the catalogue {unit!r}", at, f'write unit = "{own}"')
 
 
-def _understood(source: Source, at: At, report: Report) -> None:
-    """What the agent reads for itself has to say what it means: a bare number is neither an ignition nor a VIN."""
-    words = (*IGNITION_ON, *IGNITION_OFF)
-    named = any(value in words or isinstance(value, bool) for value in (source.values or {}).values())
-    if source.signal == IGNITION and not named:
-        known = ", ".join(words)
-        hint = f"write values = {{ RAW = NAME }} with {known}; until then nothing sensitive is collected"
-        report.error("ignition-unnamed", "an ignition that never says on or off", at.key("values"), hint)
-    if source.signal == VIN and not source.text and source.values is None:
-        hint = 'write encoding = "ascii"; until then streams with identity vin are refused'
-        report.error("vin-unread", "a VIN that is read as a number", at.key("encoding"), hint)
+def _ignition(source: Source, at: At, report: Report) -> None:
+    """The agent reads it for itself, so its words have to be those that the agent knows, and say what a trip is."""
+    key, listed = at.key("values" if source.transform is None else "mapping"), source.listed or ()
+    known = ", ".join(STATES)
+    for word in sorted({value for value in listed if isinstance(value, str)} - set(STATES)):
+        near = get_close_matches(word.upper(), STATES, n=1, cutoff=NEAR_STATE)
+        meant = f"did you mean {near[0]!r}? " if near else ""
+        report.error("ignition-word", f"no state of an ignition: {word!r}", key, f"{meant}known: {known}")
+    on, off = (any(value in words or value is truth for value in listed) for words, truth in ((IGNITION_ON, True), (IGNITION_OFF, False)))
+    if not on:
+        what = "an ignition that never says on" + ("" if off else " or off")
+        how = "write values = { RAW = NAME }" if source.transform is None else f"map {source.dbc.name} to names"
+        report.error("ignition-unnamed", what, key, f"{how} with {known}; until then nothing sensitive is collected")
+    elif not off:
+        hint = f"name it with {', '.join(IGNITION_OFF)}; until then a trip ends only when its frame stays away, and the car is never parked"
+        report.warning("ignition-unnamed", "an ignition that never says off", key, hint)
