@@ -44,7 +44,7 @@ class Transform:
         return self.formula.value(scaled) if self.formula is not None else scaled
 
     def given(self, dbc: Signal) -> tuple[Value, ...] | None:
-        """Every value that its table can give of this signal: a row for a text that the DBC does not have never counts. None without table."""
+        """Every value that its table can give of this signal: a text that the DBC does not have has none. None without table."""
         if self.table is None:
             return None
         texts = {str(text) for text in (dbc.choices or {}).values()}

@@ -38,7 +38,7 @@ class Head(_Strict, frozen=True, kw_only=True):
     """[vehicle]"""
 
     title: str
-    propulsion: tuple[str, ...] = ()
+    propulsion: tuple[Literal["gasoline", "diesel", "cng", "lpg", "electric", "hydrogen", "other"], ...] = ()
 
 
 class EcallMode(_Strict, frozen=True, kw_only=True):
@@ -51,7 +51,7 @@ class BusFile(_Strict, frozen=True, kw_only=True):
     """[buses.X]; `strict = false` lets cantools accept overlapping signals."""
 
     dbc: tuple[str, ...]
-    bitrate: int = 500_000
+    bitrate: Annotated[int, Meta(gt=0, description="bits per second")] = 500_000
     strict: bool = True
 
 
@@ -311,6 +311,8 @@ def _add_mapping(vehicle: Vehicle, databases: dict[str, Database], path: pathlib
     except UsageError as error:
         vehicle.findings.append(Finding(code="kuksa-unreadable", severity="error", text=f"{error.where}: {error.what}", hint=error.hint))
         return
+    if not entries:
+        vehicle.findings.append(_nothing_mapped(path))
     there: dict[str, tuple[str, Message, Signal]] = {}
     for bus, database in databases.items():
         for message in database.messages:
@@ -323,6 +325,12 @@ def _add_mapping(vehicle: Vehicle, databases: dict[str, Database], path: pathlib
             vehicle.findings.append(Finding(code="signal-unmapped", severity="warning", text=text, hint=hint))
         elif entry.path not in vehicle.sources:
             vehicle.sources[entry.path] = _mapped(entry, *there[entry.signal])
+
+
+def _nothing_mapped(path: pathlib.Path) -> Finding:
+    text = f"{path}: no leaf has a dbc2vss entry"
+    hint = "correct the name of that key, or take the file out of [kuksa] mapping; until then it maps no signal"
+    return Finding(code="kuksa-empty", severity="error", text=text, hint=hint)
 
 
 def _mapped(entry: Entry, bus: str, message: Message, dbc: Signal) -> Source:

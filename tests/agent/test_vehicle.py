@@ -153,6 +153,28 @@ def test_unknown_or_missing_keys_are_errors(tmp_path: Path, body: str) -> None:
         load_vehicle(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("head", "bus", "where"),
+    [
+        ('propulsion = ["gasoline", "steam"]\n', "", "propulsion[1]"),
+        ("", "bitrate = -1\n", "buses[...].bitrate"),
+        ("", "bitrate = 0\n", "buses[...].bitrate"),
+    ],
+)
+def test_a_value_that_no_car_has_is_refused(tmp_path: Path, head: str, bus: str, where: str) -> None:
+    """What it is driven by has to be one of the emergency call's kinds, and a bus has a speed."""
+    (tmp_path / "vehicle.toml").write_text(f"{HEAD}{head}[buses.pt]\ndbc = []\n{bus}", encoding="utf-8")
+    with pytest.raises(ConfigError, match=re.escape(where)):
+        load_vehicle(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["gasoline", "diesel", "cng", "lpg", "electric", "hydrogen", "other"])
+def test_each_propulsion_of_the_emergency_call_is_one(tmp_path: Path, kind: str) -> None:
+    """And an editor that reads the schema offers it."""
+    (tmp_path / "vehicle.toml").write_text(f'{HEAD}propulsion = ["{kind}"]\n[buses.pt]\ndbc = []\n', encoding="utf-8")
+    assert load_vehicle(tmp_path).file.vehicle.propulsion == (kind,)
+
+
 @pytest.mark.parametrize("content", [b"not toml", b"\xff\xfe", b"a = 1\na = 2\n"], ids=["text", "bytes", "twice"])
 def test_a_file_that_is_no_toml(tmp_path: Path, content: bytes) -> None:
     """Says which file, in one line."""
