@@ -19,6 +19,7 @@ import cbor2
 
 from agent.errors import IntegrityError
 from agent.model import Position, Sample, Value
+from agent.units import sent_unit
 
 BODY_BYTES_MAX = 1024 * 1024
 """Unpacked."""
@@ -97,6 +98,8 @@ def _damaged(what: str) -> IntegrityError:
 def pack(samples: Sequence[Sample], units: Mapping[str, str], boot: bytes, trusted: bool) -> bytes:
     """The packed body of at least one sample; `units` by signal, a position's parts fall back to the position's own.
 
+    A class or a count, which a step has made of a value, says so in the place of the signal's unit (agent.units.SENT_AS).
+
     Raises BodyTooLarge beyond the limits, ValueError for what no catalogue that was checked can bring about.
     """
     if not samples or len(boot) not in (0, BOOT_BYTES):
@@ -142,7 +145,8 @@ def _rows_of(sample: Sample, units: Mapping[str, str]) -> Iterator[Row]:
         return
     if isinstance(value, int) and value.bit_length() > INTEGER_BITS_MAX:
         raise ValueError(f"an integer of {signal} has more bits than a frame")
-    yield Row(signal, _unit(units, signal, signal), t_ms, value)
+    unit = sent_unit(_unit(units, signal, signal), (step.name for step in sample.rule.transforms))
+    yield Row(signal, unit, t_ms, value)
 
 
 def _unit(units: Mapping[str, str], name: str, signal: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterable
 from fractions import Fraction
 
 ALIASES = {
@@ -37,6 +38,8 @@ ALIASES = {
     "mile": "mi",
     "rad": "radians",
 }
+SENT_AS = {"bucket": "class", "respond_k": "class", "count_s": "count"}
+"""What is left after such a step of minimisation is a number of another kind; every other step keeps the unit."""
 _MILE = Fraction(1609344, 1000000)
 # unit -> (dimension, scale, offset) onto the dimension's base unit
 _TABLE: dict[str, tuple[str, Fraction, Fraction]] = {
@@ -105,3 +108,10 @@ def converted(value: float, source: str, target: str) -> float | None:
     a, b, d = whole(*factor)
     scaled = value * a + b
     return scaled if d == 1 else scaled / d
+
+
+def sent_unit(unit: str, steps: Iterable[str]) -> str:
+    """The unit of what is sent of a value in `unit`, after steps of these names in this order."""
+    for step in steps:
+        unit = SENT_AS.get(step, unit)
+    return unit

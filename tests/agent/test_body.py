@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from agent import body
 from agent.errors import IntegrityError
-from agent.model import Position, Sample, Value
+from agent.model import Position, Sample, Transform, Value
 from agent.vss import LOCATION
 from tests.agent.buffer.build import UNITS
 from tests.support.samples import BOOT, T_NS, sample
@@ -59,6 +59,26 @@ def written(samples: list[Sample]) -> list[tuple[str, str, int, tuple[str, str]]
         signal = one.rule.signal
         rows += [(signal + part, UNITS_ABC[signal], one.t_ns // 10**6, exact(value)) for part, value in parts]
     return sorted(rows, key=lambda row: row[0])
+
+
+@pytest.mark.parametrize(
+    ("steps", "unit"),
+    [
+        ([], "km/h"),
+        ([("round_to", 10), ("clamp", [0, 100])], "km/h"),
+        ([("mean_s", 10)], "km/h"),
+        ([("bucket", [1, 2])], "class"),
+        ([("bucket", [1, 2]), ("respond_k", {"k": 3, "epsilon": 0.8})], "class"),
+        ([("bucket", [1, 2]), ("clamp", [0, 1])], "class"),
+        ([("count_s", 10)], "count"),
+        ([("count_s", 10), ("bucket", [1])], "class"),
+    ],
+)
+def test_the_unit_is_that_of_what_is_sent(steps: list[tuple[str, object]], unit: str) -> None:
+    """Class 4 is not 4 km/h: a step that makes another kind of number of a value says which."""
+    transforms = tuple(Transform(name=name, argument=argument) for name, argument in steps)
+    read = body.unpack(body.pack([sample(1, transforms=transforms)], UNITS, BOOT, trusted=True))
+    assert [row.unit for row in read.rows] == [unit]
 
 
 def content_of(packed: bytes) -> bytes:

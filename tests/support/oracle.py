@@ -27,6 +27,8 @@ FIX_AGE_NS = 5 * NS
 FIX_NS = NS + LATENCY_NS
 """From one epoch to the arrival of the next."""
 KIND = "Modicum.Event.Kind"
+KINDS = {"bucket": "class", "respond_k": "class", "count_s": "count"}
+"""Units of what is no longer a measurement."""
 SEAT_NS = 1_200_000_000
 """How long whoever sits down may take to say so: until the next epoch."""
 STATE_NS = 500_000_000
@@ -147,13 +149,18 @@ class Oracle:
         return found + [f"{_where(item, self.begin_ns)}: unexpected" for item in items if not item.met]
 
     def _misattributed(self, lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-        """Purpose, identity and unit are the catalogue's."""
+        """Purpose, identity and unit are the catalogue's; of a class or a count it is no longer the signal's."""
         for line in lines:
             name, signal = f"{line['service']}.{line['stream']}", str(line["signal"]).removesuffix(".Latitude").removesuffix(".Longitude")
             stream = self._stream(name)
             said = (line["purpose"], line["identity"], line["unit"])
-            if said != (stream["purpose"], stream["identity"], self.book.signals[signal]["unit"]):
+            if said != (stream["purpose"], stream["identity"], self._unit(name, signal)):
                 yield f"{name} {signal}: purpose, identity or unit is {said}"
+
+    def _unit(self, name: str, signal: str) -> str:
+        steps = next((one.steps for one in self.book.candidates() if (one.name, one.signal["id"]) == (name, signal)), [])
+        made = [KINDS[step] for step, _ in steps if step in KINDS]
+        return made[-1] if made else str(self.book.signals[signal]["unit"])
 
     def _stream(self, name: str) -> dict[str, Any]:
         return next(one.stream for one in self.book.candidates() if one.name == name)
