@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 import click
 
+from agent.cli.words import counted
 from agent.errors import FindingsError, UsageError
 from hw.gnss.nmea import Epochs, fixes_in
 from hw.ports import Fix
@@ -100,6 +101,7 @@ def _text(fix: Fix) -> str:
 
 def _summary_text(summary: dict[str, int]) -> str:
     return (
-        f"{summary['fixes']} fixes, {summary['void']} epochs without position; {summary['lines']} lines: {summary['good']} good, "
+        f"{counted(summary['fixes'], 'fix', 'fixes')}, {counted(summary['void'], 'epoch')} without position; "
+        f"{counted(summary['lines'], 'line')}: {summary['good']} good, "
         f"{summary['bad_checksum']} with a wrong checksum, {summary['malformed']} malformed"
     )

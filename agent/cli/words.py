@@ -167,9 +167,9 @@ def moment(iso: str) -> str:
     return datetime.fromisoformat(iso).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def counted(count: int, noun: str) -> str:
-    """`1 message`, `1,234 messages`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def counted(count: int, noun: str, nouns: str = "") -> str:
+    """`1 message`, `1,234 messages`; `nouns`: the plural of a noun that has its own."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
 
 def wrapped(text: str, indent: int, hanging: int | None = None) -> list[str]:

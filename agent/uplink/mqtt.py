@@ -107,20 +107,27 @@ def access(  # noqa: PLR0913  a section of agent.toml, key by key
     protocol: int = V5,
 ) -> Access:
     """Reads a broker's URL (`mqtts://host[:port]`, `mqtt://` for this machine). Raises ConfigError."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port or PORTS[parts.scheme]
-        networks = tuple(ipaddress.ip_network(each) for each in addresses)
     except (KeyError, ValueError) as error:
-        raise ConfigError("not a broker's URL and addresses", url, "write mqtts://host:8883 and CIDR ranges") from error
+        raise ConfigError("not a broker's URL", url, "write mqtts://host:8883") from error
     if not parts.hostname or parts.path.strip("/") or parts.username is not None:
         raise ConfigError("not a broker's URL", parts.scheme + "://...", "write mqtts://host:8883, no user and no path")
+    networks = _networks(addresses)
     tls = parts.scheme == "mqtts"
     if tls and ca is None:
         raise ConfigError("a broker without its CA", url, "name the CA file that signs the broker's certificate")
     if not tls and not _this_machine(parts.hostname):
         raise ConfigError("plain MQTT to another machine", url, "use mqtts://")
     return Access(host=parts.hostname, port=port, tls=tls, ca=ca, cert=cert, key=key, addresses=networks, protocol=protocol)
+
+
+def _networks(addresses: tuple[str, ...]) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(each) for each in addresses)
+    except ValueError as error:
+        raise ConfigError("not networks", ", ".join(addresses), "write CIDR ranges such as 203.0.113.0/24") from error
 
 
 def open_socket(to: Access, timeout_s: float = OPEN_S) -> socket.socket:

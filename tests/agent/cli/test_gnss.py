@@ -42,7 +42,14 @@ def test_human_text_says_position_speed_and_what_was_wrong() -> None:
     assert first == "2026-12-01T12:00:00.000Z  48.117300 11.516667  2D  18.5 km/h  90 deg  GP"
     assert "no position" in second
     assert "not believed" in third
-    assert last.startswith("2 fixes, 1 epochs without position; 3 lines: 3 good")
+    assert last.startswith("2 fixes, 1 epoch without position; 3 lines: 3 good")
+
+
+def test_one_fix_is_no_fixes() -> None:
+    """A summary is a sentence."""
+    assert (
+        decode("-", stdin=rmc("120000.00") + b"\r\n").stdout.splitlines()[-1].startswith("1 fix, 0 epochs without position; 1 line: 1 good")
+    )
 
 
 def test_a_real_drive(data: Path) -> None:

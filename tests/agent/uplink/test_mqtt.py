@@ -44,12 +44,23 @@ def plain(port: int) -> Access:
         "mqtts://host/path",
         "mqtts://user@host",
         "mqtts://h:x",
+        "mqtts://[h",
     ],
 )
 def test_a_url_that_promises_nothing_is_refused(url: str) -> None:
     """Plain text to another machine, another scheme, a user name: said at start, not at the first connection."""
     with pytest.raises(ConfigError):
         access(url, ca=Path("ca.pem"))
+
+
+def test_a_fault_of_the_url_is_told_from_one_of_the_addresses() -> None:
+    """Each names what was written, and what to write instead."""
+    with pytest.raises(ConfigError, match="not a broker's URL") as of_url:
+        access("http://x", addresses=("203.0.113.0/24",))
+    assert (of_url.value.where, of_url.value.hint) == ("http://x", "write mqtts://host:8883")
+    with pytest.raises(ConfigError, match="not networks") as of_addresses:
+        access("mqtt://localhost", addresses=("203.0.113.0/24", "203.0.113.7/24"))
+    assert of_addresses.value.where == "203.0.113.0/24, 203.0.113.7/24"
 
 
 def test_tls_without_a_ca_is_refused() -> None:
