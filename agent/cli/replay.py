@@ -10,7 +10,7 @@ import click
 
 from agent.cli.loading import load_checked_catalogue, load_choice, load_named_vehicle, package_of
 from agent.cli.options import decision_options
-from agent.cli.streams import silent, trim_of, withheld
+from agent.cli.streams import needs_a_fix, silent, trim_of, withheld
 from agent.cli.words import REASONS, counted, occasions, wrapped
 from agent.core.outcome import write_outcome
 from agent.daemons.replay import Replayed, ReplayRequest, replay
@@ -56,7 +56,7 @@ def replay_command(
     if out is not None:
         envelopes = done.run.received.envelopes
         write_outcome(out, lines=done.lines, envelopes=envelopes, plan=done.plan, summary=done.summary, keys=done.run.keys)
-    click.echo(json.dumps(done.summary) if as_json else told(done))
+    click.echo(json.dumps(done.summary) if as_json else told(done, nmea))
 
 
 def _channel(text: str, buses: list[str]) -> tuple[str, str]:
@@ -66,10 +66,12 @@ def _channel(text: str, buses: list[str]) -> tuple[str, str]:
     return channel, bus
 
 
-def told(done: Replayed) -> str:
-    """What became of it, in words: sent, allowed without an occasion, withheld and why, notes."""
+def told(done: Replayed, nmea: Path | None) -> str:
+    """What became of it, in words: sent, allowed without a receiver or an occasion, withheld and why, notes. `nmea`: as it was named."""
     summary: dict[str, Any] = done.summary
-    read = f"{summary['frames_read']:,} frames and {summary['fixes_read']:,} fixes over {summary['duration_s']:.1f} s"
+    frames, fixes = counted(summary["frames_read"], "frame"), counted(summary["fixes_read"], "fix", "fixes")
+    read = f"{frames} and {fixes} over {summary['duration_s']:.1f} s"
+    placeless = "no receiver's file was given (--nmea)" if nmea is None else f"{nmea.name} has not one fix"
     rows = [
         f"{read}, {summary['frames_delivered']:,} frames delivered to the pipeline in {summary['cpu_s']} s of CPU",
         f"{_amount(summary)} ({summary['bytes_sealed']:,} bytes) left",
@@ -77,7 +79,9 @@ def told(done: Replayed) -> str:
     rows += [f"  sent      {name}: {_amount(row)}" for name, row in summary["streams"].items()]
     for name, rule in silent(done.plan, done.lines).items():
         when = occasions(rule, done.run.scene.catalogue.events, trim_of(done.plan, name))
-        rows += wrapped(f"silent    {name}: allowed, and there was no occasion for it ({when})", 2, 12)
+        lacked = not summary["fixes_read"] and needs_a_fix(done.plan, name)
+        why = placeless if lacked else "there was no occasion for it"
+        rows += wrapped(f"silent    {name}: allowed, and {why} ({when})", 2, 12)
     for stream, reason, signals in withheld(done.plan):
         rows += wrapped(f"withheld  {stream}: {REASONS[reason]}: {', '.join(signals)}", 2, 12)
     return "\n".join(rows + [f"  note      {note}" for note in summary["notes"]])

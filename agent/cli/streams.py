@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from agent.vss import GNSS_SIGNALS
+
 Entry = Mapping[str, Any]
 
 
@@ -39,3 +41,9 @@ def trim_of(plan: Entry, stream: str) -> float | None:
     """How far from the ends of a trip a stream is silent as a whole, whatever triggers it, in metres; None where it is not."""
     steps = [step for rule in plan["rules"] if name_of(rule) == stream for step in rule["transforms"]]
     return max((step["trim_trip_m"] for step in steps if "trim_trip_m" in step), default=None)
+
+
+def needs_a_fix(plan: Entry, stream: str) -> bool:
+    """Whether nothing of a stream can leave without a receiver: it is trimmed, or says nothing but what the receiver gives."""
+    signals = {rule["signal"] for rule in plan["rules"] if name_of(rule) == stream}
+    return trim_of(plan, stream) is not None or signals <= GNSS_SIGNALS

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.catalogue.load import config_folder
 from tests.agent.cli.conftest import Cli, Said
 from tests.agent.daemons.logs import T_S, catalogue, drive, log, nmea, vehicle
+from tests.hw.gnss.test_nmea import rmc
 
 ROOT = Path(__file__).parents[3]
 
@@ -41,6 +43,28 @@ def test_text_says_what_was_sent_and_withheld(files: dict[str, Path], cli: Cli) 
     assert "nobody has granted it, or no valid order asks for it: Vehicle.Speed" in said.out
     assert "the owner's package does not contain this service: " in said.out
     assert "  note      the log tells no VIN" in said.out
+
+
+def test_without_a_fix_the_streams_of_position_had_no_receiver(files: dict[str, Path], tmp_path: Path, cli: Cli) -> None:
+    """That is no lack of an occasion: no file was given, or the given one says no position. What else is silent had none."""
+    said = " ".join(cli(*words(files)).out.split())
+    for name in ("a.place", "a.trimmed"):
+        assert f"silent {name}: allowed, and no receiver's file was given (--nmea) (" in said
+    void = tmp_path / "void.nmea"
+    void.write_bytes(rmc("120000.00", status="V") + b"\r\n")
+    assert "silent a.place: allowed, and void.nmea has not one fix (" in " ".join(cli(*words(files, "--nmea", void)).out.split())
+    said = " ".join(cli(*words(files, "--nmea", files["nmea"])).out.split())
+    assert "silent a.trimmed: allowed, and there was no occasion for it (" in said
+    assert "a.place: allowed" not in said
+
+
+def test_a_stream_that_does_not_need_a_fix_had_no_occasion(tmp_path: Path, cli: Cli) -> None:
+    """A breakdown that nobody told of is not for want of a receiver, though it would say where."""
+    car = config_folder() / "vehicles" / "bench"
+    named = ("--vehicle", car, "--package", "navigation_plus", "--consent", "all")
+    said = " ".join(cli("replay", log(tmp_path / "drive.log", drive(2)), *named).out.split())
+    assert "silent teleservices.breakdown: allowed, and there was no occasion for it (" in said
+    assert "silent real_time_traffic.probe: allowed, and no receiver's file was given (--nmea) (" in said
 
 
 def test_json_is_the_summary_and_nothing_else(files: dict[str, Path], cli: Cli) -> None:
