@@ -14,7 +14,7 @@ import click
 
 from agent.catalogue.check import check_catalogue
 from agent.catalogue.check_device import check_buses, check_settings, check_vehicle
-from agent.catalogue.load import config_folder, read_catalogue, shipped_catalogue
+from agent.catalogue.load import config_folder, policies_folder, read_catalogue, shipped_catalogue
 from agent.catalogue.types import Catalogue
 from agent.errors import ConfigError, FindingsError, UsageError
 from agent.settings import Settings, read_settings
@@ -37,7 +37,7 @@ class Examination:
 
 @click.command("check")
 @click.option("--vehicle", metavar="DIR", help="a vehicle folder; without any option every folder of config/vehicles")
-@click.option("--catalogue", metavar="DIR", help="a catalogue folder; default the shipped one")
+@click.option("--catalogue", metavar="DIR", help="a catalogue folder, with the policies inside it; default the shipped one")
 @click.option("--config", metavar="FILE", help="an agent.toml, with its vehicle and its catalogue")
 @click.option("--prove", is_flag=True, help="also compile the plan for every combination of package, consent, policy and fitment")
 @click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
@@ -73,9 +73,20 @@ def _catalogue(folder: Path, policies: Path | None, done: Examination) -> Catalo
     check_catalogue(reading.catalogue, done.report, reading.broken)
     found = reading.catalogue
     streams = [stream for file in found.services.values() for stream in file.streams]
+    if not found.policies and not any(name.startswith("policies/") for name in reading.broken):
+        _without_policies(folder, policies, done.report)
     counts = {"services": len(found.services), "streams": len(streams), "signals": len(found.signals)}
     done.looked_at.append({"kind": "catalogue", "path": str(folder), **counts, "policies": list(found.policies)})
     return found
+
+
+def _without_policies(folder: Path, policies: Path | None, report: Report) -> None:
+    """A catalogue stands alone: a copy whose policies were left beside it is not one that has them."""
+    place, beside = policies or policies_folder(folder), folder.resolve().parent / "policies"
+    hint = "everything counts as acknowledged; put there what a driver has to acknowledge first"
+    if beside.is_dir() and beside != place.resolve():
+        hint += f"; the versions in {beside} are not used"
+    report.warning("no-policies", "no policy version", str(place), hint)
 
 
 def _vehicles(vehicle: str | None, catalogue: str | None, settings: Settings | None, done: Examination) -> list[Path]:
@@ -145,7 +156,7 @@ def _overview(entry: dict[str, object]) -> str:
     kind, path = entry["kind"], entry["path"]
     if kind == "catalogue":
         versions = entry["policies"]
-        policies = ", ".join(versions) if isinstance(versions, list) and versions else "none"
+        policies = ", ".join(versions) if isinstance(versions, list) and versions else "none, everything counts as acknowledged"
         return f"{kind} {path}: {entry['services']} services, {entry['streams']} streams, {entry['signals']} signals; policies: {policies}"
     if kind == "vehicle" and "mapped" in entry:
         return f"{kind} {path}: {entry['mapped']} of {entry['signals']} signals mapped"

@@ -30,7 +30,11 @@ def decision_options(*, required: bool = False, package: str | None = None, cons
 
     def decorate(function: F) -> F:
         for option in (
-            click.option("--catalogue", type=click.Path(path_type=Path), help="another catalogue folder; it stands alone"),
+            click.option(
+                "--catalogue",
+                type=click.Path(path_type=Path),
+                help="another catalogue folder; it stands alone, with the policies inside it",
+            ),
             click.option("--consent", help="all, none, unaccepted or a file with [grants]", **_or_default(consent, required)),
             click.option("--package", help="the owner's package, or none", **_or_default(package, required)),
         ):

@@ -87,6 +87,27 @@ def test_json_carries_the_findings(run: Any, tmp_path: Path) -> None:
     assert (finding["code"], finding["severity"], finding["where"]) == ("missing-key", "error", "services/a.toml: stream[0].keep")
 
 
+def test_a_catalogue_without_policies_is_told_what_that_means(run: Any, tmp_path: Path) -> None:
+    """Nobody has to acknowledge anything; versions that were left beside it are not used."""
+    tree = {name: table for name, table in small().items() if not name.startswith("policies/")}
+    folder = write(tree, tmp_path / "catalogue")
+    said = run("--catalogue", folder)
+    assert said.status == 0
+    assert said.err.startswith(f"modicum: warning: no policy version ({folder / 'policies'}): everything counts as acknowledged")
+    assert "are not used" not in said.err
+    assert "policies: none, everything counts as acknowledged" in said.out
+    shutil.copytree(config_folder() / "policies", tmp_path / "policies")
+    assert f"the versions in {tmp_path.resolve() / 'policies'} are not used" in run("--catalogue", folder).err
+
+
+def test_a_policy_that_cannot_be_read_is_not_called_missing(run: Any, tmp_path: Path) -> None:
+    """Its own error says what is wrong."""
+    tree = small()
+    tree["policies/2026-11/policy.toml"].pop("contact")
+    said = run("--catalogue", write(tree, tmp_path), "--json")
+    assert [finding["code"] for finding in said.document["findings"]] == ["missing-key"]
+
+
 def test_warnings_do_not_fail(run: Any, tmp_path: Path) -> None:
     """A doubt is on stderr with the word warning, exit 0."""
     tree = small()
