@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,15 @@ from agent.cli.agent_side import asked, catalogue_of, config_option, json_option
 from agent.cli.loading import load_checked_catalogue
 from agent.cli.plan import planned, source_options
 from agent.cli.streams import Withheld, name_of, withheld
-from agent.cli.words import IDENTITIES, REASONS, basis, counted, moment, only_on_demand, term, whole
-from agent.errors import FindingsError
+from agent.cli.words import HALVES, IDENTITIES, REASONS, basis, counted, moment, only_on_demand, term, whole
+from agent.errors import FindingsError, ModicumError, UsageError
 from agent.vss import LOCATION, VIN
 
 VIN_NAMES = (VIN, "VIN")
 """No stream has it as a signal: it stands in the messages of streams with identity `vin`."""
+ECALL = "by the emergency call's own program"
+NEARLY = 0.9
+"""How alike two names are, whatever the case of their letters, when one is probably meant for the other."""
 
 
 @click.command(name="explain")
@@ -42,20 +47,44 @@ def explain_command(
     document = planned(vehicle_dir, catalogue, package, consent, config)
     vin = set[str]()
     if subject in VIN_NAMES:
-        vin = _with_vin(load_checked_catalogue(catalogue) if package is not None else catalogue_of(config))
+        vin = _with_vin(_catalogue(catalogue, package, config))
     result = {
         "subject": subject,
         "sent": [rule for rule in document["rules"] if speaks_of(subject, rule) or name_of(rule) in vin],
         "withheld": [no for no in document["refused"] if speaks_of(subject, no) or name_of(no) in vin],
     }
     if not result["sent"] and not result["withheld"]:
-        raise FindingsError(f"no stream carries {subject}", "explain", "modicum plan lists what there is; nothing else is collected")
+        raise _not_carried(subject, _catalogue(catalogue, package, config))
     printed(result, as_json=as_json, text=told_of_vin(result, vin) if vin else told(result))
 
 
 def speaks_of(subject: str, candidate: dict[str, Any]) -> bool:
     """Whether a rule or refusal is about this signal or stream. A position is one signal, and two in what a recipient reads."""
     return candidate["signal"] == whole(subject) or name_of(candidate) == subject
+
+
+def _catalogue(folder: Path | None, package: str | None, config: Path) -> Catalogue:
+    """The one that the plan was made from."""
+    return load_checked_catalogue(folder) if package is not None else catalogue_of(config)
+
+
+def _not_carried(subject: str, catalogue: Catalogue) -> ModicumError:
+    """Why the plan has nothing of this name. A misspelt name is not one of which nothing is collected."""
+    streams = {f"{file.service.id}.{stream.id}": stream for file in catalogue.services.values() for stream in file.streams}
+    known = [*catalogue.signals, *streams, *catalogue.services, *VIN_NAMES, *HALVES]
+    if subject in streams and streams[subject].basis == "vital":
+        return FindingsError(f"no rule sends {subject}", "described only", f"it would be sent {ECALL}, which this version does not have")
+    if subject in catalogue.services:
+        return FindingsError(f"no stream is called {subject}", "a service", f"explain one of {', '.join(_streams_of(subject, streams))}")
+    by_letters = {name.lower(): name for name in known}
+    near = [] if subject in known else get_close_matches(subject.lower(), by_letters, n=1, cutoff=NEARLY)
+    if near:
+        return UsageError("no such name", subject, f"did you mean {by_letters[near[0]]}?")
+    return FindingsError(f"no stream carries {subject}", "explain", "modicum plan lists what there is; nothing else is collected")
+
+
+def _streams_of(service: str, streams: Iterable[str]) -> list[str]:
+    return [name for name in streams if name.startswith(f"{service}.")]
 
 
 def _with_vin(catalogue: Catalogue) -> set[str]:
@@ -89,7 +118,7 @@ def told_of_vin(result: dict[str, Any], streams: set[str]) -> str:
         elif name in refused:
             rows.append(f"VIN would be sent in {name}, which is withheld: {refused[name].reason}: {REASONS[refused[name].reason]}")
         else:
-            rows.append(f"VIN would be sent in {name} by the emergency call's own program; no rule comes from it")
+            rows.append(f"VIN would be sent in {name} {ECALL}; no rule comes from it")
     return "\n".join(rows)
 
 

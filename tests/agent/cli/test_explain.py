@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agent.catalogue.load import load_catalogue, shipped_catalogue
 from agent.cli.words import REASONS
 from agent.plan.compile import REASONS as DECIDED
 from tests.agent.cli.conftest import Agent, Cli
@@ -71,13 +72,42 @@ def test_a_position_is_found_under_the_names_that_a_recipient_reads(cli: Cli, ha
     assert (found["sent"], found["withheld"]) == (whole["sent"], whole["withheld"])
 
 
-@pytest.mark.parametrize("subject", ["Vehicle.Chassis.SteeringWheel.Angle", "teleservices", "ecall.msd", "x.y/1 2"])
+@pytest.mark.parametrize("subject", ["Vehicle.Chassis.SteeringWheel.Angle", "Vehicle.LowVoltageSystemState", "teleservices", "x.y/1 2"])
 def test_what_no_stream_carries_is_a_no(cli: Cli, subject: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit 1 in one line: it is not collected, and no message of that name has left."""
     monkeypatch.setattr("agent.cli.explain.asked", lambda *_, **__: [])
     said = cli("explain", subject, *ALL)
     assert (said.status, said.out, len(said.err.splitlines())) == (1, "", 1)
     assert said.err.startswith("modicum: no s")
+
+
+@pytest.mark.parametrize(
+    ("subject", "meant"),
+    [
+        ("vehicle.currentlocation", "Vehicle.CurrentLocation"),
+        ("Vehicle.CurentLocation", "Vehicle.CurrentLocation"),
+        ("Vehicle.CurrentLocation.latitude", "Vehicle.CurrentLocation.Latitude"),
+        ("Teleservices.Breakdown", "teleservices.breakdown"),
+        ("real_time_trafic", "real_time_traffic"),
+        ("vin", "VIN"),
+    ],
+)
+def test_a_misspelt_name_is_not_said_to_be_uncollected(cli: Cli, subject: str, meant: str) -> None:
+    """Exit 2, and the name that there is: what is carried under another spelling must not look safe."""
+    assert cli("explain", subject, *ALL).refused(2) == f"modicum: no such name ({subject}): did you mean {meant}?\n"
+
+
+def test_a_stream_that_is_only_described_says_so(cli: Cli) -> None:
+    """It is no stream that nobody carries: `explain VIN` names it."""
+    said = cli("explain", "ecall.msd", *ALL).refused(1)
+    assert "described only" in said
+    assert "would be sent by the emergency call's own program, which this version does not have" in said
+
+
+def test_a_service_is_told_its_streams(cli: Cli) -> None:
+    """One of them can be explained; the service has no rule of its own."""
+    said = cli("explain", "remote_assistance", *ALL).refused(1)
+    assert said.endswith("explain one of remote_assistance.vehicle_status, remote_assistance.find_vehicle\n")
 
 
 def test_wrong_arguments_are_one_line_and_exit_2(cli: Cli) -> None:
@@ -141,6 +171,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     }
     document = {"id": "0", "rules": [rule], "refused": [], "subscriptions": [], "valid_until": None}
     monkeypatch.setattr("agent.cli.plan.asked", lambda config, route: document)
+    monkeypatch.setattr("agent.cli.explain.catalogue_of", lambda config: load_catalogue(shipped_catalogue()))
     return document
 
 
