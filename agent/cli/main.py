@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "status": ("agent.cli.status", "status_command"),
     "open": ("agent.cli.open_", "open_command"),
     "gnss": ("agent.cli.gnss", "gnss"),
+    "ecall": ("agent.cli.ecall", "ecall_group"),
     "keys": ("agent.cli.keys", "keys_group"),
     "audit": ("agent.cli.audit", "audit_group"),
 }

@@ -1,0 +1,1 @@
+"""The emergency call: a program of its own that works when everything else is broken."""

@@ -1,0 +1,119 @@
+"""`modicum ecall decode` and `encode`: the document of the interface, and a clear word for what is none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from agent.cli.ecall import ecall_group
+from agent.ecall.msd import AdditionalData, encode
+from agent.errors import UsageError
+from tests.agent.ecall.build import msd
+
+KEYS = [
+    *("version", "messageIdentifier", "automaticActivation", "testCall", "positionCanBeTrusted", "vehicleType", "vin", "propulsion"),
+    *("timestamp", "latitude_mas", "longitude_mas", "latitude_deg", "longitude_deg", "vehicleDirection"),
+    *("recentVehicleLocationN1", "recentVehicleLocationN2", "numberOfOccupants", "additionalData"),
+]
+FULL = encode(msd(3, additional_data=AdditionalData("8.1", b"\xab\xcd"))).hex()
+
+
+def said(*arguments: str, stdin: str | None = None) -> str:
+    result = CliRunner().invoke(ecall_group, arguments, input=stdin, catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.stdout
+
+
+def document(octets: str = FULL) -> dict[str, Any]:
+    loaded = json.loads(said("decode", octets, "--json"))
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def test_the_document_has_the_keys_of_the_interface() -> None:
+    """In milliarcseconds and in degrees; additional data in hex."""
+    found = document()
+    assert list(found) == KEYS
+    assert (found["latitude_mas"], found["latitude_deg"], found["recentVehicleLocationN1"]) == (143_646_840, 39.9019, [-12, 7])
+    assert (found["propulsion"], found["additionalData"]) == (["gasolineTankPresent"], {"oid": "8.1", "data": "ABCD"})
+
+
+def test_what_was_decoded_is_encoded_again(tmp_path: Path) -> None:
+    """From a file and from standard input."""
+    path = tmp_path / "msd.json"
+    path.write_text(json.dumps(document()))
+    assert said("encode", str(path)).strip() == FULL.upper()
+    assert said("encode", "-", stdin=path.read_text()).strip() == FULL.upper()
+
+
+def test_a_position_may_be_given_in_degrees_alone() -> None:
+    """Null is an unknown one."""
+    given = document()
+    del given["latitude_mas"], given["longitude_mas"]
+    assert said("encode", "-", stdin=json.dumps(given)).strip() == FULL.upper()
+    unknown = given | {"latitude_deg": None, "longitude_deg": None}
+    assert document(said("encode", "-", stdin=json.dumps(unknown)).strip())["latitude_mas"] == 2_147_483_647
+
+
+def test_a_person_reads_what_the_numbers_mean() -> None:
+    """The moment, the direction, yes and no."""
+    text = said("decode", FULL)
+    assert "2023-11-14 22:13:20 UTC" in text
+    assert "45  (90 degrees)" in text
+    assert "positionCanBeTrusted     yes" in text
+    assert "additionalData           8.1 ABCD" in text
+    unknown = said("decode", encode(msd(2, timestamp_s=0, vehicle_direction=255, number_of_occupants=None)).hex())
+    assert "0  (the clock had failed)" in unknown
+    assert "255  (unknown)" in unknown
+    assert "numberOfOccupants        not given" in unknown
+
+
+@pytest.mark.parametrize("octets", ["xyz", "0", "", "04", FULL[:-2]])
+def test_what_is_no_message_is_refused(octets: str) -> None:
+    """Not hexadecimal, of an unknown version, cut off: exit status 2."""
+    with pytest.raises(UsageError):
+        said("decode", octets)
+
+
+@pytest.mark.parametrize(
+    ("field", "changed"),
+    [
+        ("vehicleDirection", {"vehicleDirection": 200}),
+        ("latitude_deg", {"latitude_deg": 39.0}),
+        ("latitude_deg", {"latitude_deg": "north"}),
+        ("longitude_mas", {"longitude_mas": 648_000_001, "longitude_deg": 648_000_001 / 3_600_000}),
+        ("speed", {"speed": 5}),
+        ("additionalData", {"additionalData": {"oid": "8.1", "data": "X"}}),
+        ("additionalData", {"additionalData": {"oid": "8.1", "data": "00" * 120}}),
+        ("vin", {"vin": 5}),
+    ],
+)
+def test_what_cannot_be_encoded_is_refused_by_its_name(field: str, changed: dict[str, Any]) -> None:
+    """Exit status 2, and nothing is printed."""
+    with pytest.raises(UsageError, match=field):
+        said("encode", "-", stdin=json.dumps(document() | changed))
+
+
+def test_a_position_that_is_not_given_is_not_unknown() -> None:
+    """Whoever leaves it out has forgotten it."""
+    given = document()
+    del given["latitude_mas"], given["latitude_deg"]
+    with pytest.raises(UsageError, match="latitude_mas: missing"):
+        said("encode", "-", stdin=json.dumps(given))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "\x00"])
+def test_what_is_no_document_is_refused(text: str) -> None:
+    """With a word on where to see one."""
+    with pytest.raises(UsageError, match="no document"):
+        said("encode", "-", stdin=text)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """It does not exist."""
+    with pytest.raises(UsageError, match="cannot read"):
+        said("encode", str(tmp_path / "none.json"))
