@@ -1,4 +1,4 @@
-"""agent.cli.bench.when: when something left, and when nothing could."""
+"""agent.cli.bench.when: which moments of a drive were told, and which could not be."""
 
 from __future__ import annotations
 
