@@ -35,9 +35,10 @@ def test_the_example_has_one_of_everything_and_plays(example: Path) -> None:
     played = play(str(example), scenario.seconds)
     assert played.faults() == []
     assert played.lines
-    assert [note.rpartition(": ")[0] for note in played.run.notes if note.startswith("at ")] == [
+    assert [note.rpartition(": ")[0] for note in played.run.notes if note.startswith("at ") and "takes the wheel" not in note] == [
         f"at {action.at_s:g} s: {action.do} {action.name}" for action in scenario.actions
     ]
+    assert len([note for note in played.run.notes if "takes the wheel" in note]) == 1
     assert not [note for note in played.run.notes if "refused" in note]
 
 

@@ -198,7 +198,7 @@ def test_after_a_crash_the_car_stands(terminal: Terminal) -> None:
     with terminal.watching() as watch:
         watch(terminal.stage)
     assert "0 km/h" in terminal.text()
-    assert "The car crashed at 0:08." in terminal.text()
+    assert "The car crashed at 0:08: no emergency call is made" in terminal.text()
 
 
 def test_without_a_terminal_that_can_be_written_on_there_is_no_view(terminal: Terminal) -> None:
