@@ -7,15 +7,42 @@ always aim at an absolute moment; a clock that is set in between changes nothing
 from __future__ import annotations
 
 import contextlib
+import os
+import select
 import signal
-import threading
 import time
+import weakref
 from collections.abc import Callable
 from types import FrameType
 
 from hw.bench.truth import Drive
 
 NS = 1_000_000_000
+
+
+class Stop:
+    """As threading.Event, but whoever waits may be told by a signal handler of its own thread: an Event's lock does not nest."""
+
+    def __init__(self) -> None:
+        self._told = False
+        self._hears, self._tells = os.pipe()
+        os.set_blocking(self._tells, False)
+        for end in (self._hears, self._tells):
+            weakref.finalize(self, os.close, end)
+
+    def set(self) -> None:
+        """Ends every wait, those to come too."""
+        self._told = True
+        with contextlib.suppress(BlockingIOError):  # it is full: everybody has been told
+            os.write(self._tells, b"\0")
+
+    def is_set(self) -> bool:
+        """Whether somebody has said so."""
+        return self._told
+
+    def wait(self, timeout_s: float) -> None:
+        """Returns when it is set, or after the time."""
+        select.select([self._hears], [], [], timeout_s)
 
 
 class Pace:
@@ -25,7 +52,7 @@ class Pace:
     """
 
     def __init__(self) -> None:
-        self.stop = threading.Event()
+        self.stop = Stop()
         self.hear: Callable[[Drive], None] = lambda _: None
         self._offset_ns = time.time_ns() - time.monotonic_ns()
 
