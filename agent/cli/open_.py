@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from agent import link
 from agent.envelope import KEY_BYTES, Key, Opened, open_envelope, received_lines
 from agent.errors import DeviceError, FindingsError, IntegrityError, UsageError
+from agent.mqtt.connection import Access, Event, access
 from agent.uplink.lane import Lane
-from agent.uplink.mqtt import Access, Event, access
 
 TOPIC = "+/v1/#"
 REMEMBERED_MAX = 100_000

@@ -21,10 +21,11 @@ from pathlib import Path
 from agent import link
 from agent.errors import ConfigError, ModicumError
 from agent.link import Close, LinkDown, Offer, Refused, State, TakeBack, TakenBack
+from agent.mqtt.connection import Access, Event, access
+from agent.mqtt.terms import V5, V311
 from agent.settings import Broker, Settings, load_settings
 from agent.uplink.lane import Lane, unlinkable
-from agent.uplink.mqtt import Access, Event, access
-from agent.uplink.session import V5, V311, Limits
+from agent.uplink.session import Limits
 
 INBOX_MAX = 1000
 """Core waits when this much is unread; what connections post is bounded by their windows."""

@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 from agent import link
 from agent.link import Ack, Inbound, Offer, Refused, State, TakeBack, TakenBack
-from agent.uplink.mqtt import INBOUND_BYTES_MAX, Access, Arrived, Connection, Event, Post, PubAcked
-from agent.uplink.session import Action, Connect, Hangup, Input, Limits, Lost, PubAck, Publish, Session, Stop, Tick
+from agent.mqtt.connection import INBOUND_BYTES_MAX, Access, Arrived, Connection, Event, Post, PubAcked
+from agent.mqtt.terms import Connect, Lost
+from agent.uplink.session import Action, Hangup, Input, Limits, PubAck, Publish, Session, Stop, Tick
 
 UNLINKABLE = "open:"
 """How the name of a lane for `identity = "none"` begins."""
@@ -84,7 +85,7 @@ class Lane:
             case Connect():
                 self._connect(now_s, action)
             case Publish() if self._connection is not None:
-                mid = self._connection.publish(action.offer, action.expires_in_ms)
+                mid = self._connection.publish(action.offer.topic, action.offer.payload, action.expires_in_ms)
                 if mid is not None:
                     self._mids[mid] = action.offer.n
             case Hangup() if self._connection is not None:

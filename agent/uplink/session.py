@@ -16,13 +16,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from agent.link import WINDOW, Ack, Offer, Refused, State, TakeBack, TakenBack
+from agent.mqtt.terms import ALTERNATIVE, V5, Connect, Lost, Online, Terms
 
-V5, V311 = 5, 4
 TOPIC_BYTES_MAX = 65_535
 TOPIC_SLASHES_MAX = 7
 """The tightest broker that we know of takes no more."""
 UNSUPPORTED_PROTOCOL = 0x84
-ALTERNATIVE = {V5: V311, V311: V5}
 
 
 class Phase(Enum):
@@ -49,34 +48,7 @@ class Limits:
     busy_hold_s: float = 60.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What the broker's CONNACK allows. `packet_bytes_max` None: no limit was named."""
-
-    protocol: int
-    receive_max: int = 65_535
-    packet_bytes_max: int | None = None
-
-
 # Inputs beside core's Offer and TakeBack. `generation` names the connection; what speaks of an older one is ignored.
-
-
-@dataclass(frozen=True, slots=True)
-class Online:
-    """The broker accepted the connection."""
-
-    generation: int
-    terms: Terms
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The connection ended or never began. `code`: the MQTT reason, when there was one; `reached`: CONNECT was on its way."""
-
-    generation: int
-    why: str
-    code: int | None = None
-    reached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +74,6 @@ Input = Offer | TakeBack | Online | Lost | PubAck | Tick | Stop
 
 
 # Actions beside the messages to core.
-
-
-@dataclass(frozen=True, slots=True)
-class Connect:
-    """Begin a connection of this generation and protocol (5 or 4)."""
-
-    generation: int
-    protocol: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from agent.catalogue.types import Catalogue
 from agent.cli.bench.device import Device
 from agent.cli.open_ import Recipient, Subscriber
 from agent.errors import DeviceError, IntegrityError
+from agent.mqtt.connection import Access
 from agent.plan.notice import STREAM
-from agent.uplink.mqtt import Access
 
 CONNECT_S = 15.0
 NOTICE = f".{STREAM}"

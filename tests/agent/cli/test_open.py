@@ -14,7 +14,7 @@ from agent.cli.main import main
 from agent.cli.open_ import Recipient, read_private_key
 from agent.envelope import open_envelope
 from agent.errors import UsageError
-from agent.uplink.mqtt import access
+from agent.mqtt.connection import access
 from hw.bench.authority import Authority
 from tests.support.core import Running
 from tests.support.mosquitto import Mosquitto, free_port

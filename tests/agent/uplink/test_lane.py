@@ -9,10 +9,10 @@ import pytest
 
 from agent import link
 from agent.link import Ack, Inbound, Offer, Refused
+from agent.mqtt.connection import INBOUND_BYTES_MAX, Access, Arrived, Post, PubAcked
+from agent.mqtt.terms import V5, Connect, Lost, Online, Terms
 from agent.uplink import lane as lane_module
 from agent.uplink.lane import Lane
-from agent.uplink.mqtt import INBOUND_BYTES_MAX, Access, Arrived, Post, PubAcked
-from agent.uplink.session import V5, Connect, Lost, Online, Terms
 
 NAMED, NAMELESS = "m/v1/0123abcd/svc/stream", "m/v1/open/svc/stream"
 
@@ -28,7 +28,7 @@ class StandIn:
     post: Post
     outcome: Lost | None = None
     living: bool = True
-    published: list[int] = field(default_factory=list)
+    published: list[str] = field(default_factory=list)
     during: Callable[[int], None] = lambda _: None
 
     def start(self) -> None:
@@ -37,8 +37,8 @@ class StandIn:
     def alive(self) -> bool:
         return self.living
 
-    def publish(self, offer: Offer, _expires_in_ms: int) -> int:
-        self.published.append(offer.n)
+    def publish(self, topic: str, _payload: bytes, _expires_in_ms: int) -> int:
+        self.published.append(topic)
         self.during(len(self.published))
         return len(self.published)
 
@@ -82,7 +82,7 @@ def test_what_has_an_identity_never_meets_what_has_none(said: list[link.Message]
     lane.offer(0, offer(1, bad))
     lane.offer(0, offer(2, good))
     assert [(one.n, one.again) for one in said if isinstance(one, Refused)] == [(1, False)]
-    assert made[0].published == [2]
+    assert made[0].published == [good]
 
 
 def test_an_answer_that_is_faster_than_publish_is_paired(said: list[link.Message]) -> None:

@@ -10,9 +10,9 @@ import pytest
 from agent import link
 from agent.daemons.uplink import Uplink
 from agent.link import State
+from agent.mqtt.connection import Access, Post, access
+from agent.mqtt.terms import V5, Connect, Lost, Online, Terms
 from agent.uplink import lane as lane_module
-from agent.uplink.mqtt import Access, Post, access
-from agent.uplink.session import V5, Connect, Lost, Online, Terms
 from tests.support.core import QUICK
 
 

@@ -5,25 +5,8 @@ from __future__ import annotations
 import pytest
 
 from agent.link import Ack, Offer, Refused, State, TakeBack, TakenBack
-from agent.uplink.session import (
-    V5,
-    V311,
-    Action,
-    Connect,
-    Hangup,
-    Limits,
-    Lost,
-    Online,
-    Phase,
-    PubAck,
-    Publish,
-    Session,
-    Stop,
-    Terms,
-    Tick,
-    publish_bytes,
-    valid_topic,
-)
+from agent.mqtt.terms import V5, V311, Connect, Lost, Online, Terms
+from agent.uplink.session import Action, Hangup, Limits, Phase, PubAck, Publish, Session, Stop, Tick, publish_bytes, valid_topic
 
 TOPIC = "m/v1/abc/svc/stream"
 

@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.link import Ack, Refused, TakeBack, TakenBack
-from agent.uplink import session
-from agent.uplink.session import V5, Action, Connect, Hangup, Input, Limits, Lost, Online, Phase, PubAck, Publish, Session, Terms, Tick
+from agent.mqtt.terms import V5, Connect, Lost, Online, Terms
+from agent.uplink.session import Action, Hangup, Input, Limits, Phase, PubAck, Publish, Session, Tick
 from tests.agent.uplink.test_session import offer, published
 
 
@@ -97,7 +97,7 @@ def acks_what_it_writes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def sends_all_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    terms = session.Terms
+    terms = Terms
     began = Session._online
     monkeypatch.setattr(Session, "_online", lambda self, now_s, _: began(self, now_s, terms(protocol=V5)))
 

@@ -30,8 +30,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.errors import ConfigError, DeviceError
-from agent.link import PACKET_BYTES_MAX, WINDOW, Offer
-from agent.uplink.session import V5, V311, Connect, Lost, Online, Terms
+from agent.link import PACKET_BYTES_MAX, WINDOW
+from agent.mqtt.terms import V5, V311, Connect, Lost, Online, Terms
 
 KEEPALIVE_S = 240
 """Below the shortest time after which a mobile network forgets an idle connection that we know of."""
@@ -241,13 +241,13 @@ class Connection:
         """Whether the thread has not ended yet (a name service may hold it for a while)."""
         return self._thread.is_alive()
 
-    def publish(self, offer: Offer, expires_in_ms: int) -> int | None:
+    def publish(self, topic: str, payload: bytes, expires_in_ms: int = 0) -> int | None:
         """Hands one message over, QoS 1, not retained; its packet id, or None when the connection has just ended."""
         properties = None
         if self._protocol == V5 and expires_in_ms:
             properties = _properties(PacketTypes.PUBLISH)
             properties.MessageExpiryInterval = max(1, math.ceil(expires_in_ms / 1000))
-        info = self._client.publish(offer.topic, offer.payload, qos=1, retain=False, properties=properties)
+        info = self._client.publish(topic, payload, qos=1, retain=False, properties=properties)
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def hang_up(self, *, politely: bool) -> None:

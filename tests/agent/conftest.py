@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from agent.uplink.mqtt import Access, access
+from agent.mqtt.connection import Access, access
 from hw.bench.authority import Authority, Credential
 
 

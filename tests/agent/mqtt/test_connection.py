@@ -15,11 +15,11 @@ import pytest
 
 from agent import link
 from agent.errors import ConfigError
-from agent.uplink import mqtt
-from agent.uplink.mqtt import Access, Connection, Unreachable, access, open_socket
+from agent.mqtt import connection as mqtt
+from agent.mqtt.connection import Access, Connection, Unreachable, access, open_socket
 from hw.bench.authority import Authority, Credential
 from hw.bench.link import Proxy
-from tests.agent.uplink.conftest import Keys
+from tests.agent.conftest import Keys
 from tests.support.core import Running
 from tests.support.fake_broker import FakeBroker
 from tests.support.mosquitto import Mosquitto
@@ -89,7 +89,7 @@ def test_an_address_outside_its_range_is_never_spoken_to() -> None:
 def test_a_name_that_leaves_this_machine_is_not_spoken_to_in_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """`localhost` is believed only where it is this machine."""
     answer = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 1883))]
-    monkeypatch.setattr("agent.uplink.mqtt.socket.getaddrinfo", lambda *_, **__: answer)
+    monkeypatch.setattr("agent.mqtt.connection.socket.getaddrinfo", lambda *_, **__: answer)
     with pytest.raises(Unreachable, match="outside"):
         open_socket(access("mqtt://localhost"))
 
