@@ -1,0 +1,213 @@
+"""The voice call of a modem: dialled, answered and hung up over an AT port of its own, by one thread.
+
+Promises that what is asked for is done as soon as the modem can: an unplugged or silent one gets it when it is back, unless it was taken
+back meanwhile. That there is one call: before dialling the modem is asked whether one stands, and that is taken. That how it stands
+is told by what the modem says unasked and, in case a line of that was lost, by asking each POLL_S; a call that is gone while the port was
+gone is told as over. No number and no caller reaches a log or an error text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import serial
+
+from hw.errors import DeviceLost
+from hw.modem.at import BAUD_DEFAULT, CallFailed, ModemError, Port, Refused
+from hw.modem.profiles import CLCC, STAT_FIELD, Profile, Progress, profiles_of, progress_in
+from hw.supervision import TICK_S, Supervised
+
+Said = Literal["up", "over", "ringing"]
+POLL_S = 1.0
+"""How often a call that is on is asked for."""
+ANSWER_S_MAX = 3.0
+DIAL_S_MAX = 10.0
+"""Makers answer a dial at once, or when the other side rings."""
+RING_S_MIN = 2.0
+"""A modem says in several ways that it rings: that is one ring."""
+NUMBER = re.compile(r"\+?[0-9*#]{1,32}")
+SAYS: dict[Progress, Said] = {"up": "up", "over": "over", "busy": "over", "unanswered": "over", "ringing": "ringing"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """`do`: dial, answer, hang_up or look."""
+
+    do: Literal["dial", "answer", "hang_up", "look"]
+    number: str = ""
+
+
+class Voice(Supervised):
+    """`tell` gets how the call stands, from this thread; it must not block. `open_port` is `serial.Serial` unless a test puts another."""
+
+    def __init__(
+        self,
+        port: str,
+        *,
+        tell: Callable[[Said], object],
+        baud: int = BAUD_DEFAULT,
+        open_port: Callable[..., serial.Serial] = serial.Serial,
+    ) -> None:
+        super().__init__(f"voice {port}")
+        self.port = port
+        self._tell, self._baud, self._open_port = tell, baud, open_port
+        self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
+        self._open: _Order | None = None
+        """Asked for, and not done yet."""
+        self._heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._on = False
+        """Whether there is a call, or one is being set up, as far as is known."""
+        self._up = False
+        self._rang_s = -RING_S_MIN
+        self._woken = threading.Event()
+
+    def dial(self, number: str) -> None:
+        """Raises ValueError for what is no number."""
+        if not NUMBER.fullmatch(number):
+            raise ValueError("not a number that can be dialled")
+        self._order(_Order("dial", number))
+
+    def answer(self) -> None:
+        """Picks up."""
+        self._order(_Order("answer"))
+
+    def hang_up(self) -> None:
+        """Ends every call; also takes back what was asked for and not done yet."""
+        self._order(_Order("hang_up"))
+
+    def look(self) -> None:
+        """Has it told how it stands: up, or over."""
+        self._order(_Order("look"))
+
+    def _order(self, order: _Order) -> None:
+        self._orders.put(order)
+        self._woken.set()
+
+    # -- the thread ---------------------------------------------------------------------------------------------------
+
+    def _session(self) -> None:
+        port = Port(self.port, unsolicited=self._heard.put, baud=self._baud, open_port=self._open_port)
+        try:
+            profile = _made_by(port)
+            for command in profile.reports:
+                _tried(port, command)
+            if self._on:
+                self._ask(port)
+            asked_s = time.monotonic()
+            while not self._stopping():
+                self._well()
+                self._obey(port, profile)
+                port.listen(0.0 if self._woken.is_set() else TICK_S / 4)
+                self._listen(profile)
+                if self._on and time.monotonic() - asked_s >= POLL_S:
+                    asked_s = time.monotonic()
+                    self._ask(port)
+        except ModemError as error:
+            raise DeviceLost(error.what, error.where, "asked again by itself") from error
+        finally:
+            port.close()
+
+    def _obey(self, port: Port, profile: Profile) -> None:
+        """Does what was asked for last; what came before it is out of date, but for a hang-up before a dial."""
+        self._woken.clear()
+        while not self._orders.empty():
+            order = self._orders.get()
+            if self._open is not None and self._open.do == "hang_up" and order.do != "hang_up":
+                self._do(port, profile, self._open)
+            self._open = order
+        if self._open is not None:
+            self._do(port, profile, self._open)
+            self._open = None
+
+    def _do(self, port: Port, profile: Profile, order: _Order) -> None:
+        match order.do:
+            case "dial":
+                self._dial(port, order.number)
+            case "answer" if not self._on:
+                self._begin(port, "ATA")
+            case "hang_up":
+                _tried(port, profile.hang_up)
+                self._on = self._up = False
+            case "look":
+                self._on = True
+                self._ask(port)
+
+    def _dial(self, port: Port, number: str) -> None:
+        if _stands(port) is None:
+            self._begin(port, f"ATD{number};")
+        else:
+            self._on = True
+            self._ask(port)
+
+    def _begin(self, port: Port, command: str) -> None:
+        self._on, self._up = True, False
+        try:
+            port.ask(command, DIAL_S_MAX)
+        except (CallFailed, Refused):
+            self._over()
+
+    def _ask(self, port: Port) -> None:
+        """How it stands, by asking."""
+        found = _stands(port)
+        if found is None:
+            self._over()
+        else:
+            self._take(found)
+
+    def _listen(self, profile: Profile) -> None:
+        while not self._heard.empty():
+            found = progress_in(profile, self._heard.get())
+            if found is not None:
+                self._take(found)
+
+    def _take(self, found: Progress) -> None:
+        said = SAYS.get(found)
+        if said == "over":
+            self._over()
+        elif said == "up" and self._on and not self._up:
+            self._up = True
+            self._tell("up")
+        elif said == "ringing" and not self._on and time.monotonic() - self._rang_s >= RING_S_MIN:
+            self._rang_s = time.monotonic()
+            self._tell("ringing")
+
+    def _over(self) -> None:
+        if self._on:
+            self._on = self._up = False
+            self._tell("over")
+
+
+def _made_by(port: Port) -> Profile:
+    """The maker's profile; the first one where nobody is known by its name."""
+    try:
+        lines = port.ask("AT+CGMI", ANSWER_S_MAX).lines
+    except Refused:
+        lines = ()
+    return profiles_of(b" ".join(lines))[0]
+
+
+def _stands(port: Port) -> Progress | None:
+    """How the call stands (27.007 7.18); None where there is none, or the modem does not say."""
+    try:
+        lines = port.ask("AT+CLCC", ANSWER_S_MAX).lines
+    except Refused:
+        return None
+    for line in lines:
+        fields = line.partition(b":")[2].split(b",")
+        if len(fields) > STAT_FIELD and fields[STAT_FIELD].strip().isdigit():
+            found = CLCC.get(int(fields[STAT_FIELD]))
+            if found not in (None, "over"):
+                return found
+    return None
+
+
+def _tried(port: Port, command: str) -> None:
+    with contextlib.suppress(Refused):  # this model has no such command, or nothing to do
+        port.ask(command, ANSWER_S_MAX)

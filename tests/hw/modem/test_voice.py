@@ -1,0 +1,215 @@
+"""A call over a modem's AT port: one call, told as it stands, whatever the modem loses or leaves out."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hw.bench.dialogue import Manner, Vendor
+from hw.modem.voice import POLL_S, Said, Voice
+from tests.hw.modem.cable import BenchModem, Puppet, usual
+from tests.support.wait import until
+
+NUMBER = "+8610000000"
+VENDORS: tuple[Vendor, ...] = ("simcom", "quectel")
+
+
+class Line:
+    """A modem of the bench, a Voice on its port, and what that told."""
+
+    def __init__(self, folder: Path, manner: Manner, *, plugged: bool = True) -> None:
+        self.modem = BenchModem(folder / "at", manner)
+        if plugged:
+            self.modem.plug()
+        self.told: queue.SimpleQueue[Said] = queue.SimpleQueue()
+        self.voice = Voice(str(folder / "at"), tell=self.told.put)
+        self.voice.start()
+
+    def next(self, within_s: float = 15.0) -> Said:
+        return self.told.get(timeout=within_s)
+
+    def silent(self, for_s: float) -> bool:
+        time.sleep(for_s)
+        return self.told.empty()
+
+    def close(self) -> None:
+        self.voice.close()
+        self.modem.unplug()
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Iterator[Callable[..., Line]]:
+    made: list[Line] = []
+
+    def make(*, plugged: bool = True, **manner: Any) -> Line:
+        made.append(Line(tmp_path, Manner(**({"chatter_s": None, "answer_s": 0.6} | manner)), plugged=plugged))
+        return made[-1]
+
+    yield make
+    for line in made:
+        line.close()
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_a_call_is_told_when_it_is_up_and_when_it_is_over(lines: Callable[..., Line], vendor: Vendor) -> None:
+    """Each maker's own words for it."""
+    line = lines(vendor=vendor, talk_s=0.5)
+    line.voice.dial(NUMBER)
+    assert [line.next(), line.next()] == ["up", "over"]
+    assert line.silent(POLL_S)
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+@pytest.mark.parametrize("outcome", ["busy", "no-answer", "no-carrier"])
+def test_a_call_that_does_not_come_to_be_is_over(lines: Callable[..., Line], vendor: Vendor, outcome: str) -> None:
+    """Whatever the modem calls it; once."""
+    line = lines(vendor=vendor, calls=(outcome,))
+    line.voice.dial(NUMBER)
+    assert line.next() == "over"
+    assert line.silent(POLL_S + 0.3)
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_without_a_network_a_call_is_over_at_once(lines: Callable[..., Line], vendor: Vendor) -> None:
+    """NO CARRIER is the answer to the dial itself."""
+    line = lines(vendor=vendor, registration=2)
+    line.voice.dial(NUMBER)
+    assert line.next() == "over"
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_a_call_back_is_told_and_answered(lines: Callable[..., Line], vendor: Vendor) -> None:
+    """RING, ATA, up."""
+    line = lines(vendor=vendor, talk_s=0.3, back_s=0.5)
+    line.voice.dial(NUMBER)
+    assert [line.next(), line.next(), line.next()] == ["up", "over", "ringing"]
+    line.voice.answer()
+    line.voice.answer()
+    assert line.next() == "up"
+    assert line.silent(0.2)
+
+
+def test_nobody_is_answered_without_being_told_to(lines: Callable[..., Line]) -> None:
+    """It rings until the other side gives up."""
+    line = lines(talk_s=0.3, back_s=0.3)
+    line.voice.dial(NUMBER)
+    assert [line.next(), line.next(), line.next()] == ["up", "over", "ringing"]
+    assert line.silent(2.0)
+    assert line.modem.modem.call is not None
+    assert line.modem.modem.call.stat == 4
+
+
+def test_a_hang_up_ends_it_and_is_no_news(lines: Callable[..., Line]) -> None:
+    """Who asked for it knows."""
+    line = lines()
+    line.voice.dial(NUMBER)
+    assert line.next() == "up"
+    line.voice.hang_up()
+    until(lambda: line.modem.modem.call is None, "the end of the call")
+    assert line.silent(POLL_S + 0.3)
+
+
+def test_what_is_asked_for_while_the_port_is_gone_is_done_when_it_is_back(lines: Callable[..., Line]) -> None:
+    """A modem that restarts at the crash."""
+    line = lines(plugged=False)
+    line.voice.dial(NUMBER)
+    time.sleep(0.5)
+    line.modem.plug()
+    assert line.next(20) == "up"
+
+
+def test_what_was_taken_back_meanwhile_is_not_done(lines: Callable[..., Line]) -> None:
+    """The dial is out of date."""
+    line = lines(plugged=False)
+    line.voice.dial(NUMBER)
+    line.voice.hang_up()
+    line.modem.plug()
+    assert line.silent(5.0)
+    assert line.modem.modem.call is None
+
+
+def test_a_call_that_is_gone_while_the_port_was_gone_is_over(lines: Callable[..., Line]) -> None:
+    """Unplugged and plugged again: the modem has forgotten it."""
+    line = lines()
+    line.voice.dial(NUMBER)
+    assert line.next() == "up"
+    line.modem.unplug()
+    line.modem.plug()
+    assert line.next(20) == "over"
+
+
+def test_a_call_that_stands_is_taken_and_not_dialled_again(lines: Callable[..., Line]) -> None:
+    """The program was restarted in the middle of it."""
+    line = lines()
+    line.voice.dial(NUMBER)
+    assert line.next() == "up"
+    line.voice.close()
+    again = Voice(line.voice.port, tell=line.told.put)
+    again.start()
+    again.dial(NUMBER)
+    assert line.next() == "up"
+    begun_ns = line.modem.modem.call.begun_ns if line.modem.modem.call else None
+    assert begun_ns is not None
+    again.look()
+    assert line.silent(0.5)
+    again.close()
+
+
+def test_asked_for_a_call_that_is_gone_it_says_over(lines: Callable[..., Line]) -> None:
+    """After a restart, with voice as the last that was known."""
+    line = lines()
+    line.voice.look()
+    assert line.next() == "over"
+
+
+def test_the_error_of_a_modem_that_slept_does_not_cost_the_call(lines: Callable[..., Line]) -> None:
+    """The first command after power-up is answered with ERROR."""
+    line = lines(vendor="simcom", first_error=True)
+    line.voice.dial(NUMBER)
+    assert line.next() == "up"
+
+
+def test_bytes_that_do_not_belong_there_do_not_cost_the_call(lines: Callable[..., Line]) -> None:
+    """Every third piece of what the modem says has some."""
+    line = lines(garbage=0.3, talk_s=2.0, chatter_s=0.5)
+    line.voice.dial(NUMBER)
+    told = [line.next(40), line.next(40)]
+    assert told[-1] == "over"
+
+
+def test_a_lost_report_is_found_by_asking(tmp_path: Path) -> None:
+    """A modem that never says anything by itself."""
+    states = iter([b"\r\nOK\r\n"] + [b"\r\n+CLCC: 1,0,2,0,0\r\n\r\nOK\r\n"] + [b"\r\n+CLCC: 1,0,0,0,0\r\n\r\nOK\r\n"] * 2)
+
+    def reply(command: bytes) -> bytes | None:
+        return next(states, b"\r\nOK\r\n") if command == b"AT+CLCC" else usual(command)
+
+    puppet, told = Puppet(tmp_path / "at", reply), queue.SimpleQueue[Said]()
+    voice = Voice(str(tmp_path / "at"), tell=told.put)
+    voice.start()
+    voice.dial(NUMBER)
+    assert [told.get(timeout=20), told.get(timeout=20)] == ["up", "over"]
+    assert [command for command in puppet.heard if command.startswith(b"ATD")] == [b"ATD+8610000000;"]
+    voice.close()
+    puppet.unplug()
+
+
+@pytest.mark.parametrize("number", ["", "112;AT+CMGD=1,4", "+86 10", "12\r", "x", "1" * 33])
+def test_what_is_no_number_is_not_dialled(lines: Callable[..., Line], number: str) -> None:
+    """It would be another command."""
+    line = lines()
+    with pytest.raises(ValueError, match="not a number"):
+        line.voice.dial(number)
+
+
+def test_no_number_stands_in_a_problem(lines: Callable[..., Line]) -> None:
+    """It may be logged."""
+    line = lines(plugged=False)
+    line.voice.dial(NUMBER)
+    time.sleep(0.5)
+    assert NUMBER not in line.voice.problem
