@@ -21,13 +21,14 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from agent.body import from_cbor, to_cbor, unpack
-from agent.errors import IntegrityError
+from agent.errors import ConfigError, IntegrityError
 
 VERSION = 1
 SUITE = "hpke-x25519-sha256-chacha20"
@@ -107,6 +108,21 @@ def sender_for(derive: Callable[[bytes], bytes], recipient: str) -> Sender:
 def pairwise_id(public: bytes) -> bytes:
     """The 16 bytes that name the holder of an Ed25519 public key."""
     return sha256(b"modicum/id/1" + public).digest()[:ID_BYTES]
+
+
+def public_key(data: bytes, where: str) -> bytes:
+    """Raw X25519 public key from 32 raw bytes or PEM. Raises ConfigError for anything that nothing can be sealed to."""
+    try:
+        key = X25519PublicKey.from_public_bytes(data) if len(data) == KEY_BYTES else load_pem_public_key(data)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ConfigError("not an X25519 public key", where, "32 raw bytes, or PEM") from error
+    if not isinstance(key, X25519PublicKey):
+        raise ConfigError("a public key of another kind", where, "an X25519 key is needed")
+    try:
+        X25519PrivateKey.generate().exchange(key)
+    except ValueError as error:  # a point of low order, as zeros are: anybody would know the shared secret
+        raise ConfigError("a public key that nobody can have made", where, "ask the recipient for the key again") from error
+    return key.public_bytes_raw()
 
 
 def kid_of(recipient_key: bytes) -> bytes:

@@ -81,6 +81,27 @@ class Modem(_Strict, frozen=True):
     baud: Annotated[Baud, Meta(description="bits per second. Default 115200")] = 115_200
 
 
+Number = Annotated[str, Meta(pattern=r"^\+?[0-9*#]{1,32}$", description="a telephone number: digits, * and #, a + before them")]
+
+
+class Ecall(_Strict, frozen=True):
+    """[ecall]: the emergency call's own program, where the vehicle file does not say that it is absent. Absent: it only watches."""
+
+    broker: Annotated[str, Meta(description="of [brokers], with the program's own credential. Required")]
+    number: Annotated[Number, Meta(description="the emergency centre. Required")]
+    test_number: Annotated[Number, Meta(description="who answers test calls; never the emergency line. Required")]
+    recipient: Annotated[str, Meta(description="of [recipients]: the centre's key. Default emergency")] = "emergency"
+    version: Annotated[Literal[2, 3], Meta(description="of the minimum set of data (EN 15722). Default 3")] = 3
+    vehicle_type: Annotated[int, Meta(ge=1, le=23, description="of EN 15722; 1 is a passenger car (M1). Default 1")] = 1
+    state: Annotated[
+        Path, Meta(description="the program's secret, and the owner's switch: a file that says off. Default /var/lib/modicum-ecall")
+    ] = msgspec.field(default_factory=lambda: Path("/var/lib/modicum-ecall"))
+    run: Annotated[Path, Meta(description="a folder in RAM. Default /run/modicum-ecall")] = msgspec.field(
+        default_factory=lambda: Path("/run/modicum-ecall")
+    )
+    timers: Annotated[dict[str, Any], Meta(description="other waits than those of agent/ecall/timers.py; for the bench. Default none")] = {}
+
+
 class Broker(_Strict, frozen=True):
     """[brokers.X]: an MQTT broker and how this device shows who it is."""
 
@@ -193,6 +214,7 @@ class Settings(_Strict, frozen=True):
     recipients: dict[str, Recipient] = {}
     gnss: Gnss | None = None
     modem: Modem | None = None
+    ecall: Ecall | None = None
     state: State = msgspec.field(default_factory=State)
     topics: Topics = msgspec.field(default_factory=Topics)
     clock: Clock = msgspec.field(default_factory=Clock)
@@ -237,8 +259,18 @@ def read_settings(path: Path, report: Report) -> Settings | None:
         if recipient.broker not in settings.brokers:
             at = At(path.name).key("recipients").key(name).key("broker")
             report.error("unknown-broker", f"no broker {recipient.broker!r}", at, "describe it in [brokers], or correct the name")
+    if settings.ecall is not None:
+        _ecall(settings, settings.ecall, At(path.name).key("ecall"), report)
     base = path.absolute().parent
     return _with_file_key(_resolved(settings, base), base)
+
+
+def _ecall(settings: Settings, ecall: Ecall, at: At, report: Report) -> None:
+    if ecall.broker not in settings.brokers:
+        report.error("unknown-broker", f"no broker {ecall.broker!r}", at.key("broker"), "describe it in [brokers], or correct the name")
+    if ecall.recipient not in settings.recipients:
+        where = at.key("recipient")
+        report.error("unknown-recipient", f"no recipient {ecall.recipient!r}", where, "describe it in [recipients], or correct the name")
 
 
 def _buses(settings: Settings, at: At, report: Report) -> None:

@@ -22,6 +22,7 @@ import msgspec
 from cantools.database.can import Database, Message, Signal
 from msgspec import Meta
 
+from agent.crash import Crash
 from agent.errors import ConfigError, UsageError
 from agent.kuksa import Entry, Transform, read_mapping
 from agent.model import Finding, Value
@@ -69,31 +70,6 @@ class SignalFile(_Strict, frozen=True, kw_only=True, rename={"from_": "from"}):
     values: dict[str, Any] | None = None
     encoding: Literal["ascii"] | None = None
     invalid: tuple[Any, ...] | None = None
-
-
-class CrashFrame(_Strict, frozen=True, kw_only=True):
-    """[[crash.frame]]; read by the emergency call."""
-
-    bus: str
-    id: int
-    when: str
-    counter: dict[str, Any] | None = None
-    crc: dict[str, Any] | None = None
-    inhibit: tuple[str, ...] = ()
-
-
-class CrashSign(_Strict, frozen=True, kw_only=True):
-    """[[crash.sign]]"""
-
-    bus: str
-    when: str
-
-
-class Crash(_Strict, frozen=True, kw_only=True, rename={"frames": "frame", "signs": "sign"}):
-    """[crash]"""
-
-    frames: tuple[CrashFrame, ...] = ()
-    signs: tuple[CrashSign, ...] = ()
 
 
 class Kuksa(_Strict, frozen=True, kw_only=True):
@@ -146,13 +122,17 @@ class Source:
 
 @dataclass(slots=True)
 class Vehicle:
-    """A loaded vehicle. `known_ids` per bus are all identifiers of its DBC files, wanted or not."""
+    """A loaded vehicle. `known_ids` per bus are all identifiers of its DBC files, wanted or not.
+
+    `crash_messages`: what [crash] speaks of, by bus and identifier or name.
+    """
 
     file: VehicleFile
     folder: pathlib.Path
     sources: dict[str, Source] = field(default_factory=dict)
     known_ids: dict[str, frozenset[int]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    crash_messages: dict[tuple[str, int | str], Message] = field(default_factory=dict)
 
 
 def load_vehicle(folder: pathlib.Path) -> Vehicle:
@@ -175,7 +155,20 @@ def load_vehicle(folder: pathlib.Path) -> Vehicle:
         _resolve(vehicle, databases, name, entry)
     for mapping in file.kuksa.mapping:
         _add_mapping(vehicle, databases, vehicle.folder / mapping)
+    if file.crash.frames or file.crash.signs:
+        _add_crash_messages(vehicle, databases)
     return vehicle
+
+
+def _add_crash_messages(vehicle: Vehicle, databases: dict[str, Database]) -> None:
+    frames = {(frame.bus, frame.id) for frame in vehicle.file.crash.frames}
+    sign_buses = {sign.bus for sign in vehicle.file.crash.signs}
+    for bus, database in databases.items():
+        for message in database.messages:
+            if (bus, frame_id(message)) in frames:
+                vehicle.crash_messages[bus, frame_id(message)] = message
+            if bus in sign_buses and any(f"{message.name}." in sign.when for sign in vehicle.file.crash.signs if sign.bus == bus):
+                vehicle.crash_messages[bus, message.name] = message
 
 
 def usable(vehicle: Vehicle, units: Mapping[str, str]) -> tuple[frozenset[str], list[Finding]]:

@@ -7,7 +7,6 @@ that `modicum check` would show is raised instead. Never merges two catalogues.
 from __future__ import annotations
 
 import datetime as dt
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from typing import Any
 from agent.catalogue.check import check_catalogue
 from agent.catalogue.types import Catalogue, ConsentFile, EventsFile, PackagesFile, Policy, PurposesFile, ServiceFile, SignalsFile
 from agent.errors import UsageError
+from agent.folders import config_folder
 from agent.toml import At, Report, decode, read_table
 
-CONFIG_VARIABLE = "MODICUM_CONFIG_DIR"
 TABLES: dict[str, tuple[type[Any], str]] = {
     "signals.toml": (SignalsFile, "signals"),
     "purposes.toml": (PurposesFile, "purposes"),
@@ -34,16 +33,6 @@ class Loaded:
 
     catalogue: Catalogue
     broken: frozenset[str]
-
-
-def config_folder() -> Path:
-    """The `config/` folder: $MODICUM_CONFIG_DIR, else the one beside the installed `agent/`. Raises UsageError."""
-    named = os.environ.get(CONFIG_VARIABLE)
-    places = [Path(named)] if named else [parent / "config" for parent in Path(__file__).resolve().parents]
-    for place in places:
-        if (place / "catalogue").is_dir():
-            return place
-    raise UsageError("no config folder with a catalogue", named or "", f"set {CONFIG_VARIABLE} or name --catalogue DIR")
 
 
 def shipped_catalogue() -> Path:

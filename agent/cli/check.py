@@ -14,9 +14,11 @@ import click
 
 from agent.catalogue.check import check_catalogue
 from agent.catalogue.check_device import check_buses, check_settings, check_vehicle
-from agent.catalogue.load import config_folder, policies_folder, read_catalogue, shipped_catalogue
+from agent.catalogue.load import policies_folder, read_catalogue, shipped_catalogue
 from agent.catalogue.types import Catalogue
+from agent.ecall.rules import rules_of
 from agent.errors import ConfigError, FindingsError, UsageError
+from agent.folders import config_folder
 from agent.settings import Settings, read_settings
 from agent.toml import FileFinding, Report
 from agent.vehicle import Vehicle, load_vehicle, usable
@@ -112,6 +114,8 @@ def _vehicle(folder: Path, catalogue: Catalogue, done: Examination) -> Vehicle |
         done.looked_at.append({"kind": "vehicle", "path": str(folder)})
         return None
     check_vehicle(vehicle, str(vehicle.folder / "vehicle.toml"), catalogue, done.report)
+    for finding in rules_of(vehicle)[2]:
+        done.report.error(finding.code, finding.text, str(vehicle.folder / "vehicle.toml"), finding.hint)
     asked = {name for name, signal in catalogue.signals.items() if signal.source == "vehicle"} - GNSS_SIGNALS
     mapped = len(asked & usable(vehicle, catalogue.units())[0])
     done.looked_at.append({"kind": "vehicle", "path": str(folder), "mapped": mapped, "signals": len(asked)})

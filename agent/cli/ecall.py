@@ -1,10 +1,12 @@
-"""`modicum ecall`: minimum sets of data as bytes and as a document.
+"""`modicum ecall`: minimum sets of data as bytes and as a document; the running emergency call.
 
-`decode` and `encode` need no agent. Values are printed because the person asked for them here; nothing is stored or sent.
+`decode` and `encode` need no agent. The others ask modicum-ecall on a socket of its own. Values are
+printed because the person asked for them here; nothing is stored or sent.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +15,10 @@ from typing import Any
 import click
 import msgspec
 
+from agent.cli.agent_side import config_option, settings_of
+from agent.cli.streams import Entry
+from agent.cli.words import counted
+from agent.control.protocol import ask
 from agent.ecall.msd import DIRECTION_UNKNOWN, MAS_PER_DEG, UNKNOWN_MAS, AdditionalData, Delta, Msd, MsdError, decode, encode
 from agent.errors import UsageError
 
@@ -65,7 +71,7 @@ class Document(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, rename=
 
 @click.group("ecall")
 def ecall_group() -> None:
-    """Emergency call: the minimum set of data."""
+    """Emergency call: how it stands, a test, and its message (the minimum set of data)."""
 
 
 @ecall_group.command("decode")
@@ -99,6 +105,58 @@ def encode_command(file: str) -> None:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"no document of a minimum set of data: {error}", file, "see `modicum ecall decode HEX --json`") from error
     click.echo(encode(msd_of(document)).hex().upper())
+
+
+def _told(config: Path, route: str) -> Entry:
+    own = settings_of(config).ecall
+    if own is None:
+        raise UsageError("no [ecall] section", str(config), "this device has no emergency call")
+    answer: Entry = ask(own.run / "control.sock", route)
+    return answer
+
+
+@ecall_group.command("status")
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def status_command(config: Path, *, as_json: bool) -> None:
+    """Say how the emergency call stands: its state, its connection, its modem. No place and no number is shown."""
+    status = _told(config, "ecall.status")
+    click.echo(json.dumps(status) if as_json else "\n".join(_status(status)))
+
+
+@ecall_group.command("sos")
+@config_option
+def sos_command(config: Path) -> None:
+    """Call for help, as the SOS button of the head unit does: there are some seconds to cancel."""
+    click.echo(f"emergency call: {_told(config, 'ecall.sos')['state']}")
+
+
+@ecall_group.command("cancel")
+@config_option
+def cancel_command(config: Path) -> None:
+    """Take a call for help back, as long as nothing was sent."""
+    click.echo(f"emergency call: {_told(config, 'ecall.cancel')['state']}")
+
+
+@ecall_group.command("test")
+@config_option
+def test_command(config: Path) -> None:
+    """Make a test call: a message that says so, and a call to the number for tests."""
+    click.echo(f"emergency call: {_told(config, 'ecall.test')['state']}")
+
+
+def _status(status: Entry) -> list[str]:
+    """For a person."""
+    centre, voice, session = status["centre"], status["voice"], status["session"]
+    rows = [f"state      {status['state']}" + ("" if status["enabled"] else ", switched off by the owner")]
+    rows.append(f"centre     {'connected' if centre['online'] else 'not connected: ' + centre['why']}")
+    rows.append(f"modem      {voice['why'] or 'answers'}")
+    rows.append(f"vehicle    {counted(status['frames'], 'crash frame')} read, {counted(status['places'], 'place')} in memory")
+    if session is not None:
+        acked = "acknowledged" if session["acknowledged"] else "not acknowledged yet"
+        rows.append(f"call       {session['kind']}, {counted(session['messages'], 'message')}, {acked}, dialled {session['dials']} times")
+    rows += [f"problem    {text}" for text in (status["kept"]["why"], *status["problems"].values()) if text]
+    return rows
 
 
 def document_of(msd: Msd) -> Document:

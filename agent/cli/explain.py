@@ -73,7 +73,7 @@ def _not_carried(subject: str, catalogue: Catalogue) -> ModicumError:
     streams = {f"{file.service.id}.{stream.id}": stream for file in catalogue.services.values() for stream in file.streams}
     known = [*catalogue.signals, *streams, *catalogue.services, *VIN_NAMES, *HALVES]
     if subject in streams and streams[subject].basis == "vital":
-        return FindingsError(f"no rule sends {subject}", "described only", f"it would be sent {ECALL}, which this version does not have")
+        return FindingsError(f"no rule sends {subject}", "described only", f"it is sent {ECALL}, whatever package and grants there are")
     if subject in catalogue.services:
         return FindingsError(f"no stream is called {subject}", "a service", f"explain one of {', '.join(_streams_of(subject, streams))}")
     by_letters = {name.lower(): name for name in known}

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from agent.catalogue.load import config_folder
 from agent.cli.agent_side import asked, config_option, json_option, printed
 from agent.cli.loading import load_checked_catalogue, load_choice, load_named_vehicle, package_of, warn
 from agent.cli.options import F, decision_options
@@ -18,6 +17,7 @@ from agent.core.outcome import plan_document
 from agent.core.virtual import Scene, VirtualRun
 from agent.daemons.replay import REPLAY_VIN
 from agent.errors import UsageError
+from agent.folders import config_folder
 
 
 def source_options(function: F) -> F:

@@ -12,13 +12,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
 from agent.audit import Audit
 from agent.buffer.store import Buffer
-from agent.catalogue.load import config_folder, load_catalogue, policies_folder, shipped_catalogue
+from agent.catalogue.load import load_catalogue, policies_folder, shipped_catalogue
 from agent.catalogue.types import Catalogue
 from agent.clock import Saved, SystemClock
 from agent.collect.respond import Responder
@@ -26,7 +22,9 @@ from agent.consent.choice import UNVERSIONED
 from agent.consent.ledger import Ledger
 from agent.core.parts import Parts
 from agent.core.recipients import Recipient
+from agent.envelope import public_key
 from agent.errors import ConfigError, DeviceError, IntegrityError, UsageError
+from agent.folders import config_folder
 from agent.model import Finding
 from agent.seal.keyring import Keyring
 from agent.settings import Recipient as RecipientSettings
@@ -163,21 +161,6 @@ def read_credential(settings: Settings) -> bytes:
     if len(credential) < CREDENTIAL_BYTES_MIN:
         raise ConfigError(f"a credential of {len(credential)} bytes", str(path), f"it has at least {CREDENTIAL_BYTES_MIN}")
     return credential
-
-
-def public_key(data: bytes, where: str) -> bytes:
-    """Raw X25519 public key from 32 raw bytes or PEM. Raises ConfigError for anything that nothing can be sealed to."""
-    try:
-        key = X25519PublicKey.from_public_bytes(data) if len(data) == RAW_KEY_BYTES else load_pem_public_key(data)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise ConfigError("not an X25519 public key", where, "32 raw bytes, or PEM") from error
-    if not isinstance(key, X25519PublicKey):
-        raise ConfigError("a public key of another kind", where, "an X25519 key is needed")
-    try:
-        X25519PrivateKey.generate().exchange(key)
-    except ValueError as error:  # a point of low order, as zeros are: anybody would know the shared secret
-        raise ConfigError("a public key that nobody can have made", where, "ask the recipient for the key again") from error
-    return key.public_bytes_raw()
 
 
 def _recipient(name: str, entry: RecipientSettings, settings: Settings) -> Recipient:

@@ -48,7 +48,8 @@ class BusReader(Supervised):
 
     `deliver` must not block; `queue.Full` from it is counted as a loss (so a bounded queue's `put_nowait` will do).
     `to_axis` turns python-can's time stamp (seconds since the epoch, by the host's clock) into the agent's axis, `now_ns`
-    is that axis now. `extra` goes to `open_bus`, which is `can.Bus` unless a test puts another in its place.
+    is that axis now. Not `gated`: every frame of what is subscribed is delivered, also one that
+    says nothing new. `extra` goes to `open_bus`, which is `can.Bus` unless a test puts another in its place.
     """
 
     def __init__(  # noqa: PLR0913  # what a device is called, whom it tells, what time it is, and two for tests and adapters
@@ -63,6 +64,7 @@ class BusReader(Supervised):
         extra: Mapping[str, object] | None = None,
         known: Container[int] | None = None,
         open_bus: Callable[..., can.BusABC] = can.Bus,
+        gated: bool = True,
     ) -> None:
         super().__init__(f"bus {name}")
         self.name = name
@@ -70,7 +72,7 @@ class BusReader(Supervised):
         self.gate = Gate()
         self._where = f"{interface}:{channel}"
         self._settings = {"interface": interface, "channel": channel, **(extra or {})}
-        self._known = known
+        self._known, self._gated = known, gated
         self._kernel_filtered = interface in KERNEL_FILTERED
         self._open_bus, self._deliver, self._to_axis, self._now_ns = open_bus, deliver, to_axis, now_ns
         self._lock = threading.Lock()
@@ -144,7 +146,7 @@ class BusReader(Supervised):
         frame = Frame(self.name, can_id, bytes(message.data), self._to_axis(message.timestamp))
         with self._lock:
             self._give(self.gate.due(frame.t_ns))
-            passed = self.gate.feed(frame)
+            passed = self.gate.feed(frame) if self._gated else frame if can_id in self._ids else None
             if passed is not None:
                 self._give([passed])
 

@@ -166,7 +166,9 @@ def test_the_crash_frame_is_described_by_its_own_signals(vehicle: Vehicle) -> No
     message = next(m for m in load_database().messages if m.frame_id == frame.id)
     named = {name for text in (frame.when, *frame.inhibit) for name in parse(text).signals}
     assert message.name == "CRASH"
-    assert named | {str((frame.counter or {})["signal"]), str((frame.crc or {})["signal"])} <= {s.name for s in message.signals}
-    assert (frame.counter or {})["modulo"] == 1 << message.get_signal_by_name("CNT").length
-    assert (message.get_signal_by_name("CRC").start, message.length, (frame.crc or {})["covers"]) == (0, 8, [1, 7])
+    assert frame.counter is not None
+    assert frame.crc is not None
+    assert named | {frame.counter.signal, frame.crc.signal} <= {s.name for s in message.signals}
+    assert frame.counter.modulo == 1 << message.get_signal_by_name("CNT").length
+    assert (message.get_signal_by_name("CRC").start, message.length, frame.crc.covers) == (0, 8, (1, 7))
     assert parse(sign.when).signals == {"BELT.TENSIONER"}

@@ -19,11 +19,12 @@ from agent.catalogue.check_device import check_settings
 from agent.catalogue.types import Catalogue, Stream, duration_s
 from agent.collect.respond import EPSILON_MONTH_MAX
 from agent.expression import parse
+from agent.folders import config_folder
 from agent.settings import load_settings
 from agent.toml import Report
 from tests.support.streams import TABLE, said_of
 
-CONFIG = load.config_folder()
+CONFIG = config_folder()
 POSITION_KEEP_S_MAX = 7 * 86400
 
 

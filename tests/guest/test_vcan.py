@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent.catalogue.load import config_folder
+from agent.folders import config_folder
 from hw.bench.car import STRANGER_IDS
 from hw.bench.scenario import FOLDER
 from hw.bench.truth import Drive

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.catalogue.load import CONFIG_VARIABLE, load_catalogue
+from agent.catalogue.load import load_catalogue
 from agent.cli.bench.device import BusChoice
 from agent.cli.bench.programs import Programs
 from agent.cli.bench.stage import Stage, default_bus
 from agent.cli.bench.stage import play as play_live
+from agent.folders import CONFIG_VARIABLE
 from hw.bench.scenario import VIN
 from tests.support.device import copied, opened
 from tests.support.live import alone, frozen, outing_request

@@ -7,13 +7,14 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from agent.catalogue.load import config_folder, load_catalogue
+from agent.catalogue.load import load_catalogue
 from agent.cli.bench.chronicle import Chronicle
 from agent.cli.bench.picture import Spot
 from agent.cli.bench.places import plane
 from agent.cli.bench.telling import Run
 from agent.cli.bench.view import Known
 from agent.cli.bench.virtual import play_virtual
+from agent.folders import config_folder
 from agent.vehicle import load_vehicle
 from hw.bench.truth import Drive
 from tests.support.rules import SHIPPED

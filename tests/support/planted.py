@@ -7,8 +7,8 @@ from pathlib import Path
 
 import can
 
-from agent.catalogue.load import config_folder
 from agent.cli.bench.device import BusChoice
+from agent.folders import config_folder
 from hw.bench.car import open_bus
 from tests.support.markers import Planted
 

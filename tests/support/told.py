@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from agent.catalogue.load import config_folder, load_catalogue, shipped_catalogue
+from agent.catalogue.load import load_catalogue, shipped_catalogue
 from agent.catalogue.types import Catalogue
 from agent.cli.bench.chronicle import Chronicle
 from agent.cli.bench.journey import Journey
@@ -18,6 +18,7 @@ from agent.cli.bench.virtual import START_NS, play_virtual
 from agent.cli.loading import load_choice, load_named_vehicle
 from agent.core.outcome import sorted_lines
 from agent.core.tally import Counts, summary_of
+from agent.folders import config_folder
 from agent.vss import LOCATION
 from hw.bench.truth import Drive
 from hw.can.replay import LogCounters

@@ -13,7 +13,7 @@ from agent.core.core import Core
 from agent.errors import ModicumError
 from hw.bench.scenario import Action
 
-NO_CALL = "no emergency call is made, this version has none"
+NO_CALL = "no emergency call is made, the bench does not run its program yet"
 ROUTE_OF = {"request": ("request", "stream"), "grant": ("consent.grant", "item"), "withdraw": ("consent.withdraw", "item")}
 
 

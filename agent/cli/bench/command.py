@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import click
 
-from agent.catalogue.load import config_folder
 from agent.cli.bench.chronicle import Chronicle
 from agent.cli.bench.device import BusChoice
 from agent.cli.bench.page import write_page
@@ -31,6 +30,7 @@ from agent.core.outcome import sorted_lines, write_outcome
 from agent.core.tally import Counts
 from agent.core.tally import summary_of as summary_of_virtual
 from agent.errors import DeviceError, ModicumError, UsageError
+from agent.folders import config_folder
 from hw.bench.car import Car
 from hw.bench.record import WRITERS
 from hw.bench.scenario import scenario_names, scenario_path

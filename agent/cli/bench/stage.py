@@ -22,8 +22,8 @@ from agent.consent.choice import Choice
 from agent.control.protocol import RemoteError, ask
 from agent.core.outcome import publish_bytes, sorted_lines, stream_totals
 from agent.errors import AgentAbsent, DeviceError, UsageError
-from agent.uplink.mqtt import access
-from agent.uplink.session import V5, V311
+from agent.mqtt.connection import access
+from agent.mqtt.terms import V5, V311
 from hw.bench.group import free_udp_port, usable_group
 from hw.bench.interface import VIRTUAL, inspect, present
 from hw.bench.link import Proxy

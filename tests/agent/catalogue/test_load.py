@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent import toml
-from agent.catalogue.load import CONFIG_VARIABLE, load_catalogue, policies_folder, read_catalogue, shipped_catalogue
+from agent.catalogue.load import load_catalogue, policies_folder, read_catalogue, shipped_catalogue
 from agent.errors import ConfigError, UsageError
+from agent.folders import CONFIG_VARIABLE
 from agent.toml import Report
 from tests.agent.catalogue.trees import SMALL, Tree, findings, small, stream, write
 

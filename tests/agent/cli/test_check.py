@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from agent.catalogue.load import config_folder, shipped_catalogue
+from agent.catalogue.load import shipped_catalogue
 from agent.cli.check import PROOF
 from agent.cli.main import main
+from agent.folders import config_folder
 from tests.agent.catalogue.trees import small, stream, write
 
 ROOT = Path(__file__).parents[3]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.catalogue.load import config_folder
+from agent.folders import config_folder
 from agent.plan import compile as compiler
 from agent.plan.compile import REASONS
 from agent.vehicle import load_vehicle

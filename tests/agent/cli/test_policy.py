@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.catalogue.load import config_folder
+from agent.folders import config_folder
 from agent.policy.versions import notice_hash
 from tests.agent.cli.conftest import Agent, Cli
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.catalogue.load import config_folder
+from agent.folders import config_folder
 from tests.agent.cli.conftest import Cli, Said
 from tests.agent.daemons.logs import T_S, catalogue, drive, log, nmea, vehicle
 from tests.hw.gnss.test_nmea import rmc

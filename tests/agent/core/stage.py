@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.audit import Audit
 from agent.buffer.store import Buffer
-from agent.catalogue.load import config_folder, load_catalogue, policies_folder
+from agent.catalogue.load import load_catalogue, policies_folder
 from agent.clock import NS, RELEASE_NS, SetClock
 from agent.collect.respond import Responder
 from agent.consent.ledger import Ledger
@@ -27,6 +27,7 @@ from agent.core.loop import Asked, Linked, Loop
 from agent.core.parts import Parts
 from agent.core.recipients import Recipient
 from agent.envelope import Opened, open_envelope
+from agent.folders import config_folder
 from agent.link import Ack, Lane, Link, Message, Offer, State, TakeBack, pair
 from agent.seal.keyring import Keyring
 from agent.storage.memory import Memory

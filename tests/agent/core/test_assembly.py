@@ -16,7 +16,8 @@ from agent.catalogue.load import load_catalogue, shipped_catalogue
 from agent.cli.bench.device import BusChoice, Device, make_credentials, prepare_state, write_config
 from agent.clock import NS
 from agent.consent.choice import read_choice
-from agent.core.assembly import assemble, lock_state, open_keyring, public_key
+from agent.core.assembly import assemble, lock_state, open_keyring
+from agent.envelope import public_key
 from agent.errors import ConfigError, DeviceError, IntegrityError, UsageError
 from agent.seal.keyring import DataKey, Keyring
 from agent.settings import load_settings

@@ -12,7 +12,7 @@ from cantools.database.can import Message, Signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.catalogue.load import config_folder
+from agent.folders import config_folder
 from agent.model import Demand
 from agent.plan import subscribe
 from agent.plan.compile import compile_plan

@@ -124,4 +124,4 @@ def test_a_crash_is_noted_with_what_came_of_it() -> None:
     actions.crashed(61.0, 60.0)
     assert actions.done == []
     actions.crashed(39.5, 60.0)
-    assert actions.done == ["at 39.5 s: the car crashed: no emergency call is made, this version has none"]
+    assert actions.done == ["at 39.5 s: the car crashed: no emergency call is made, the bench does not run its program yet"]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.catalogue.load import config_folder
 from agent.cli.bench.stage import BenchRequest, Stage
 from agent.cli.bench.watch import can_watch
 from agent.errors import DeviceError, UsageError
+from agent.folders import config_folder
 from hw.bench.scenario import FOLDER
 from tests.agent.cli.conftest import Cli
 from tests.support.interface import interface

@@ -1,0 +1,75 @@
+"""What the command line can ask the emergency call, and who may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, Literal, NamedTuple
+
+from agent.ecall import happenings as world
+from agent.ecall.loop import Ask, Loop
+from agent.errors import UsageError
+
+Permission = Literal["read", "drive", "own"]
+
+
+class Route(NamedTuple):
+    """`permission` as `agent.control.server` knows them."""
+
+    permission: Permission
+    run: Callable[[Loop], object]
+
+
+def _status(loop: Loop) -> dict[str, object]:
+    """No place, no number of the vehicle, no telephone number."""
+    session = loop.machine.standing.session
+    known = None
+    if session is not None:
+        known = {
+            "kind": session.kind,
+            "messages": session.identifier,
+            "acknowledged": session.acked,
+            "voice": session.voice,
+            "dials": session.dials,
+        }
+    return {
+        "state": loop.machine.state,
+        "enabled": loop.machine.enabled,
+        "session": known,
+        "centre": {"online": loop.centre.online, "why": loop.centre.why},
+        "voice": {"there": loop.voice is not None, "why": loop.voice.problem if loop.voice else "no modem is configured"},
+        "places": len(list(loop.machine.ring)),
+        "kept": {"why": loop.store.problem},
+        "problems": dict(loop.problems),
+        **loop.counts,
+    }
+
+
+def _happens(happening: world.Happening) -> Callable[[Loop], object]:
+    def run(loop: Loop) -> object:
+        before = loop.machine.standing.session, loop.machine.state
+        loop.step(happening)
+        if (loop.machine.standing.session, loop.machine.state) == before:
+            raise UsageError("nothing changed", f"the emergency call is {loop.machine.state}", "see `modicum ecall status`")
+        return {"state": loop.machine.state}
+
+    return run
+
+
+ROUTES: Mapping[str, Route] = {
+    "ecall.status": Route("read", _status),
+    "ecall.sos": Route("drive", _happens(world.SosHeld())),
+    "ecall.cancel": Route("drive", _happens(world.Cancelled())),
+    "ecall.test": Route("drive", _happens(world.TestAsked())),
+}
+
+
+def submit_to(loop: Loop) -> Callable[[str, dict[str, Any]], Future[object]]:
+    """For the control server: runs a route in the loop's thread."""
+
+    def submit(route: str, _: dict[str, Any]) -> Future[object]:
+        ask = Ask(ROUTES[route].run)
+        loop.inbox.put(ask)
+        return ask.future
+
+    return submit

@@ -1,0 +1,179 @@
+"""agent.ecall.centre: one connection, kept up; at once where there is a call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from agent.ecall.centre import ATTEMPTS_MAX, CALM_S, JITTER, SILENT_S, URGENT_S, Centre
+from agent.mqtt.connection import Access, Arrived, Connection
+from agent.mqtt.terms import V5, V311, Connect, Lost, Online, Terms
+from tests.support.wait import until
+
+TO = Access(host="localhost", port=8883, tls=True, ca=Path("ca"))
+TOPIC = "modicum/v1/0123/down"
+
+
+@dataclass
+class Fake:
+    """A connection that only remembers."""
+
+    order: Connect
+    published: list[tuple[str, bytes]] = field(default_factory=list)
+    started: bool = False
+    polite: bool | None = None
+
+    def start(self) -> None:
+        self.started = True
+
+    def publish(self, topic: str, payload: bytes) -> int | None:
+        self.published.append((topic, payload))
+        return 1
+
+    def hang_up(self, *, politely: bool) -> None:
+        self.polite = politely
+
+
+@dataclass
+class World:
+    """A centre and every connection that it opened."""
+
+    made: list[Fake] = field(default_factory=list)
+    centre: Centre = field(init=False)
+
+    def __post_init__(self) -> None:
+        def opened(_to: Access, order: Connect, client_id: str, topics: tuple[str, ...], _post: object) -> Connection:
+            assert (client_id, topics) == (f"me{order.generation:02d}", (TOPIC,))
+            self.made.append(Fake(order))
+            return cast("Connection", self.made[-1])
+
+        self.centre = Centre(TO, "me", TOPIC, lambda _: None, opened)
+
+    def online(self, now_s: float) -> World:
+        self.centre.tick(now_s, urgent=False)
+        self.centre.feed(now_s, Online(len(self.made), Terms(protocol=V5)))
+        return self
+
+    def lost(self, now_s: float, *, reached: bool = False, generation: int | None = None) -> None:
+        self.centre.feed(now_s, Lost(generation or len(self.made), "gone", reached=reached))
+
+
+def arrived(topic: str, told: list[str]) -> Arrived:
+    return Arrived(1, topic, b"word", lambda: told.append(topic))
+
+
+def test_it_connects_at_once_and_says_why_it_is_not_online() -> None:
+    """Before anything happened."""
+    world = World()
+    assert not world.centre.online
+    assert world.centre.why
+    world.centre.tick(0.0, urgent=False)
+    assert [one.started for one in world.made] == [True]
+
+
+def test_what_is_sent_while_it_is_not_online_is_not_taken() -> None:
+    """It would wait somewhere where nobody sees it."""
+    world = World()
+    world.centre.tick(0.0, urgent=True)
+    assert not world.centre.send("t", b"p")
+    world.online(0.1)
+    assert world.centre.send("t", b"p")
+    assert world.made[-1].published == [("t", b"p")]
+
+
+def test_without_a_call_pauses_grow() -> None:
+    """Up to a minute, and never all cars at once."""
+    world, now_s = World(), 0.0
+    for pause_s in (*CALM_S, CALM_S[-1]):
+        world.centre.tick(now_s, urgent=False)
+        tries = len(world.made)
+        world.lost(now_s)
+        world.centre.tick(now_s + pause_s * (1 - JITTER) - 0.01, urgent=False)
+        assert len(world.made) == tries
+        now_s += pause_s * (1 + JITTER) + 0.01
+    world.centre.tick(now_s, urgent=False)
+    assert len(world.made) == len(CALM_S) + 2
+
+
+def test_with_a_call_another_attempt_begins_each_second() -> None:
+    """However long the pause was, and whatever became of those before."""
+    world, now_s = World(), 0.0
+    for _ in range(20):
+        world.centre.tick(now_s, urgent=True)
+        world.lost(now_s + 0.01)
+        now_s += URGENT_S
+    assert len(world.made) == 20
+
+
+def test_attempts_that_hang_go_on_beside_the_newer_ones_and_the_first_is_taken() -> None:
+    """A network that needs three seconds to answer; the others are given up."""
+    world = World()
+    for second in range(3):
+        world.centre.tick(float(second), urgent=True)
+    assert [one.polite for one in world.made] == [None] * 3
+    world.centre.feed(3.0, Online(1, Terms(protocol=V5)))
+    until(lambda: [one.polite for one in world.made] == [None, False, False], "the others to be given up")
+    assert world.centre.send("t", b"p")
+    assert world.made[0].published == [("t", b"p")]
+
+
+def test_no_more_than_a_few_attempts_are_under_way() -> None:
+    """The oldest is given up."""
+    world = World()
+    for second in range(ATTEMPTS_MAX + 2):
+        world.centre.tick(float(second), urgent=True)
+    until(lambda: [one.polite for one in world.made].count(False) == 2, "two to be given up")
+    assert [one.polite for one in world.made[:2]] == [False, False]
+
+
+def test_without_a_call_an_attempt_that_hangs_is_given_its_time() -> None:
+    """A name service that answers nobody; then it is given up for the next."""
+    world = World()
+    world.centre.tick(0.0, urgent=False)
+    world.centre.tick(SILENT_S - 0.1, urgent=False)
+    assert len(world.made) == 1
+    world.centre.tick(SILENT_S, urgent=False)
+    until(lambda: world.made[0].polite is False, "the first to be given up")
+    assert len(world.made) == 2
+
+
+def test_what_an_attempt_says_that_was_given_up_changes_nothing() -> None:
+    """It may say so late."""
+    world = World()
+    world.centre.tick(0.0, urgent=True)
+    world.centre.tick(1.0, urgent=True)
+    world.online(1.1)
+    world.lost(1.2, generation=1)
+    world.centre.feed(1.3, Online(1, Terms(protocol=V5)))
+    assert world.centre.online
+    assert world.centre.send("t", b"p")
+    assert world.made[1].published == [("t", b"p")]
+
+
+def test_a_broker_that_hears_and_refuses_is_tried_with_the_other_protocol() -> None:
+    """3.1.1 where it does not know 5; a broker that cannot be reached says nothing of protocols."""
+    world = World()
+    for reached in (False, True, False):
+        world.centre.tick(world.centre.next_due_s(urgent=False), urgent=False)
+        world.lost(world.centre.next_due_s(urgent=False), reached=reached)
+    world.centre.tick(world.centre.next_due_s(urgent=False), urgent=False)
+    assert [one.order.protocol for one in world.made] == [V5, V5, V311, V311]
+
+
+@pytest.mark.parametrize(("topic", "expected"), [(TOPIC, b"word"), ("modicum/v1/other/down", None)])
+def test_what_comes_on_its_topic_is_handed_on_and_all_is_accepted(topic: str, expected: Any) -> None:
+    """The broker need not keep it."""
+    told = list[str]()
+    assert World().online(0.0).centre.feed(1.0, arrived(topic, told)) == expected
+    assert told == [topic]
+
+
+def test_it_ends_politely() -> None:
+    """So that nobody takes it for lost."""
+    world = World().online(0.0)
+    world.centre.close()
+    assert world.made[-1].polite
+    World().centre.close()

@@ -1,0 +1,256 @@
+"""agent.ecall.loop and routes: what the world says becomes what is done, and one thing that fails costs no other."""
+
+from __future__ import annotations
+
+import json
+import queue
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from agent.ecall import wire
+from agent.ecall.centre import Centre
+from agent.ecall.happenings import Acknowledged, ClearedDown
+from agent.ecall.loop import Addresses, Ask, Item, Loop, boot_ns
+from agent.ecall.machine import Machine
+from agent.ecall.msd import decode
+from agent.ecall.positions import Place
+from agent.ecall.routes import ROUTES, submit_to
+from agent.ecall.store import Store
+from agent.ecall.table import State
+from agent.envelope import sender_for
+from agent.errors import UsageError
+from agent.mqtt.connection import Arrived
+from agent.mqtt.terms import Lost, Online, Terms
+from hw.modem.voice import Voice
+from tests.agent.ecall.build import VIN
+from tests.agent.ecall.rig import FACTS, LAT_DEG, LON_DEG
+from tests.agent.ecall.test_crash import crash, new
+
+PRIVATE = X25519PrivateKey.generate()
+SENDER = sender_for(lambda info: (info * 32)[:32], "emergency")
+NUMBER, TEST_NUMBER = "+8610000001", "+8610000002"
+TOPIC = wire.answers_to("modicum", SENDER.id.hex())
+
+
+@dataclass
+class Fakes:
+    """A loop with a centre, a modem and a store that only remember, in one list. `breaks`: what raises instead."""
+
+    did: list[tuple[str, Any]] = field(default_factory=list)
+    breaks: set[str] = field(default_factory=set)
+    online: bool = True
+    why: str = ""
+    problem: str = ""
+    loop: Loop = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.loop = Loop(
+            machine=Machine(FACTS),
+            trigger=new(),
+            centre=cast("Centre", self),
+            store=cast("Store", self),
+            addresses=Addresses(
+                sender=SENDER,
+                recipient_key=PRIVATE.public_key().public_bytes_raw(),
+                prefix="modicum",
+                number=NUMBER,
+                test_number=TEST_NUMBER,
+                vin=VIN,
+            ),
+            inbox=queue.SimpleQueue[Item](),
+            voice=cast("Voice", self),
+            utc_s=lambda: 1_795_000_000,
+            ended=lambda told: self._do("ended", told),
+        )
+        self.loop.machine.link_up = True
+
+    def _do(self, name: str, what: Any = None) -> bool:
+        if name in self.breaks:
+            raise OSError(f"{name} is broken")
+        self.did.append((name, what))
+        return True
+
+    def send(self, topic: str, payload: bytes) -> bool:
+        return self._do("send", (topic, payload))
+
+    def feed(self, _now_s: float, event: object) -> bytes | None:
+        match event:
+            case Online() | Lost():
+                self.online = isinstance(event, Online)
+            case Arrived(topic=topic, payload=payload):
+                return payload if topic == TOPIC else None
+        return None
+
+    def write(self, document: bytes | None) -> None:
+        self._do("write", document)
+
+    def dial(self, number: str) -> None:
+        self._do("dial", number)
+
+    def answer(self) -> None:
+        self._do("answer")
+
+    def hang_up(self) -> None:
+        self._do("hang_up")
+
+    def close(self) -> None:
+        self._do("close")
+
+    def tick(self, _now_s: float, *, urgent: bool) -> None:
+        assert urgent == (self.loop.machine.standing.session is not None)
+
+    def next_due_s(self, *, urgent: bool) -> float:
+        return 0.0 if urgent else float("inf")
+
+    def arm(self) -> None:
+        """Past its beginning."""
+
+    def look(self) -> None:
+        self._do("look")
+
+    def takes(self, *items: Item) -> Fakes:
+        for item in items:
+            self.loop._take(item)
+        return self
+
+    def names(self) -> list[str]:
+        return [name for name, _ in self.did]
+
+    def sent(self) -> list[wire.Call]:
+        return [wire.opened(what[1], PRIVATE.private_bytes_raw()) for name, what in self.did if name == "send"]
+
+    def hears(self, word: wire.Word, key: bytes) -> Fakes:
+        return self.takes(Arrived(1, TOPIC, wire.said(word, key), lambda: None))
+
+
+def crashed(*breaks: str) -> Fakes:
+    return Fakes(breaks=set(breaks)).takes(crash(0, 3), crash(100, 4))
+
+
+def test_two_crash_frames_are_kept_dialled_and_sent_in_this_order() -> None:
+    """To the centre's number and topic, sealed to its key."""
+    fakes = crashed()
+    assert fakes.names() == ["write", "dial", "send"]
+    assert dict(fakes.did)["dial"] == NUMBER
+    assert dict(fakes.did)["send"][0] == f"modicum/v1/{SENDER.id.hex()}/ecall/msd"
+    (call,) = fakes.sent()
+    assert (decode(call.octets).vin, decode(call.octets).automatic_activation) == (VIN, True)
+
+
+@pytest.mark.parametrize("broken", ["write", "dial", "send"])
+def test_one_thing_that_fails_costs_no_other(broken: str) -> None:
+    """A full disk, a modem that is gone, a broken connection; what it was is told."""
+    fakes = crashed(broken)
+    assert fakes.names() == [name for name in ("write", "dial", "send") if name != broken]
+    assert [text for text in fakes.loop.problems.values() if f"{broken} is broken" in text]
+    assert fakes.loop.machine.state is State.SENDING
+
+
+def test_without_a_modem_the_message_goes_all_the_same() -> None:
+    """And the call is a problem."""
+    fakes = Fakes()
+    fakes.loop.voice = None
+    fakes.takes(crash(0, 3), crash(100, 4))
+    assert fakes.names() == ["write", "send"]
+    assert "no modem" in fakes.loop.problems["Dial"]
+
+
+def test_the_centres_word_is_heard_and_nobody_elses() -> None:
+    """Signed with the key that lay in the message."""
+    fakes = crashed()
+    (call,) = fakes.sent()
+    fakes.hears(Acknowledged(call.session, 1), bytes(32))
+    assert (fakes.loop.counts["unheard"], asked(fakes, "ecall.status")["session"]["acknowledged"]) == (1, False)
+    fakes.hears(Acknowledged(call.session, 1), call.reply_key)
+    assert asked(fakes, "ecall.status")["session"]["acknowledged"]
+    fakes.hears(ClearedDown(call.session), call.reply_key)
+    assert fakes.names()[-2:] == ["hang_up", "ended"]
+    told = fakes.did[-1][1]
+    assert (told.kind, told.acknowledged, told.voice, told.messages) == ("automatic", True, False, 1)
+
+
+def test_a_link_that_comes_back_carries_the_message_at_once() -> None:
+    """Lost and online, as the connection says."""
+    fakes = crashed()
+    fakes.takes(Lost(1, "gone"), Online(2, Terms(protocol=5)))
+    assert fakes.names().count("send") == 2
+    assert len({call.session for call in fakes.sent()}) == 1
+
+
+def test_what_the_modem_says_moves_the_call() -> None:
+    """Up, over, ringing."""
+    fakes = crashed().takes("up")
+    assert fakes.loop.machine.state is State.VOICE
+    fakes.hears(Acknowledged(fakes.sent()[0].session, 1), fakes.sent()[0].reply_key)
+    fakes.takes("over", "ringing")
+    assert fakes.names()[-1] == "answer"
+
+
+def test_a_place_is_held_and_stands_in_the_message() -> None:
+    """In memory; nothing is done with it before a trigger."""
+    fakes = Fakes().takes(Place(boot_ns(), LAT_DEG, LON_DEG, 5.0, 14.0, 90.0))
+    assert fakes.did == []
+    fakes.takes(crash(0, 3), crash(100, 4))
+    assert decode(fakes.sent()[0].octets).latitude_mas == round(LAT_DEG * 3_600_000)
+
+
+def asked(fakes: Fakes, route: str) -> Any:
+    future = submit_to(fakes.loop)(route, {})
+    fakes.takes(fakes.loop.inbox.get_nowait())
+    return future.result(0)
+
+
+def test_the_status_shows_neither_place_nor_number() -> None:
+    """In the middle of a call."""
+    fakes = Fakes().takes(Place(boot_ns(), LAT_DEG, LON_DEG, 5.0, 14.0, 90.0), crash(0, 3), crash(100, 4))
+    status = asked(fakes, "ecall.status")
+    text = json.dumps(status)
+    assert (status["state"], status["session"]["kind"], status["places"], status["sent"]) == ("sending", "automatic", 1, 1)
+    assert not [secret for secret in (VIN, NUMBER, TEST_NUMBER, "39.9", "143646840", SENDER.id.hex()) if secret in text]
+
+
+def test_the_head_unit_calls_and_cancels_and_tests() -> None:
+    """What cannot be done just now is said."""
+    fakes = Fakes()
+    assert asked(fakes, "ecall.sos") == {"state": "countdown"}
+    assert asked(fakes, "ecall.cancel")["state"] in ("cleared", "idle")
+    assert fakes.names() == ["write", "write"]
+    assert asked(fakes, "ecall.test") == {"state": "sending"}
+    assert dict(fakes.did)["dial"] == TEST_NUMBER
+    with pytest.raises(UsageError, match="nothing changed"):
+        asked(fakes, "ecall.cancel")
+
+
+def test_a_question_that_fails_is_answered_and_the_loop_goes_on() -> None:
+    """Whatever it was."""
+
+    def breaks(_: Loop) -> object:
+        raise ZeroDivisionError
+
+    ask: Ask = Ask(cast("Callable[[Loop], object]", breaks))
+    Fakes().takes(ask)
+    with pytest.raises(ZeroDivisionError):
+        ask.future.result(0)
+
+
+def test_every_route_says_who_may() -> None:
+    """Reading is for everybody of the agent's group; what calls somebody is for who drives."""
+    assert {name: route.permission for name, route in ROUTES.items()} == {
+        "ecall.status": "read",
+        "ecall.sos": "drive",
+        "ecall.cancel": "drive",
+        "ecall.test": "drive",
+    }
+
+
+def test_the_loop_ends_when_it_is_told_to() -> None:
+    """With its connection; what came before the end was done."""
+    fakes = Fakes()
+    for item in (crash(0, 3), crash(100, 4), None):
+        fakes.loop.inbox.put(item)
+    fakes.loop.run()
+    assert fakes.names() == ["write", "dial", "send", "close"]
