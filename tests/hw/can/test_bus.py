@@ -180,7 +180,9 @@ def test_after_a_withdrawal_returned_nothing_of_it_is_delivered() -> None:
         until(lambda: len(got) > 100)
         reader.subscribe([])
         withdrawn.set()
-        until(lambda: reader.counters.read == 2000)
+        for i in range(100):  # also where all of those above were read before
+            garage.buses[0].inbox.put(message(0x10, bytes([i])))
+        until(lambda: reader.counters.read == 2100)
     assert got
     assert late == []
 
