@@ -85,7 +85,7 @@ Number = Annotated[str, Meta(pattern=r"^\+?[0-9*#]{1,32}$", description="a telep
 
 
 class Ecall(_Strict, frozen=True):
-    """[ecall]: the emergency call's own program, where the vehicle file does not say that it is absent. Absent: it only watches."""
+    """[ecall]: the emergency call's own program, where the vehicle file does not say that it is absent. Absent: it does not start."""
 
     broker: Annotated[str, Meta(description="of [brokers], with the program's own credential. Required")]
     number: Annotated[Number, Meta(description="the emergency centre. Required")]

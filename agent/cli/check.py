@@ -18,7 +18,7 @@ from agent.catalogue.load import policies_folder, read_catalogue, shipped_catalo
 from agent.catalogue.types import Catalogue
 from agent.ecall.rules import rules_of
 from agent.errors import ConfigError, FindingsError, UsageError
-from agent.folders import config_folder
+from agent.folders import config_folder, vehicle_folder
 from agent.settings import Settings, read_settings
 from agent.toml import FileFinding, Report
 from agent.vehicle import Vehicle, load_vehicle, usable
@@ -96,7 +96,7 @@ def _vehicles(vehicle: str | None, catalogue: str | None, settings: Settings | N
     if vehicle is not None:
         return [Path(vehicle)]
     if settings is not None:
-        folder = config_folder() / "vehicles" / settings.vehicle.platform
+        folder = vehicle_folder(settings.vehicle.platform)
         if (folder / "vehicle.toml").is_file():
             return [folder]
         hint = "name a folder of config/vehicles, or add one (docs/adding.md)"

@@ -17,7 +17,7 @@ from agent.core.outcome import plan_document
 from agent.core.virtual import Scene, VirtualRun
 from agent.daemons.replay import REPLAY_VIN
 from agent.errors import UsageError
-from agent.folders import config_folder
+from agent.folders import vehicle_folder
 
 
 def source_options(function: F) -> F:
@@ -59,7 +59,7 @@ def planned(vehicle_dir: Path | None, catalogue: Path | None, package: str | Non
         raise UsageError("a plan from files needs both", "--package, --consent", "say for example --package navigation_plus --consent all")
     scene = Scene(
         catalogue=load_checked_catalogue(catalogue),
-        vehicle=load_named_vehicle(vehicle_dir or config_folder() / "vehicles" / "bench"),
+        vehicle=load_named_vehicle(vehicle_dir or vehicle_folder("bench")),
         package=package_of(package),
         choice=load_choice(consent),
         vin=REPLAY_VIN,

@@ -24,7 +24,7 @@ from agent.core.parts import Parts
 from agent.core.recipients import Recipient
 from agent.envelope import public_key
 from agent.errors import ConfigError, DeviceError, IntegrityError, UsageError
-from agent.folders import config_folder
+from agent.folders import vehicle_folder
 from agent.model import Finding
 from agent.seal.keyring import Keyring
 from agent.settings import Recipient as RecipientSettings
@@ -72,7 +72,7 @@ def _assembled(settings: Settings, keyring: Keyring, lock: int) -> Assembled:
     folder = settings.catalogue.dir or shipped_catalogue()
     policies = settings.policies.dir or policies_folder(folder)
     catalogue = load_catalogue(folder, policies)
-    vehicle = load_vehicle(config_folder() / "vehicles" / settings.vehicle.platform)
+    vehicle = load_vehicle(vehicle_folder(settings.vehicle.platform))
     ledger_db = open_database(settings.state.dir / "ledger.db", keyring.database_key("ledger"), "ledger")
     memory = PatientMemory(Memory(ledger_db))
     clock = SystemClock(frozenset(settings.clock.sources), earlier=Saved.decoded(memory.get(CLOCK_KEY)))

@@ -22,7 +22,7 @@ from agent import link
 from agent.errors import ConfigError, ModicumError
 from agent.link import Close, LinkDown, Offer, Refused, State, TakeBack, TakenBack
 from agent.mqtt.connection import Access, Event, access
-from agent.mqtt.terms import V5, V311
+from agent.mqtt.terms import PROTOCOLS
 from agent.settings import Broker, Settings, load_settings
 from agent.uplink.lane import Lane, unlinkable
 from agent.uplink.session import Limits
@@ -33,7 +33,6 @@ WATCH_S = 5.0
 """How often a lane is looked at when nothing happens."""
 AGAIN_S = 0.5
 UNKNOWN_LANE_HOLD_MS = 10_000
-PROTOCOLS = {"5": V5, "3.1.1": V311}
 
 
 AccessOf = Callable[[link.Lane], Access]

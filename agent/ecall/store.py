@@ -20,7 +20,7 @@ class Store:
 
     def __init__(self, path: Path, mounts: Path = Path("/proc/self/mounts")) -> None:
         self.path = path
-        self.problem = ""
+        self.problem, self._arms = "", False
         """Why nothing is kept; empty where it is."""
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -53,7 +53,8 @@ class Store:
 
     def arm(self) -> None:
         """The trigger is past its beginning; a later run of the program, since the device was started, need not wait for it."""
-        if not self.problem:
+        if not self.problem and not self._arms:
+            self._arms = True
             with contextlib.suppress(OSError):
                 (self.path / ARMED).touch(mode=0o600)
 

@@ -15,12 +15,8 @@ NS = 1_000_000_000
 class Timers:
     """All of them. What repeats names its last entry for all that follow."""
 
-    hold_s: float = 1.5
-    """The SOS button is held so long before it counts: against a touch by accident. Ours."""
     countdown_s: float = 5.0
     """After the button, in which the occupant may cancel. Ours; an automatic call has none."""
-    ack_s: float = 5.0
-    """T6 of EN 16062: within it the centre acknowledges a message; no repetition waits longer than this while it is fast."""
     transfer_s: float = 20.0
     """T7 of EN 16062: after it the transfer counts as failed, and other ways are tried beside it (SMS, where it is allowed)."""
     retry_s: tuple[float, ...] = (1.0, 2.0, 4.0, 5.0)

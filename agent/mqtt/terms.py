@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 V5, V311 = 5, 4
 ALTERNATIVE = {V5: V311, V311: V5}
+PROTOCOLS = {"5": V5, "3.1.1": V311}
+"""As `first_protocol` of agent.toml names them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

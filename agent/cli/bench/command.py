@@ -30,7 +30,7 @@ from agent.core.outcome import sorted_lines, write_outcome
 from agent.core.tally import Counts
 from agent.core.tally import summary_of as summary_of_virtual
 from agent.errors import DeviceError, ModicumError, UsageError
-from agent.folders import config_folder
+from agent.folders import vehicle_folder
 from hw.bench.car import Car
 from hw.bench.record import WRITERS
 from hw.bench.scenario import scenario_names, scenario_path
@@ -187,7 +187,7 @@ def _virtually(
             package=package_of(package),
             choice=load_choice(consent),
             catalogue=loaded,
-            vehicle=load_named_vehicle(config_folder() / "vehicles" / "bench"),
+            vehicle=load_named_vehicle(vehicle_folder("bench")),
             chronicle=chronicle,
             record=kept.record,
             noise_per_s=kept.noise_per_s,

@@ -89,5 +89,9 @@ def test_a_file_that_cannot_be_written_costs_nothing(ram: Path) -> None:
 def test_the_beginning_is_remembered(ram: Path) -> None:
     """For the next run of the program."""
     assert not Store(ram).armed
-    Store(ram).arm()
+    store = Store(ram)
+    store.arm()
     assert Store(ram).armed
+    (ram / "armed").unlink()
+    store.arm()
+    assert not store.armed  # it is said once, and not with every frame

@@ -99,7 +99,7 @@ class Walk:
     def _look(self, before: State, *, cancelled: bool) -> None:
         new, self.checked = self.rig.out[self.checked :], len(self.rig.out)
         for t_s, one in new:
-            self._look_at(t_s, one)
+            self._look_at(t_s, one, before)
         standing = self.rig.machine.standing
         assert (standing.session is not None) == (standing.state in IN_SESSION)
         if cancelled:
@@ -111,7 +111,7 @@ class Walk:
             self._look_at_delivery()
         self._look_at_what_is_kept()
 
-    def _look_at(self, t_s: float, one: Output) -> None:
+    def _look_at(self, t_s: float, one: Output, before: State) -> None:
         match one:
             case Send(session, identifier, _, octets, _):
                 assert self.said.setdefault((session, identifier), octets) == octets
@@ -120,7 +120,9 @@ class Walk:
                 assert one.lasted_s <= self.rig.machine.timers.erase_s + 5.1  # the program may not have run just then
             case Save(document):
                 self.kept = document
-            case Dial() | Answer() | HangUp():
+            case Answer():
+                assert before not in (State.IDLE, State.COUNTDOWN)
+            case Dial() | HangUp():
                 pass
 
     def _look_at_delivery(self) -> None:

@@ -76,9 +76,14 @@ class Garage:
 
 @contextlib.contextmanager
 def reading(
-    open_bus: Callable[..., Any], deliver: Callable[[Frame | Silence], object], interface: str = "fake", channel: str = "x"
+    open_bus: Callable[..., Any],
+    deliver: Callable[[Frame | Silence], object],
+    interface: str = "fake",
+    channel: str = "x",
+    **how: Any,
 ) -> Iterator[BusReader]:
-    reader = BusReader("pt", interface, channel, deliver=deliver, to_axis=lambda s: round(s * 1e9), now_ns=time.time_ns, open_bus=open_bus)
+    how |= {"deliver": deliver, "to_axis": lambda s: round(s * 1e9), "now_ns": time.time_ns, "open_bus": open_bus}
+    reader = BusReader("pt", interface, channel, **how)
     reader.start()
     try:
         yield reader
@@ -252,3 +257,16 @@ def test_nothing_is_ever_sent() -> None:
         garage.buses[0].inbox.put(OSError(100, "Network is down"))
         until(lambda: len(garage.buses) == 2)
     assert [bus.sent for bus in garage.buses] == [0, 0]
+
+
+def test_a_reader_without_a_gate_delivers_every_frame_of_what_is_wanted() -> None:
+    """Also one that says nothing new, which a second of two consecutive frames may be; nothing of another identifier."""
+    garage, got = Garage(), queue.Queue[Frame | Silence]()
+    with reading(garage.open, got.put_nowait, gated=False) as reader:
+        reader.subscribe([wish(0x10)])
+        until(lambda: garage.buses)
+        for can_id in (0x10, 0x10, 0x11, 0x10):
+            garage.buses[0].inbox.put(message(can_id))
+        until(lambda: reader.counters.read == 4)
+    found = [got.get_nowait() for _ in range(got.qsize())]
+    assert [one.can_id for one in found] == [0x10] * 3
