@@ -35,7 +35,6 @@ from agent.vehicle import load_vehicle, usable
 
 CLOCK_KEY = "clock/saved"
 STARTS_KEY = "health/starts"
-RAW_KEY_BYTES = 32
 CREDENTIAL_BYTES_MIN = 16
 NS_PER_MS = 1_000_000
 

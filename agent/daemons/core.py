@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import logging
-import os
-import resource
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from agent.control.protocol import Peer
@@ -22,9 +18,9 @@ from agent.core.assembly import CLOCK_KEY, Assembled, assemble
 from agent.core.core import Core
 from agent.core.loop import Item, Linked, Loop
 from agent.core.numbers import Numbers
-from agent.errors import ModicumError
+from agent.daemons.starting import started
 from agent.link import Link, LinkDown, Listener, listen
-from agent.settings import Settings, load_settings
+from agent.settings import Settings
 from hw.ports import Subscription
 from hw.registry import driver
 
@@ -37,23 +33,11 @@ AGE_NS_MAX = 2_000_000_000
 """An older time stamp, or one from the future, is not of this clock: the frame then counts as of now."""
 ACCEPT_PAUSE_S = 1.0
 """After a link that could not be accepted: descriptors or threads may be free again."""
-DEFAULT_CONFIG = Path("/etc/modicum/agent.toml")
 
 
 def main() -> int:
     """Runs until SIGTERM. Exit status as the command line's."""
-    parser = argparse.ArgumentParser(prog="modicum-core", description="Reads the car, decides, minimises, seals and buffers.")
-    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="agent.toml of this device")
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.umask(0o077)
-    try:
-        run(load_settings(arguments.config))
-    except ModicumError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_status
-    return 0
+    return started("modicum-core", "Reads the car, decides, minimises, seals and buffers.", run)
 
 
 def run(settings: Settings) -> None:

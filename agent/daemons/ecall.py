@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import logging
-import os
 import queue
-import resource
 import secrets
 import signal
 import sys
 import time
 from collections.abc import Collection
 from dataclasses import fields
-from pathlib import Path
 
 import msgspec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -22,6 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from agent.clock import NS, RELEASE_NS, kernel_synchronised
 from agent.control.server import ControlServer
+from agent.daemons.starting import started
 from agent.ecall import wire
 from agent.ecall.centre import Centre
 from agent.ecall.crash import Trigger
@@ -34,17 +31,16 @@ from agent.ecall.session import Standing
 from agent.ecall.store import Store
 from agent.ecall.timers import Timers
 from agent.envelope import Sender, public_key, sender_for
-from agent.errors import ConfigError, ModicumError
+from agent.errors import ConfigError
 from agent.folders import vehicle_folder
 from agent.mqtt.connection import access
 from agent.mqtt.terms import PROTOCOLS
-from agent.settings import Bus, Ecall, Settings, load_settings
+from agent.settings import Bus, Ecall, Settings
 from agent.vehicle import Vehicle, load_vehicle
 from hw.can.bus import BusReader
 from hw.modem.voice import Voice
 from hw.ports import Subscription
 
-DEFAULT_CONFIG = Path("/etc/modicum/agent.toml")
 SECRET_BYTES = 32
 OFF = "off"
 EVERYTHING = 2**512 - 1
@@ -53,22 +49,15 @@ log = logging.getLogger("modicum.ecall")
 
 def main() -> int:
     """Runs until SIGTERM. Exit status as the command line's."""
-    parser = argparse.ArgumentParser(prog="modicum-ecall", description="Makes the emergency call, by itself.")
-    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="agent.toml of this device")
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.umask(0o077)
-    try:
-        settings = load_settings(arguments.config)
-        if settings.ecall is None:
-            raise ConfigError("no [ecall] section", arguments.config.name, "name the centre's broker and numbers, or do not start it")
-        with contextlib.ExitStack() as built:
-            _run(settings, settings.ecall, built)
-    except ModicumError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_status
-    return 0
+    return started("modicum-ecall", "Makes the emergency call, by itself.", run)
+
+
+def run(settings: Settings) -> None:
+    """Builds everything, runs the loop, takes down in reverse whatever was built. Raises ConfigError where there is no [ecall]."""
+    if settings.ecall is None:
+        raise ConfigError("no [ecall] section", "agent.toml", "name the centre's broker and numbers, or do not start it")
+    with contextlib.ExitStack() as built:
+        _run(settings, settings.ecall, built)
 
 
 def _run(settings: Settings, own: Ecall, built: contextlib.ExitStack) -> None:

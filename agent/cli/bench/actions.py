@@ -44,7 +44,7 @@ class Actions:
     def drives(self, t_s: float, name: str) -> None:
         """Notes who sits behind the wheel, where it is somebody else than before."""
         if self.driver not in ("", name):
-            self.done.append(f"at {t_s:g} s: {name} takes the wheel")
+            self.done.append(f"at {round(t_s, 1):g} s: {name} takes the wheel")
         self.driver = name
 
     def crashed(self, crash_s: float | None, seconds: float) -> None:

@@ -61,8 +61,8 @@ def _head(run: Run) -> Markup:
     dropped = read - run.summary["frames_delivered"]
     lead = FILTERED if run.summary.get("kernel_filters") else SEEN_ALL
     spoke, quiet, withheld = telling.kinds(run)
-    of = f"{spoke + quiet + withheld} kinds of message were decided about: {spoke} left, {quiet} were allowed and did not leave, "
-    of += f"{withheld} were withheld."
+    of = f"{spoke + quiet + withheld} kinds of message were decided about: {spoke} left, {quiet} allowed that did not leave, "
+    of += f"{withheld} withheld."
     parts = [
         element("h1", "What left the car, and what did not"),
         element("p", f"{lead.format(read=read, dropped=dropped)} {left}", class_="lead"),

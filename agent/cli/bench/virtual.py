@@ -74,7 +74,7 @@ def play_virtual(
         if run.core.trip.id != trip or isinstance(item, Fix):
             t_s = (item.t_ns - start_ns) / 1e9
             if sit_down(run.core, driver := drive.state(t_s).driver):
-                actions.drives(round(t_s, 1), driver)
+                actions.drives(t_s, driver)
         _note(chronicle, run)
     run.clock.set(stop_ns)
     run.finish()

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from agent.cli.ecall import ecall_group
 from agent.ecall.msd import AdditionalData, encode
 from agent.errors import UsageError
-from tests.agent.ecall.build import msd
+from tests.agent.daemons.test_ecall import CONFIG
+from tests.agent.ecall.build import VIN, msd
 
 KEYS = [
     *("version", "messageIdentifier", "automaticActivation", "testCall", "positionCanBeTrusted", "vehicleType", "vin", "propulsion"),
@@ -117,3 +118,56 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """It does not exist."""
     with pytest.raises(UsageError, match="cannot read"):
         said("encode", str(tmp_path / "none.json"))
+
+
+def running(monkeypatch: pytest.MonkeyPatch, folder: Path, answer: dict[str, Any]) -> list[str]:
+    """An agent.toml whose emergency call answers so; what it was asked."""
+    (folder / "agent.toml").write_text(CONFIG.format(vin=VIN, more=""))
+    asked = list[str]()
+
+    def ask(socket: Path, route: str) -> dict[str, Any]:
+        assert socket == folder / "run" / "control.sock"
+        asked.append(route)
+        return answer
+
+    monkeypatch.setattr("agent.cli.ecall.ask", ask)
+    return asked
+
+
+def test_a_person_reads_how_the_call_stands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """State, connection, modem, what is known, and every problem; as JSON the answer itself."""
+    session = {"kind": "automatic", "messages": 2, "acknowledged": False, "voice": True, "dials": 1}
+    answer = {
+        "state": "voice",
+        "enabled": True,
+        "session": session,
+        "centre": {"online": False, "why": "no connection"},
+        "voice": {"there": True, "why": ""},
+        "places": 3,
+        "kept": {"why": "lies on ext4"},
+        "problems": {"Send": "OSError: gone"},
+        "frames": 1,
+    }
+    running(monkeypatch, tmp_path, answer)
+    config = ("--config", str(tmp_path / "agent.toml"))
+    text = " ".join(said("status", *config).split())
+    assert "state voice centre not connected: no connection modem answers vehicle 1 crash frame read, 3 places in memory" in text
+    assert "call automatic, 2 messages, not acknowledged yet, dialled 1 times problem lies on ext4 problem OSError: gone" in text
+    assert json.loads(said("status", "--json", *config)) == answer
+    running(monkeypatch, tmp_path, answer | {"enabled": False, "session": None})
+    assert "state voice, switched off by the owner" in " ".join(said("status", *config).split())
+
+
+@pytest.mark.parametrize("verb", ["sos", "cancel", "test"])
+def test_what_is_asked_for_is_asked_of_the_program_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, verb: str) -> None:
+    """On its own socket; what it then is, is said."""
+    asked = running(monkeypatch, tmp_path, {"state": "countdown"})
+    assert said(verb, "--config", str(tmp_path / "agent.toml")) == "emergency call: countdown\n"
+    assert asked == [f"ecall.{verb}"]
+
+
+def test_a_device_without_an_emergency_call_says_so(tmp_path: Path) -> None:
+    """By its file."""
+    (tmp_path / "agent.toml").write_text('[vehicle]\nplatform = "bench"\n[regions]\nallowed = ["CN"]\n')
+    with pytest.raises(UsageError, match=r"no \[ecall\] section"):
+        said("status", "--config", str(tmp_path / "agent.toml"))

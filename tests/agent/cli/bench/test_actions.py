@@ -112,7 +112,7 @@ def test_what_is_done_without_the_agent_is_noted_alike() -> None:
 def test_who_takes_the_wheel_is_noted_once() -> None:
     """Not who sat there from the beginning."""
     actions = Actions([])
-    for t_s, name in ((0.2, "driver"), (3.0, "driver"), (40.0, "anna"), (41.0, "anna"), (90.0, "driver")):
+    for t_s, name in ((0.2, "driver"), (3.0, "driver"), (40.04, "anna"), (41.0, "anna"), (90.0, "driver")):
         actions.drives(t_s, name)
     assert actions.done == ["at 40 s: anna takes the wheel", "at 90 s: driver takes the wheel"]
 

@@ -85,7 +85,7 @@ def test_the_head_is_the_run_in_a_sentence_and_three_numbers(tmp_path: Path) -> 
     to = Counter(run.chronicle.rules_of(f"{line['service']}.{line['stream']}")[0]["recipient"] for line in run.lines)
     said = ", ".join(f"{to[name]} to {name}" for name in ("operations", "traffic"))
     assert f"{len(run.lines)} values left the car: {said} and {to['teleservices']} to teleservices." in text
-    assert "15 kinds of message were decided about: 3 left, 11 were allowed and did not leave, 1 were withheld." in text
+    assert "15 kinds of message were decided about: 3 left, 11 allowed that did not leave, 1 withheld." in text
     assert [f"{number:,}" in text for number in (read, taken, len(run.lines))] == [True] * 3
     assert "This page is the recipients' side" in text
 

@@ -1,0 +1,43 @@
+"""agent.daemons.starting: settings in, one line and the exit status of an error out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.daemons.starting import started
+from agent.errors import DeviceError
+from agent.settings import Settings
+
+CONFIG = '[vehicle]\nplatform = "bench"\n[regions]\nallowed = ["CN"]\n'
+
+
+def start(monkeypatch: pytest.MonkeyPatch, folder: Path, error: DeviceError | None = None) -> tuple[int, list[Settings]]:
+    monkeypatch.setattr("sys.argv", ["modicum-x", "--config", str(folder / "agent.toml")])
+    monkeypatch.setattr("agent.daemons.starting.os.umask", lambda _: 0)
+    monkeypatch.setattr("agent.daemons.starting.resource.setrlimit", lambda *_: None)
+    got = list[Settings]()
+
+    def run(settings: Settings) -> None:
+        got.append(settings)
+        if error is not None:
+            raise error
+
+    return started("modicum-x", "Does x.", run), got
+
+
+def test_it_runs_with_the_settings_of_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Until it ends."""
+    (tmp_path / "agent.toml").write_text(CONFIG)
+    status, got = start(monkeypatch, tmp_path)
+    assert (status, [settings.vehicle.platform for settings in got]) == (0, ["bench"])
+
+
+def test_an_error_is_one_line_and_its_status(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A device's, and that of a file that is not there."""
+    (tmp_path / "agent.toml").write_text(CONFIG)
+    assert start(monkeypatch, tmp_path, DeviceError("no", "there", "try"))[0] == 5
+    (tmp_path / "agent.toml").unlink()
+    assert start(monkeypatch, tmp_path)[0] == 2
+    assert capsys.readouterr().err.count("\n") == 2
