@@ -18,6 +18,7 @@ from agent.ecall import wire
 from agent.ecall.centre import Centre
 from agent.ecall.crash import Trigger
 from agent.ecall.happenings import Happening
+from agent.ecall.latency import Latency
 from agent.ecall.machine import Machine, Now
 from agent.ecall.outputs import Answer, Dial, Ended, HangUp, Look, Output, Save, Send, Text
 from agent.ecall.positions import Place
@@ -80,6 +81,7 @@ class Loop:
     ended: Callable[[Ended], object] = lambda _: None
     problems: dict[str, str] = field(default_factory=dict)
     """What could not be done last, by what it was."""
+    latency: Latency = field(default_factory=Latency)
     counts: dict[str, int] = field(default_factory=lambda: {"frames": 0, "sent": 0, "acknowledged": 0, "unheard": 0})
 
     def run(self) -> None:
@@ -98,7 +100,10 @@ class Loop:
 
     def step(self, happening: Happening | None = None) -> None:
         """Something happened, or time passed."""
-        self._do_all(self.machine.step(self.now(), happening))
+        outputs = self.machine.step(self.now(), happening)
+        if self._urgent:
+            self.latency.reached("made", boot_ns())
+        self._do_all(outputs)
 
     def now(self) -> Now:
         """This moment."""
@@ -126,6 +131,7 @@ class Loop:
             case Frame():
                 self.counts["frames"] += 1
                 if self.trigger.feed(item):
+                    self.latency.begins(item.t_ns)
                     self.step(world.Crashed())
             case Place():
                 if self.machine.ring.take(item):
@@ -151,7 +157,9 @@ class Loop:
         if word is None:
             self.counts["unheard"] += 1
             return
-        self.counts["acknowledged"] += isinstance(word, world.Acknowledged)
+        if isinstance(word, world.Acknowledged):
+            self.counts["acknowledged"] += 1
+            self.latency.reached("acknowledged", boot_ns())
         self.step(word)
 
     def _answer(self, ask: Ask) -> None:
@@ -195,7 +203,9 @@ class Loop:
         own = self.addresses
         call = wire.Call(own.sender.id.hex(), send.session, send.octets, send.reply_key)
         payload = wire.sealed(own.sender, own.recipient_key, call, send.identifier, own.vin)
-        self.counts["sent"] += self.centre.send(own.topic, payload)
+        if self.centre.send(own.topic, payload):
+            self.counts["sent"] += 1
+            self.latency.reached("sent", boot_ns())
 
     def _call(self) -> Voice:
         if self.voice is None:

@@ -41,6 +41,7 @@ def _status(loop: Loop) -> dict[str, object]:
         "places": len(list(loop.machine.ring)),
         "kept": {"why": loop.store.problem},
         "problems": dict(loop.problems),
+        "latency_ms": dict(loop.latency.steps),
         **loop.counts,
     }
 

@@ -131,6 +131,19 @@ def crashed(*breaks: str) -> Fakes:
     return Fakes(breaks=set(breaks)).takes(crash(0, 3), crash(100, 4))
 
 
+def test_how_long_a_crash_took_to_be_told_is_measured_once() -> None:
+    """From its last frame to the octets, the connection and the centre's word, in this order; a repetition changes nothing."""
+    fakes = crashed()
+    (call,) = fakes.sent()
+    assert list(fakes.loop.latency.steps) == ["made", "sent"]
+    fakes.hears(Acknowledged(call.session, 1), call.reply_key)
+    told = dict(fakes.loop.latency.steps)
+    assert list(told) == ["made", "sent", "acknowledged"]
+    assert told["made"] <= told["sent"] <= told["acknowledged"]
+    fakes.hears(Acknowledged(call.session, 1), call.reply_key)
+    assert fakes.loop.latency.steps == told
+
+
 def test_two_crash_frames_are_kept_dialled_and_sent_in_this_order() -> None:
     """To the centre's number and topic, sealed to its key."""
     fakes = crashed()
