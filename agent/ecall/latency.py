@@ -11,8 +11,9 @@ NS_PER_MS = 1_000_000
 
 @dataclass(slots=True)
 class Latency:
-    """`steps`: milliseconds from the frame's arrival at this computer to the message's octets, to the connection's taking
-    them, and to the centre's own acknowledgement; each once for a crash, absent where it was not reached.
+    """The `steps` that were reached, in milliseconds since the frame arrived at this computer.
+
+    To the message's octets, to the connection's taking them, to the centre's own acknowledgement; each once for a crash.
     """
 
     steps: dict[str, float] = field(default_factory=dict)
