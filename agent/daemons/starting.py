@@ -1,8 +1,9 @@
-"""How a daemon that has agent.toml alone to know is started: its one argument, no core dump, no file for others, errors in one line."""
+"""How a daemon that has agent.toml alone to know is started: its one argument, memory and files for nobody else, errors in one line."""
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import logging
 import os
 import resource
@@ -13,6 +14,7 @@ from pathlib import Path
 from agent.errors import ModicumError
 from agent.settings import Settings, load_settings
 
+PR_SET_DUMPABLE = 4
 DEFAULT_CONFIG = Path("/etc/modicum/agent.toml")
 
 
@@ -22,11 +24,20 @@ def started(name: str, what: str, run: Callable[[Settings], None]) -> int:
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="agent.toml of this device")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.umask(0o077)
+    keep_private()
     try:
         run(load_settings(arguments.config))
     except ModicumError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_status
     return 0
+
+
+def keep_private() -> None:
+    """What this process knows stays in it: no core dump, no tracing and no look at its memory by its own user, no file for others.
+
+    Root can look all the same. Source: prctl(2), PR_SET_DUMPABLE.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.umask(0o077)
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import queue
-import resource
 import signal
 import sys
 import threading
@@ -19,6 +17,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from agent import link
+from agent.daemons.starting import keep_private
 from agent.errors import ConfigError, ModicumError
 from agent.link import Close, LinkDown, Offer, Refused, State, TakeBack, TakenBack
 from agent.mqtt.connection import Access, Event, access
@@ -205,8 +204,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, required=True, help="agent.toml")
     parser.add_argument("--link", type=Path, help="the socket that modicum-core listens on; default: as agent.toml says")
     options = parser.parse_args(arguments)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.umask(0o077)
+    keep_private()
     try:
         settings = load_settings(options.config)
         serve(options.link or settings.link.socket, accesses(settings))

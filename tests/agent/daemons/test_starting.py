@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,13 +12,19 @@ from agent.daemons.starting import started
 from agent.errors import DeviceError
 from agent.settings import Settings
 
+PR_GET_DUMPABLE = 3
+ASK = f"""
+import ctypes, os, resource
+from agent.daemons.starting import keep_private
+keep_private()
+print(ctypes.CDLL(None).prctl({PR_GET_DUMPABLE}, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE), os.umask(0) == 0o077)
+"""
 CONFIG = '[vehicle]\nplatform = "bench"\n[regions]\nallowed = ["CN"]\n'
 
 
 def start(monkeypatch: pytest.MonkeyPatch, folder: Path, error: DeviceError | None = None) -> tuple[int, list[Settings]]:
     monkeypatch.setattr("sys.argv", ["modicum-x", "--config", str(folder / "agent.toml")])
-    monkeypatch.setattr("agent.daemons.starting.os.umask", lambda _: 0)
-    monkeypatch.setattr("agent.daemons.starting.resource.setrlimit", lambda *_: None)
+    monkeypatch.setattr("agent.daemons.starting.keep_private", lambda: None)
     got = list[Settings]()
 
     def run(settings: Settings) -> None:
@@ -41,3 +49,9 @@ def test_an_error_is_one_line_and_its_status(monkeypatch: pytest.MonkeyPatch, tm
     (tmp_path / "agent.toml").unlink()
     assert start(monkeypatch, tmp_path)[0] == 2
     assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_what_it_knows_stays_in_it() -> None:
+    """No dump of its memory, no tracing by its own user, no file for others: in a process of its own, as the kernel says."""
+    said = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, check=True).stdout
+    assert said == "0 (0, 0) True\n"

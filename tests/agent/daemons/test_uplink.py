@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import signal
 import subprocess
 import sys
@@ -323,15 +322,14 @@ def test_a_broker_that_no_section_names_is_refused(site: Site, tmp_path: Path) -
 def hardened(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What `main` asks of the kernel for its process, which here is the tests' own."""
     asked: list[object] = []
-    monkeypatch.setattr("os.umask", asked.append)
-    monkeypatch.setattr("resource.setrlimit", lambda what, limits: asked.append((what, limits)))
+    monkeypatch.setattr("agent.daemons.uplink.keep_private", lambda: asked.append("private"))
     return asked
 
 
 def test_it_leaves_no_core_dump_and_no_file_for_others(tmp_path: Path, hardened: list[object]) -> None:
     """A dump would hold credentials; so it is with modicum-core."""
     main(["--config", str(tmp_path / "absent.toml")])
-    assert hardened == [(resource.RLIMIT_CORE, (0, 0)), 0o077]
+    assert hardened == ["private"]
 
 
 @pytest.mark.usefixtures("hardened")
