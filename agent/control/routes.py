@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from agent.catalogue.types import duration_s
 from agent.consent.state import GUEST
 from agent.control.protocol import ANSWER_S_MAX, REQUEST_S_MAX
+from agent.core.emergency import disclosure_of
 from agent.core.outcome import plan_document
-from agent.errors import UsageError
+from agent.errors import DeviceError, UsageError
 from agent.plan.subscribe import subscriptions
 from agent.policy.versions import notice_hash, ordered, text_of
 
@@ -24,6 +25,7 @@ ON_DEMAND = ("request:", "order:")
 """Triggers of somebody's asking: a stream that has no other collects nothing by itself."""
 LANGUAGES = ("en", "zh")
 AUDIT_LINES_MAX = 10_000
+NS_PER_MS = 1_000_000
 T = TypeVar("T")
 
 
@@ -183,6 +185,17 @@ def audit_show(core: Core, args: Args) -> object:
     return core.parts.audit.show(min(max(_arg(args, "limit", int) or 100, 1), AUDIT_LINES_MAX))
 
 
+def audit_ecall(core: Core, args: Args) -> object:
+    """Enters an emergency call that is over. Entering it again changes nothing."""
+    session, kind, messages = _arg(args, "session", str) or "", _arg(args, "kind", str) or "", _arg(args, "messages", int) or 0
+    acknowledged = bool(_arg(args, "acknowledged", bool))
+    if not core.delivery.may_send:
+        raise DeviceError("the audit log is broken and written no more", "audit.ecall", "see modicum status")
+    t_ms = core.parts.clock.now_ns() // NS_PER_MS
+    core.parts.audit.disclosed([disclosure_of(session, kind, messages, t_ms, acknowledged=acknowledged)])
+    return {}
+
+
 def ping(_: Core, __: Args) -> object:
     """Whether somebody is there."""
     return {"t": datetime.now(UTC).isoformat()}
@@ -204,6 +217,7 @@ ROUTES: dict[str, Route] = {
     "status": Route("read", status),
     "plan": Route("read", plan),
     "audit.show": Route("own", audit_show),
+    "audit.ecall": Route("drive", audit_ecall),
 }
 
 

@@ -41,6 +41,7 @@ EXPECTED = {
     "status": "read",
     "plan": "read",
     "audit.show": "own",
+    "audit.ecall": "drive",
 }
 Double = Callable[..., Any]
 
