@@ -145,7 +145,7 @@ class Rig:
 
     def __init__(self, folder: Path) -> None:
         authority = Authority(folder, "ca")
-        self.device = Device(folder)
+        self.device = Device(folder, folder)
         self.device.ca = authority.ca
         server, self._listener = authority.issue("broker", ("127.0.0.1", "localhost")), authority.issue("recipients")
         for name in ("device", "fleet"):

@@ -13,7 +13,7 @@ from agent.core.core import Core
 from agent.errors import ModicumError
 from hw.bench.scenario import Action
 
-NO_CALL = "no emergency call is made, the bench does not run its program yet"
+NO_CALL = "no emergency call is made on the virtual clock"
 ROUTE_OF = {"request": ("request", "stream"), "grant": ("consent.grant", "item"), "withdraw": ("consent.withdraw", "item")}
 
 
@@ -25,6 +25,7 @@ class Actions:
     done: list[str] = field(default_factory=list)
     driver: str = ""
     """Who drove last."""
+    _crash_told: bool = False
     _asked: list[tuple[Action, Request]] = field(default_factory=list)
 
     def due(self, t_s: float) -> list[Action]:
@@ -47,10 +48,11 @@ class Actions:
             self.done.append(f"at {round(t_s, 1):g} s: {name} takes the wheel")
         self.driver = name
 
-    def crashed(self, crash_s: float | None, seconds: float) -> None:
-        """The drive is over: notes that the car crashed, if it did, and what came of it."""
-        if crash_s is not None and crash_s <= seconds:
-            self.done.append(f"at {crash_s:g} s: the car crashed: {NO_CALL}")
+    def crashed(self, crash_s: float | None, t_s: float, came: str = "") -> None:
+        """Notes once that the car has crashed, if it has by now, and what came of it where nobody else says so."""
+        if crash_s is not None and crash_s <= t_s and not self._crash_told:
+            self._crash_told = True
+            self.done.append(f"at {crash_s:g} s: the car crashed{came}")
 
     def act(self, core: Core, t_s: float) -> None:
         """Does what is due on a core in this process; requests are answered as the drive goes on."""

@@ -19,7 +19,8 @@ from agent.cli.bench.device import BusChoice
 from agent.cli.bench.page import write_page
 from agent.cli.bench.programs import orderly
 from agent.cli.bench.report import closing, opening, pulse_line
-from agent.cli.bench.stage import BenchRequest, Stage, play, remarks, summary_of, virtual_bus
+from agent.cli.bench.stage import BenchRequest, Stage, play, remarks, virtual_bus
+from agent.cli.bench.summary import summary_of
 from agent.cli.bench.telling import Run
 from agent.cli.bench.virtual import play_virtual
 from agent.cli.bench.watch import Watch, can_watch

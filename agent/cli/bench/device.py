@@ -24,6 +24,9 @@ REGION = "CN"
 CREDENTIAL_BYTES = 32
 NOBODY: Mapping[str, Kind] = {}
 SOCKETCAN = "socketcan"
+EMERGENCY = "emergency"
+NUMBER, TEST_NUMBER = "+8610000001", "+8610000002"
+"""The bench's modem dials nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +42,12 @@ class BusChoice:
 class Device:
     """Paths and secrets of one bench. `recipients`: private keys, which only the recipients' side uses.
 
-    `linked_url`: the broker as the device reaches it, over a link that can be cut where there is one.
+    `ram`: a folder whose files no disk keeps, where this computer has one. `linked_url`: the broker as the device reaches it, over a
+    link that can be cut where there is one.
     """
 
     folder: Path
+    ram: Path
     broker_url: str = ""
     linked_url: str = ""
     embedded: bool = False
@@ -51,6 +56,7 @@ class Device:
     notes: list[str] = field(default_factory=list)
     listener: Credential | None = None
     server: Credential | None = None
+    centre: Credential | None = None
     ca: Path = Path()
 
     @property
@@ -74,6 +80,21 @@ class Device:
         return self.folder / "link.sock"
 
     @property
+    def call(self) -> Path:
+        """The emergency call's folder in RAM."""
+        return self.ram / "ecall"
+
+    @property
+    def call_control(self) -> Path:
+        """Where the command line reaches the emergency call."""
+        return self.call / "control.sock"
+
+    @property
+    def at(self) -> Path:
+        """Where the pty of the emergency call's modem is linked to."""
+        return self.folder / "at"
+
+    @property
     def gnss(self) -> Path:
         """Where the receiver's pty is linked to."""
         return self.folder / "gnss"
@@ -85,9 +106,10 @@ def make_credentials(device: Device, catalogue: Catalogue) -> None:
     device.ca = authority.ca
     device.server = authority.issue("broker", ("127.0.0.1", "localhost"))
     device.listener = authority.issue("recipients")
+    device.centre = authority.issue("centre")
     authority.issue("device")
     authority.issue("fleet")
-    for name in sorted(catalogue.recipients()):
+    for name in sorted({*catalogue.recipients(), EMERGENCY}):
         private = X25519PrivateKey.generate()
         device.recipients[name] = private.private_bytes_raw()
         (device.folder / f"{name}.pub").write_bytes(private.public_key().public_bytes_raw())
@@ -106,6 +128,9 @@ def write_config(device: Device, bus: BusChoice, package: str | None, catalogue:
         f'[[bus]]\nname = "pt"\ninterface = "{bus.interface}"\nchannel = "{bus.channel}"',
         f"options = {{ {', '.join([*options, 'fd = true'])} }}",
         f'[gnss]\nkind = "{device.gnss_kind}"\nport = "{device.gnss}"\nbaud = 115200',
+        f'[modem]\nport = "{device.at}"',
+        f'[ecall]\nbroker = "main"\nnumber = "{NUMBER}"\ntest_number = "{TEST_NUMBER}"',
+        f'run = "{device.call}"\nstate = "{device.folder / "ecall"}"',
         '[clock]\nsources = ["system"]',
         f'[entitlement]\npackage = "{package or "none"}"',
         f'[regions]\nallowed = ["{REGION}"]',

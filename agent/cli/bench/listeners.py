@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from agent.catalogue.types import Catalogue
 from agent.cli.bench.device import Device
 from agent.cli.open_ import Recipient, Subscriber
+from agent.ecall import wire
 from agent.errors import DeviceError, IntegrityError
 from agent.mqtt.connection import Access
 from agent.plan.notice import STREAM
 
 CONNECT_S = 15.0
 NOTICE = f".{STREAM}"
+CALLS = (f"/{wire.SERVICE}/{wire.STREAM}", "/down")
+"""The emergency call's topics: those messages are the centre's."""
 
 
 @dataclass(slots=True)
@@ -60,6 +63,8 @@ class Listeners:
             self._take(topic, payload)
 
     def _take(self, topic: str, payload: bytes) -> None:
+        if topic.endswith(CALLS):
+            return
         stream = ".".join(topic.rsplit("/", 2)[-2:])
         name, lines = self._read(stream, payload)
         if name is None:

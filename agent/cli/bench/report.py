@@ -38,7 +38,7 @@ def pulse_line(elapsed_s: float, seconds: float, status: Mapping[str, Any], line
 
 def closing(run: Run) -> str:
     """The end report."""
-    parts = (_left(run), _silent(run), _withheld(run), _happened(run.summary), _numbers(run.summary))
+    parts = (_left(run), _silent(run), _withheld(run), _happened(run.summary), _called(run.summary), _numbers(run.summary))
     return "\n".join("\n".join(part) + "\n" for part in parts if part).rstrip("\n")
 
 
@@ -46,6 +46,12 @@ def _happened(summary: Entry) -> list[str]:
     """What somebody in the car did, and what came of it."""
     notes = telling.done(summary)
     return ["WHAT SOMEBODY IN THE CAR DID", *(row for note in notes for row in wrapped(note, 2, 4))] if notes else []
+
+
+def _called(summary: Entry) -> list[str]:
+    """The emergency call, where there was one."""
+    notes = telling.called(summary.get("notes", ()))
+    return ["THE EMERGENCY CALL", *(row for note in notes for row in wrapped(note, 2, 4))] if notes else []
 
 
 def _left(run: Run) -> list[str]:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import resource
+import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from agent.catalogue.types import Catalogue
 from agent.cli.bench.actions import Actions
+from agent.cli.bench.centre import Centre
 from agent.cli.bench.chronicle import Chronicle, Stretch
-from agent.cli.bench.device import SOCKETCAN, BusChoice, Device, make_credentials, prepare_state, write_config
+from agent.cli.bench.device import EMERGENCY, SOCKETCAN, BusChoice, Device, make_credentials, prepare_state, write_config
 from agent.cli.bench.listeners import Listeners, recipients_of
 from agent.cli.bench.programs import Programs
 from agent.cli.bench.seat import kinds_of
-from agent.cli.words import HALVES
 from agent.consent.choice import Choice
 from agent.control.protocol import RemoteError, ask
-from agent.core.outcome import publish_bytes, sorted_lines, stream_totals
 from agent.errors import AgentAbsent, DeviceError, UsageError
 from agent.mqtt.connection import access
 from agent.mqtt.terms import V5, V311
@@ -37,6 +37,7 @@ LEAD_S = 0.7
 PULSE_S = 0.2
 CRASH_AHEAD_S = 0.5
 """So that car and receiver hear of a crash before it happens."""
+SHARED = Path("/dev/shm")  # noqa: S108  a folder of the run's own is made in it
 HERE = ("127.0.0.1", "localhost")
 """Where the bench can stand between the agent and its broker."""
 
@@ -84,6 +85,9 @@ class Stage:
     plan: dict[str, Any] = field(default_factory=dict)
     chronicle: Chronicle = field(default_factory=Chronicle)
     actions: Actions = field(default_factory=lambda: Actions([]))
+    centre: Centre | None = None
+    call: dict[str, Any] = field(default_factory=dict)
+    """The emergency call's own status."""
 
     @property
     def elapsed_s(self) -> float:
@@ -134,11 +138,11 @@ class Stage:
 
 def play(request: BenchRequest) -> Stage:
     """The whole run. Raises DeviceError when a part of it does not start or ends by itself."""
-    device = Device(request.folder)
     drive = Drive.load(request.scenario, request.seed)
-    stage = Stage(request, device, Programs(request.folder / "logs"), drive, ends_s=request.seconds)
-    stage.actions = Actions(list(drive.scenario.actions))
     with contextlib.ExitStack() as ends:  # each, whatever becomes of the one before it; the programs first
+        device = Device(request.folder, Path(ends.enter_context(TemporaryDirectory(prefix="modicum-bench-", dir=_ram()))))
+        stage = Stage(request, device, Programs(request.folder / "logs"), drive, ends_s=request.seconds)
+        stage.actions = Actions(list(drive.scenario.actions))
         ends.callback(_unlink, stage)
         ends.callback(_listen_no_more, stage)
         ends.callback(stage.programs.stop_all)
@@ -149,8 +153,12 @@ def play(request: BenchRequest) -> Stage:
         except HwError as error:
             raise DeviceError(error.what, error.where, error.hint) from error
     stage.chronicle.note(_arrived(stage))
-    stage.actions.crashed(stage.drive.crash_s, stage.ends_s)
     return stage
+
+
+def _ram() -> Path | None:
+    """Where files lie in memory alone, if there is such a place; the emergency call keeps nothing elsewhere."""
+    return SHARED if SHARED.is_dir() and os.access(SHARED, os.W_OK) else None
 
 
 def default_bus() -> BusChoice:
@@ -185,6 +193,7 @@ def _set(stage: Stage) -> None:
     prepare_state(device, request.catalogue, request.choice, kinds_of(stage.drive.scenario))
     programs.start("core", "agent.daemons.core", "--config", str(device.config))
     programs.start("uplink", "agent.daemons.uplink", "--config", str(device.config))
+    programs.start("ecall", "agent.daemons.ecall", "--config", str(device.config))
     begun_s = time.monotonic()
     _listen(stage)
     _until(stage, _answering, "core's first answer")
@@ -216,13 +225,14 @@ def _put_link_between(stage: Stage) -> None:
 
 
 def _set_off(stage: Stage, bus: BusChoice, lead_s: float) -> None:
-    """Receiver and car, which begin their drive at the same moment."""
+    """Receiver, car and the emergency call's modem, which begin their drive at the same moment."""
     request, device, programs = stage.request, stage.device, stage.programs
     stage.start_ns = time.time_ns() + round(lead_s * 1e9)
     drive = ["--scenario", request.scenario, "--seed", str(request.seed), "--start-ns", str(stage.start_ns)]
     kept = ["--record", str(request.record.resolve())] if request.record else []
     extra = [*kept, "--noise", str(request.noise_per_s)]
     speaks = ["hw.bench.receiver"] if request.receiver == "nmea" else ["hw.bench.modem", "--vendor", request.receiver]
+    programs.start("telephone", "hw.bench.modem", "--link", str(device.at), *drive, ready=True)
     programs.start("receiver", *speaks, "--link", str(device.gnss), *drive, ORDERS, ready=True, listens=True)
     port_option = ["--port", str(bus.port)] if bus.port is not None else []
     where = ["--interface", bus.interface, "--channel", bus.channel, *port_option]
@@ -242,11 +252,16 @@ def _listen(stage: Stage) -> None:
     )
     stage.listeners = Listeners(device, to, "modicum/v1/#", recipients_of(stage.request.catalogue))
     stage.listeners.start()
+    assert device.centre is not None
+    own = replace(to, cert=device.centre.cert, key=device.centre.key) if tls else to
+    stage.centre = Centre(own, device.recipients[EMERGENCY], lambda what: stage.actions.done.append(f"at {stage.elapsed_s:.1f} s: {what}"))
+    stage.centre.start()
 
 
 def _listen_no_more(stage: Stage) -> None:
-    if stage.listeners is not None:
-        stage.listeners.stop()
+    for side in (stage.listeners, stage.centre):
+        if side is not None:
+            side.stop()
 
 
 def _unlink(stage: Stage) -> None:
@@ -259,12 +274,19 @@ def _drive(stage: Stage) -> None:
     while not stage.is_over:
         stage.programs.check()
         time.sleep(PULSE_S)
-        for ask_of in (_look, _sit_down):
+        for ask_of in (_look, _sit_down, _look_at_the_call):
             with contextlib.suppress(AgentAbsent, RemoteError):  # it is busy, or the trip has just ended: the next time is soon
                 ask_of(stage)
         stage.actions.act_live(stage.device.control, stage.elapsed_s)
         stage.request.pulse(stage)
     stage.request.pulse(stage)
+
+
+def _look_at_the_call(stage: Stage) -> None:
+    assert stage.centre is not None
+    stage.actions.crashed(stage.drive.crash_s, stage.elapsed_s)
+    stage.call = ask(stage.device.call_control, "ecall.status")
+    stage.centre.look(stage.call)
 
 
 def _sit_down(stage: Stage) -> None:
@@ -280,7 +302,7 @@ def _end(stage: Stage) -> None:
     for name in ("car", "receiver"):
         stage.programs.stop(name)
     _look(stage)
-    for name in ("core", "uplink"):
+    for name in ("core", "uplink", "ecall", "telephone"):
         stage.programs.stop(name)
     time.sleep(PULSE_S)
 
@@ -318,7 +340,8 @@ def _answering(stage: Stage) -> bool:
 
 def _online(stage: Stage) -> bool:
     status = stage.ask("status")
-    return status["uplink"] and all(lane["online"] for lane in status["lanes"].values())
+    stage.call = ask(stage.device.call_control, "ecall.status")
+    return status["uplink"] and all(lane["online"] for lane in status["lanes"].values()) and stage.call["centre"]["online"]
 
 
 def _seen(stage: Stage) -> bool:
@@ -330,46 +353,3 @@ def _seen(stage: Stage) -> bool:
 
 def _trip(stage: Stage) -> bool:
     return bool(stage.ask("live")["trip"])
-
-
-def summary_of(stage: Stage) -> tuple[dict[str, object], list[dict[str, object]]]:
-    """`summary.json` and the sorted lines of a finished run."""
-    assert stage.listeners is not None
-    lines = [dict(line) for line in sorted_lines(stage.listeners.lines)]
-    envelopes = stage.listeners.envelopes
-    bus = stage.status["buses"][0]
-    refused: dict[str, int] = {}
-    for no in stage.plan["refused"]:
-        refused[no["reason"]] = refused.get(no["reason"], 0) + 1
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return {
-        "frames_read": bus["read"],
-        "frames_wanted": bus["wanted"],
-        "frames_delivered": bus["delivered"],
-        "frames_short": stage.status["frames_short"],
-        "frames_unknown_id": bus["unknown"],
-        "readings": stage.status["readings"],
-        "readings_invalid": stage.status["readings_invalid"],
-        "samples": len(lines),
-        "samples_made": stage.status["samples"],
-        "samples_left": sum(line["signal"] != HALVES[1] for line in lines),
-        "refused": refused,
-        "records": len(envelopes),
-        "messages": len(envelopes),
-        "bytes_sealed": sum(len(payload) for _, _, payload in envelopes),
-        "bytes_wire": sum(publish_bytes(topic, payload) for _, topic, payload in envelopes),
-        "fixes_read": stage.status["fixes"],
-        "fixes_void": stage.status["fixes_void"],
-        "sentences_bad": stage.status["sentences_bad"],
-        "duration_s": stage.ends_s,
-        "cpu_s": round(used.ru_utime + used.ru_stime, 2),
-        "max_rss_kib": stage.status["max_rss_kib"],
-        "notes": [*stage.device.notes, *stage.actions.done, f"bus {bus['name']}, broker {stage.device.broker_url.split('://')[0]}"],
-        "streams": stream_totals(lines, envelopes),
-        "start_ns": stage.start_ns,
-        "seed": stage.request.seed,
-        "link_cuts_s": stage.cuts,
-        "kernel_filters": stage.bus is not None and stage.bus.interface == SOCKETCAN,
-        "opened_by_others": stage.listeners.opened_by_others,
-        "not_opened": stage.listeners.refused,
-    }, lines

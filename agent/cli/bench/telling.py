@@ -24,6 +24,8 @@ SHOWN_MAX = 4
 """Of so many signals in one row the last values are shown."""
 DONE = "at "
 """So begins a note of what somebody in the car did."""
+EMERGENCY = "emergency call: "
+"""So begins, after its time, a note of what became of the emergency call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +87,12 @@ def streams(run: Run) -> dict[str, list[Entry]]:
 
 def done(summary: Entry) -> list[str]:
     """What somebody in the car did, and what came of it."""
-    return [note for note in summary.get("notes", ()) if note.startswith(DONE)]
+    return [note for note in summary.get("notes", ()) if note.startswith(DONE) and EMERGENCY not in note]
+
+
+def called(notes: Iterable[str]) -> list[str]:
+    """What became of the emergency call: `at 111.5 s: the centre has ...`."""
+    return [note.replace(EMERGENCY, "", 1) for note in notes if note.startswith(DONE) and EMERGENCY in note]
 
 
 def recipients(run: Run, name: str) -> str:

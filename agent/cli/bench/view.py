@@ -15,7 +15,6 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from agent.cli.bench import listing
-from agent.cli.bench.actions import NO_CALL
 from agent.cli.bench.fitting import ACCENT, ALARM, SOFT, Size, cut, fitted, padded
 from agent.cli.bench.picture import CAR, EXACT, FILLED, SILENT, SQUARE, START, TOLD, Spot, draw, frame_of, scale
 from agent.cli.bench.places import Metres, Place, places
@@ -43,7 +42,8 @@ STATES = {"YES": "granted", "NO": "refused", "IN_VEHICLE": "for use in the car o
 class Known:
     """What is known of a run at one moment. `status`, `live`, `consent`: as the agent answers; `way`: the truth, `kmh` among it.
 
-    `picked` counts through the consent items; `keys`: whether there are any; `said`: what a key did, for as long as it is shown.
+    `picked` counts through the consent items; `call`: what became last of the emergency call; `keys`: whether there are any;
+    `said`: what a key did, for as long as it is shown.
     """
 
     run: Run
@@ -60,6 +60,7 @@ class Known:
     picked: int = 0
     link_is_cut: bool = False
     crash_s: float | None = None
+    call: str = ""
     keys: bool = True
     said: str = ""
 
@@ -188,7 +189,7 @@ def _hint(known: Known) -> str:
         (known.link_is_cut, f"The link is cut: {counted(known.waiting, 'sealed message')} in the car until it is restored."),
         (not known.online, "The link is there; the agent tries to connect again by itself, after a pause of up to a minute."),
         (known.elapsed_s < CONFIG_S, f"Another terminal can ask: --config {known.config}"),
-        (known.crash_s is not None, f"The car crashed at {_clock(crashed_s)}: {NO_CALL}."),
+        (known.crash_s is not None, f"The car crashed at {_clock(crashed_s)}: {known.call or 'the centre does not know of it yet'}."),
         (True, _where_told(known)),
     )
     return next(sentence for holds, sentence in sentences if holds)

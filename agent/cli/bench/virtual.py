@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.catalogue.types import Catalogue
-from agent.cli.bench.actions import Actions
+from agent.cli.bench.actions import NO_CALL, Actions
 from agent.cli.bench.chronicle import Chronicle
 from agent.cli.bench.seat import kinds_of, sit_down
 from agent.clock import RELEASE_NS
@@ -79,7 +79,7 @@ def play_virtual(
     run.clock.set(stop_ns)
     run.finish()
     actions.settle()
-    actions.crashed(drive.crash_s, seconds)
+    actions.crashed(drive.crash_s, seconds, f": {NO_CALL}")
     run.notes += actions.done
     _note(chronicle, run)
     return run, epochs, count

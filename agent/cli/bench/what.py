@@ -16,11 +16,13 @@ COLUMNS = ("What", "In the car", "What left", "How often", "Last value")
 def what(run: Run) -> list[Markup]:
     """A table for each stream that left; then what could have, and what could not."""
     tables = [_stream(run, name, lines) for name, lines in telling.streams(run).items()]
+    called = [element("li", note) for note in telling.called(run.summary.get("notes", ()))]
     done = [element("li", note) for note in telling.done(run.summary)]
     waited = [_item(run, name, waits) for name, waits in telling.waiting(run)]
     refused = [_item(run, name, f"{signal_names(signals)}: {why}") for name, signals, why in telling.kept_back(run)]
     return [
         element("section", element("h2", "What left, piece by piece"), *(tables or [element("p", "Nothing.")])),
+        *([_list("The emergency call", called, "")] if called else []),
         *([_list("What somebody in the car did", done, "")] if done else []),
         _list("What was allowed, and did not leave", waited, "Nothing."),
         _list("What was withheld, and why", refused, "Nothing: everything that a service could ask for is allowed."),

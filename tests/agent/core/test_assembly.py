@@ -28,7 +28,7 @@ PEM = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyIn
 @pytest.fixture
 def device(tmp_path: Path) -> Device:
     """A device as the bench makes one, not running."""
-    made, catalogue = Device(tmp_path), load_catalogue(shipped_catalogue())
+    made, catalogue = Device(tmp_path, tmp_path), load_catalogue(shipped_catalogue())
     made.broker_url = "mqtts://127.0.0.1:1"
     make_credentials(made, catalogue)
     write_config(made, BusChoice(interface="virtual", channel="none"), "basic", None)

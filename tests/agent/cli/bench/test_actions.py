@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.bench.actions import ROUTE_OF, Actions, asking
+from agent.cli.bench.actions import NO_CALL, ROUTE_OF, Actions, asking
 from agent.control.routes import ROUTES
 from hw.bench.scenario import Action, ScenarioError, load_scenario
 from tests.agent.cli.conftest import Agent
@@ -117,11 +117,12 @@ def test_who_takes_the_wheel_is_noted_once() -> None:
     assert actions.done == ["at 40 s: anna takes the wheel", "at 90 s: driver takes the wheel"]
 
 
-def test_a_crash_is_noted_with_what_came_of_it() -> None:
-    """Where it was within the run: nobody is called, and whoever reads the end report does not wait for it."""
+def test_a_crash_is_noted_once_when_it_has_been() -> None:
+    """With what came of it, where nobody else tells that."""
     actions = Actions([])
     actions.crashed(None, 60.0)
     actions.crashed(61.0, 60.0)
     assert actions.done == []
-    actions.crashed(39.5, 60.0)
-    assert actions.done == ["at 39.5 s: the car crashed: no emergency call is made, the bench does not run its program yet"]
+    for t_s in (39.6, 60.0):
+        actions.crashed(39.5, t_s, f": {NO_CALL}")
+    assert actions.done == ["at 39.5 s: the car crashed: no emergency call is made on the virtual clock"]

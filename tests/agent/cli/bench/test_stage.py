@@ -48,7 +48,7 @@ def driving(**parts: Any) -> tuple[Stage, list[tuple[str, str]]]:
     told = list[tuple[str, str]]()
     stage = staged([])
     stage.programs = cast("Any", SimpleNamespace(tell=lambda name, line: told.append((name, line))))
-    stage.device, stage.drive = Device(Path("unused"), **parts), Drive.load("drive")
+    stage.device, stage.drive = Device(Path("unused"), Path("unused"), **parts), Drive.load("drive")
     stage.start_ns, stage.ends_s = time.time_ns() - 10 * 10**9, 60.0
     return stage, told
 
@@ -114,7 +114,7 @@ def test_the_last_pulse_comes_after_the_end(monkeypatch: pytest.MonkeyPatch) -> 
     seen = list[bool]()
     stage.programs = cast("Any", SimpleNamespace(check=lambda: None))
     stage.request = cast("Any", SimpleNamespace(pulse=lambda stage: seen.append(stage.is_over)))
-    for question in ("_look", "_sit_down"):
+    for question in ("_look", "_sit_down", "_look_at_the_call"):
         monkeypatch.setattr(bench, question, lambda _: None)
     bench._drive(stage)
     assert seen == [False, True]

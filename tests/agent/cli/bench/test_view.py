@@ -100,9 +100,10 @@ def test_the_sentence_about_places_is_that_of_what_left() -> None:
         assert "No place" not in shown.replace("No places", "")
 
 
-def test_after_a_crash_it_is_said_that_nobody_is_called() -> None:
-    """Who pressed the key would wait for a call."""
-    assert "The car crashed at 0:39: no emergency call is made" in text(known(crash_s=39.0), SMALL)
+def test_after_a_crash_it_is_said_how_far_the_call_is() -> None:
+    """Who pressed the key waits for it."""
+    assert "The car crashed at 0:39: the centre does not know of it yet" in text(known(crash_s=39.0), SMALL)
+    assert "The car crashed at 0:39: at 39.5 s: cleared down" in text(known(crash_s=39.0, call="at 39.5 s: cleared down"), SMALL)
 
 
 def test_the_keys_fit_a_terminal_of_80_columns() -> None:

@@ -63,7 +63,7 @@ def stage_of(**changed: Any) -> Stage:
     run = ran(20.0)
     parts: dict[str, Any] = {
         "request": SimpleNamespace(catalogue=run.catalogue, seconds=60.0),
-        "device": Device(Path("folder")),
+        "device": Device(Path("folder"), Path("ram")),
         "programs": SimpleNamespace(tell=lambda *_: None),
         "listeners": SimpleNamespace(lines=list(run.lines)),
         "drive": Drive.load("drive", SEED),
@@ -198,7 +198,11 @@ def test_after_a_crash_the_car_stands(terminal: Terminal) -> None:
     with terminal.watching() as watch:
         watch(terminal.stage)
     assert "0 km/h" in terminal.text()
-    assert "The car crashed at 0:08: no emergency call is made" in terminal.text()
+    assert "The car crashed at 0:08: the centre does not know of it yet" in terminal.text()
+    terminal.stage.actions.done.append("at 8.1 s: emergency call: the centre speaks with the car")
+    with terminal.watching() as watch:
+        watch(terminal.stage)
+    assert "at 8.1 s: emergency call: the centre speaks with the car" in terminal.text()
 
 
 def test_without_a_terminal_that_can_be_written_on_there_is_no_view(terminal: Terminal) -> None:
