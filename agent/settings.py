@@ -91,6 +91,13 @@ class Ecall(_Strict, frozen=True):
     number: Annotated[Number, Meta(description="the emergency centre. Required")]
     test_number: Annotated[Number, Meta(description="who answers test calls; never the emergency line. Required")]
     recipient: Annotated[str, Meta(description="of [recipients]: the centre's key. Default emergency")] = "emergency"
+    sms: Annotated[
+        Number | None,
+        Meta(
+            description="number that gets a message which stays unacknowledged, as SMS: "
+            "VIN and place stand in it for every operator on its way to read. Default none"
+        ),
+    ] = None
     version: Annotated[Literal[2, 3], Meta(description="of the minimum set of data (EN 15722). Default 3")] = 3
     vehicle_type: Annotated[int, Meta(ge=1, le=23, description="of EN 15722; 1 is a passenger car (M1). Default 1")] = 1
     state: Annotated[

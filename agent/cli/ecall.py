@@ -36,6 +36,7 @@ NAMES = {
     "additional_data": "additionalData",
 }
 """Ours -> EN 15722's, in a document; the others are the same."""
+OFF_MEANS = "After a crash nobody will be called and no message sent, and the SOS button will do nothing."
 HALVES = ("latitude", "longitude")
 
 
@@ -119,7 +120,7 @@ def _told(config: Path, route: str) -> Entry:
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def status_command(config: Path, *, as_json: bool) -> None:
-    """Say how the emergency call stands: its state, its connection, its modem. No place and no number is shown."""
+    """Say how the emergency call stands, and what its self-test finds. No place and no number is shown."""
     status = _told(config, "ecall.status")
     click.echo(json.dumps(status) if as_json else "\n".join(_status(status)))
 
@@ -138,6 +139,25 @@ def cancel_command(config: Path) -> None:
     click.echo(f"emergency call: {_told(config, 'ecall.cancel')['state']}")
 
 
+@ecall_group.command("off")
+@config_option
+@click.option("--yes", is_flag=True, help="do not ask")
+def off_command(config: Path, *, yes: bool) -> None:
+    """Switch the emergency call off, where it is the owner's to decide, until `on`; a call that stands goes on."""
+    if not yes:
+        click.confirm(f"{OFF_MEANS} Switch it off?", abort=True)
+    _told(config, "ecall.off")
+    click.echo(f"emergency call: off. {OFF_MEANS}")
+
+
+@ecall_group.command("on")
+@config_option
+def on_command(config: Path) -> None:
+    """Switch the emergency call on again."""
+    _told(config, "ecall.on")
+    click.echo("emergency call: on")
+
+
 @ecall_group.command("test")
 @config_option
 def test_command(config: Path) -> None:
@@ -146,17 +166,23 @@ def test_command(config: Path) -> None:
 
 
 def _status(status: Entry) -> list[str]:
-    """For a person."""
-    centre, voice, session = status["centre"], status["voice"], status["session"]
-    rows = [f"state      {status['state']}" + ("" if status["enabled"] else ", switched off by the owner")]
-    rows.append(f"centre     {'connected' if centre['online'] else 'not connected: ' + centre['why']}")
-    rows.append(f"modem      {voice['why'] or 'answers'}")
-    rows.append(f"vehicle    {counted(status['frames'], 'crash frame')} read, {counted(status['places'], 'place')} in memory")
+    """For a person: the call, then each check of the self-test."""
+    session, latency = status["session"], status["latency_ms"]
+    rows = [f"state: {status['state']}"]
     if session is not None:
         acked = "acknowledged" if session["acknowledged"] else "not acknowledged yet"
-        rows.append(f"call       {session['kind']}, {counted(session['messages'], 'message')}, {acked}, dialled {session['dials']} times")
-    rows += [f"problem    {text}" for text in (status["kept"]["why"], *status["problems"].values()) if text]
-    return rows
+        rows.append(f"call: {session['kind']}, {counted(session['messages'], 'message')}, {acked}, dialled {session['dials']} times")
+    if "acknowledged" in latency:
+        rows.append(f"last crash: message after {latency['made']:.0f} ms, acknowledged after {latency['acknowledged']:.0f} ms")
+    rows.append(f"read: {counted(status['frames'], 'crash frame')}; in memory: {counted(status['places'], 'place')}")
+    width = max(map(len, status["checks"]))
+    for name, found in status["checks"].items():
+        rows.append(f"  {name:<{width}}  {'ok' if found is None else _finding(found)}")
+    return [*rows, *(f"problem: {name}: {text}" for name, text in status["problems"].items())]
+
+
+def _finding(found: Entry) -> str:
+    return f"{found['severity']} {found['code']}: {found['text']}: {found['hint']}"
 
 
 def document_of(msd: Msd) -> Document:

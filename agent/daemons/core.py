@@ -19,9 +19,10 @@ from agent.core.core import Core
 from agent.core.loop import Item, Linked, Loop
 from agent.core.numbers import Numbers
 from agent.daemons.starting import started
+from agent.ecall.fixes import FixTeller
 from agent.link import Link, LinkDown, Listener, listen
 from agent.settings import Settings
-from hw.ports import Subscription
+from hw.ports import Fix, Subscription
 from hw.registry import driver
 
 if TYPE_CHECKING:
@@ -111,9 +112,18 @@ def _open_buses(settings: Settings, assembled: Assembled, loop: Loop, core: Core
 def _open_receiver(settings: Settings, assembled: Assembled, loop: Loop) -> FixSource | None:
     if settings.gnss is None:
         return None
-    gnss = settings.gnss
+    gnss, clock = settings.gnss, assembled.clock
+    tell = None if settings.ecall is None else FixTeller(settings.ecall.run)
+
+    def deliver(fix: Fix) -> None:
+        """To the emergency call first: it gets it from this thread, whatever the loop does; only its ring of three keeps it."""
+        if tell is not None:
+            age_ns = clock.now_ns() - fix.t_ns
+            tell(fix, time.clock_gettime_ns(time.CLOCK_BOOTTIME) - (age_ns if 0 <= age_ns <= AGE_NS_MAX else 0))
+        loop.inbox.put_nowait(fix)
+
     receiver = cast("type[FixSource]", driver("gnss", gnss.kind))
-    return receiver(gnss.port, deliver=loop.inbox.put_nowait, now_ns=assembled.clock.now_ns, baud=gnss.baud)
+    return receiver(gnss.port, deliver=deliver, now_ns=clock.now_ns, baud=gnss.baud)
 
 
 def _serve_link(listener: Listener, loop: Loop) -> None:

@@ -3,36 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import queue
-import secrets
 import signal
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import fields
+from typing import cast
 
 import msgspec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from agent.clock import NS, RELEASE_NS, kernel_synchronised
+from agent.control.protocol import ask
 from agent.control.server import ControlServer
 from agent.daemons.starting import started
 from agent.ecall import wire
+from agent.ecall.addresses import Addresses, addresses_of
 from agent.ecall.centre import Centre
 from agent.ecall.crash import Trigger
-from agent.ecall.loop import Addresses, Item, Loop, boot_ns
+from agent.ecall.fixes import FixHearer
+from agent.ecall.loop import Item, Loop, boot_ns
 from agent.ecall.machine import Machine
 from agent.ecall.message import VIN_UNKNOWN, Facts
+from agent.ecall.record import Recorder
 from agent.ecall.routes import ROUTES, submit_to
 from agent.ecall.rules import rules_of
+from agent.ecall.selftest import SelfTest
 from agent.ecall.session import Standing
 from agent.ecall.store import Store
+from agent.ecall.switch import Switch
 from agent.ecall.timers import Timers
-from agent.envelope import Sender, public_key, sender_for
-from agent.errors import ConfigError
+from agent.errors import ConfigError, ModicumError
 from agent.folders import vehicle_folder
+from agent.model import Finding
 from agent.mqtt.connection import access
 from agent.mqtt.terms import PROTOCOLS
 from agent.settings import Bus, Ecall, Settings
@@ -41,10 +46,9 @@ from hw.can.bus import BusReader
 from hw.modem.voice import Voice
 from hw.ports import Subscription
 
-SECRET_BYTES = 32
-OFF = "off"
 EVERYTHING = 2**512 - 1
 log = logging.getLogger("modicum.ecall")
+Inbox = queue.SimpleQueue[Item]
 
 
 def main() -> int:
@@ -61,46 +65,73 @@ def run(settings: Settings) -> None:
 
 
 def _run(settings: Settings, own: Ecall, built: contextlib.ExitStack) -> None:
-    vehicle = load_vehicle(vehicle_folder(settings.vehicle.platform))
-    inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
-    store = Store(own.run)
-    frames, signs, findings = rules_of(vehicle)
-    for finding in findings:
-        log.warning("%s: %s: %s", finding.code, finding.text, finding.hint)
-    machine = _machine(settings, own, vehicle, store)
-    trigger = Trigger(frames, signs, store.armed, told=machine.standing.session is not None)
-    addresses = _addresses(settings, own)
-    voice = None
-    if settings.modem is not None:
-        voice = Voice(settings.modem.port, tell=inbox.put, baud=settings.modem.baud)
-        built.callback(voice.close)
+    inbox, store = Inbox(), Store(own.run)
+    vehicle, found = _vehicle(settings)
+    switch = Switch(own.state / "switch", vehicle.file.ecall.mode if vehicle else "third_party")
+    machine = _machine(settings, own, vehicle, switch, store)
+    trigger = _trigger(vehicle, found, store, told=machine.standing.session is not None)
+    addresses, wrong = addresses_of(settings, own)
+    readers = [_reader(bus, trigger, inbox) for bus in settings.bus if trigger.ids(bus.name)]
+    voice = _voice(settings, inbox)
+    recorder = Recorder(functools.partial(ask, settings.control.socket))
+    centre = _centre(settings, own, addresses, inbox)
+    broker = settings.brokers[own.broker]
+    selftest = SelfTest(
+        machine=machine,
+        centre=centre,
+        store=store,
+        switch=switch,
+        utc_s=lambda: utc_s(settings.clock.sources),
+        readers=readers,
+        watched=len(trigger.frames),
+        voice=voice,
+        certificate=broker.cert if broker.tls else None,
+        at_start=found | wrong,
+    )
     loop = Loop(
         machine=machine,
         trigger=trigger,
-        centre=_centre(settings, own, addresses, inbox),
+        centre=centre,
         store=store,
         addresses=addresses,
+        switch=switch,
+        selftest=selftest,
         inbox=inbox,
         voice=voice,
-        utc_s=lambda: utc_s(settings.clock.sources),
+        utc_s=selftest.utc_s,
+        ended=recorder,
     )
-    readers = [_reader(bus, trigger, inbox) for bus in settings.bus if trigger.ids(bus.name)]
-    server = ControlServer(own.run / "control.sock", {name: route.permission for name, route in ROUTES.items()}, submit_to(loop))
-    for reader in readers:
-        built.callback(reader.close)
-        reader.start()
-    if voice is not None:
-        voice.start()
-    built.callback(server.close)
-    server.start()
+    for device in (*readers, *([voice] if voice else []), recorder, *_sockets(own, loop, selftest)):
+        built.callback(device.close)
+        device.start()
     trigger.begin(boot_ns())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: inbox.put(None))
-    log.info("watching %d crash frames", len(frames))
+    log.info("watching %d crash frames", len(trigger.frames))
     loop.run()
 
 
-def _machine(settings: Settings, own: Ecall, vehicle: Vehicle, store: Store) -> Machine:
+def _vehicle(settings: Settings) -> tuple[Vehicle | None, dict[str, Finding]]:
+    """What cannot be read costs the automatic call; the button and the test call need no vehicle file."""
+    try:
+        return load_vehicle(vehicle_folder(settings.vehicle.platform)), {}
+    except ModicumError as error:
+        text = f"the vehicle file cannot be used, so no crash is seen: {error.what}"
+        return None, {"crash frames": Finding(code="ecall-vehicle", severity="error", text=text, hint=error.hint)}
+
+
+def _trigger(vehicle: Vehicle | None, found: dict[str, Finding], store: Store, *, told: bool) -> Trigger:
+    """Of the rules that can be used; the first of those that cannot is found."""
+    if vehicle is None:
+        return Trigger([], [], store.armed, told=told)
+    frames, signs, findings = rules_of(vehicle)
+    for finding in findings:
+        log.warning("%s: %s: %s", finding.code, finding.text, finding.hint)
+        found.setdefault("crash frames", finding)
+    return Trigger(frames, signs, store.armed, told=told)
+
+
+def _machine(settings: Settings, own: Ecall, vehicle: Vehicle | None, switch: Switch, store: Store) -> Machine:
     try:
         if unknown := own.timers.keys() - {one.name for one in fields(Timers)}:
             raise msgspec.ValidationError(", ".join(sorted(unknown)))
@@ -109,20 +140,11 @@ def _machine(settings: Settings, own: Ecall, vehicle: Vehicle, store: Store) -> 
         raise ConfigError(f"no such wait: {error}", "ecall.timers", "see agent/ecall/timers.py") from error
     facts = Facts(
         vin=settings.vehicle.vin or VIN_UNKNOWN,
-        propulsion=vehicle.file.vehicle.propulsion,
+        propulsion=vehicle.file.vehicle.propulsion if vehicle else (),
         vehicle_type=own.vehicle_type,
         version=own.version,
     )
-    return Machine(facts, timers, enabled=_enabled(own, vehicle), standing=_standing(store))
-
-
-def _enabled(own: Ecall, vehicle: Vehicle) -> bool:
-    """Whether the owner has not switched it off, where that is the owner's to say. What cannot be read is no "off"."""
-    if vehicle.file.ecall.mode != "third_party":
-        return vehicle.file.ecall.mode == "regulated"
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        return (own.state / "switch").read_text(encoding="utf-8").strip() != OFF
-    return True
+    return Machine(facts, timers, sms=own.sms is not None, enabled=switch.on, standing=_standing(store))
 
 
 def _standing(store: Store) -> Standing:
@@ -133,36 +155,13 @@ def _standing(store: Store) -> Standing:
     return Standing()
 
 
-def _addresses(settings: Settings, own: Ecall) -> Addresses:
-    path, key = settings.recipients[own.recipient].key, b""
-    try:
-        key = public_key(path.read_bytes(), str(path))
-    except (OSError, ConfigError) as error:  # the voice call needs no key; what cannot be sealed is a problem that `status` tells
-        log.error("no key to seal a message with: %s", error)  # noqa: TRY400  the line says it all
-    return Addresses(
-        sender=_sender(own),
-        recipient_key=key,
-        prefix=settings.topics.prefix,
-        number=own.number,
-        test_number=own.test_number,
-        vin=settings.vehicle.vin,
-    )
+def _voice(settings: Settings, inbox: Inbox) -> Voice | None:
+    if settings.modem is None:
+        return None
+    return Voice(settings.modem.port, tell=inbox.put, found=inbox.put, baud=settings.modem.baud)
 
 
-def _sender(own: Ecall) -> Sender:
-    """Who signs: by the program's own secret, or by one of this run alone where no file can be had."""
-    path, secret = own.state / "secret", b""
-    with contextlib.suppress(OSError):
-        secret = path.read_bytes()
-    if len(secret) != SECRET_BYTES:
-        secret = secrets.token_bytes(SECRET_BYTES)
-        with contextlib.suppress(OSError):
-            own.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.write_bytes(secret)
-    return sender_for(lambda info: HKDF(SHA256(), SECRET_BYTES, None, info).derive(secret), own.recipient)
-
-
-def _centre(settings: Settings, own: Ecall, addresses: Addresses, inbox: queue.SimpleQueue[Item]) -> Centre:
+def _centre(settings: Settings, own: Ecall, addresses: Addresses, inbox: Inbox) -> Centre:
     broker = settings.brokers[own.broker]
     protocol = PROTOCOLS[broker.first_protocol]
     to = access(broker.url, ca=broker.ca, cert=broker.cert, key=broker.key, addresses=broker.addresses, protocol=protocol)
@@ -170,15 +169,35 @@ def _centre(settings: Settings, own: Ecall, addresses: Addresses, inbox: queue.S
     return Centre(to, f"e{addresses.sender.id.hex()[:18]}", topic, inbox.put)
 
 
-def _reader(bus: Bus, trigger: Trigger, inbox: queue.SimpleQueue[Item]) -> BusReader:
+def _sockets(own: Ecall, loop: Loop, selftest: SelfTest) -> list[ControlServer | FixHearer]:
+    """Where core and the command line speak to it; a socket that cannot be opened is a finding, and no reason not to call."""
+    fixes = FixHearer(own.run, loop.inbox.put)
+    why, opened = fixes.problem, list[ControlServer | FixHearer]([fixes])
+    try:
+        permissions = {name: route.permission for name, route in ROUTES.items()}
+        opened.append(ControlServer(own.run / "control.sock", permissions, submit_to(loop)))
+    except OSError as error:
+        why = f"{own.run / 'control.sock'}: {error.strerror}"
+    if why:
+        text = f"core or the command line cannot reach the emergency call: {why}"
+        finding = Finding(code="ecall-sockets", severity="error", text=text, hint="correct [ecall] run")
+        selftest.at_start = {**selftest.at_start, "sockets": finding}
+    return opened
+
+
+def _reader(bus: Bus, trigger: Trigger, inbox: Inbox) -> BusReader:
     def to_axis(wall_s: float) -> int:
         return boot_ns() - max(time.time_ns() - int(wall_s * 1e9), 0)
 
-    def deliver(item: object) -> None:
-        inbox.put(item)  # type: ignore[arg-type]  # an ungated reader of no time-outs delivers frames alone
-
     reader = BusReader(
-        bus.name, bus.interface, str(bus.channel), deliver=deliver, to_axis=to_axis, now_ns=boot_ns, extra=bus.options, gated=False
+        bus.name,
+        bus.interface,
+        str(bus.channel),
+        deliver=cast("Callable[[object], object]", inbox.put),  # ungated and without time-outs: frames alone
+        to_axis=to_axis,
+        now_ns=boot_ns,
+        extra=bus.options,
+        gated=False,
     )
     reader.subscribe(Subscription(bus.name, can_id, EVERYTHING, 0, 2**62) for can_id in trigger.ids(bus.name))
     return reader

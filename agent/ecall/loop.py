@@ -12,28 +12,33 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Literal
 
 from agent.ecall import happenings as world
 from agent.ecall import wire
+from agent.ecall.addresses import Addresses
 from agent.ecall.centre import Centre
 from agent.ecall.crash import Trigger
 from agent.ecall.happenings import Happening
 from agent.ecall.latency import Latency
 from agent.ecall.machine import Machine, Now
 from agent.ecall.outputs import Answer, Dial, Ended, HangUp, Look, Output, Save, Send, Text
-from agent.ecall.positions import Place
+from agent.ecall.positions import place_of
+from agent.ecall.selftest import SelfTest
+from agent.ecall.sources import Sources
 from agent.ecall.store import Store
+from agent.ecall.switch import Switch
 from agent.ecall.timers import NS
-from agent.envelope import Sender
 from agent.mqtt.connection import Event
 from hw.modem.voice import Said, Voice
-from hw.ports import Frame
+from hw.ports import Fix, Frame
 
 WAIT_S_MAX = 1.0
-SIGMA_PER_HDOP_M = 5.0
-"""A standard deviation of a receiver under open sky, per unit of HDOP."""
-HDOP_UNKNOWN = 5.0
-SAYS: dict[Said, Happening] = {"up": world.CallUp(), "over": world.CallOver(), "ringing": world.Ringing()}
+TEST_NS = 10 * NS
+"""From one self-test to the next."""
+Held = Literal["held"]
+"""The SOS button was, long enough."""
+SAYS: dict[Said | Held, Happening] = {"held": world.SosHeld(), "up": world.CallUp(), "over": world.CallOver(), "ringing": world.Ringing()}
 log = logging.getLogger("modicum.ecall")
 
 
@@ -45,25 +50,8 @@ class Ask:
     future: Future[object] = field(default_factory=Future)
 
 
-Item = Frame | Event | Said | Place | Ask | None
+Item = Frame | Event | Said | Held | Fix | Ask | None
 """What the queue holds; None is the end."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Addresses:
-    """Whom the program speaks to, and as whom."""
-
-    sender: Sender
-    recipient_key: bytes
-    prefix: str
-    number: str
-    test_number: str
-    vin: str | None = field(repr=False)
-
-    @property
-    def topic(self) -> str:
-        """Where messages go."""
-        return wire.topic_of(self.prefix, self.sender)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,17 +63,23 @@ class Loop:
     centre: Centre
     store: Store
     addresses: Addresses
+    switch: Switch
+    selftest: SelfTest
     inbox: queue.SimpleQueue[Item]
     voice: Voice | None = None
     utc_s: Callable[[], int | None] = lambda: None
     ended: Callable[[Ended], object] = lambda _: None
     problems: dict[str, str] = field(default_factory=dict)
     """What could not be done last, by what it was."""
+    sources: Sources = field(default_factory=Sources)
     latency: Latency = field(default_factory=Latency)
     counts: dict[str, int] = field(default_factory=lambda: {"frames": 0, "sent": 0, "acknowledged": 0, "unheard": 0})
+    _tested_ns: int = 0
+    _found: frozenset[str] = frozenset()
 
     def run(self) -> None:
         """Until None comes through the queue."""
+        self.selftest.offline_ns = boot_ns()
         self._do_all(self.machine.resume())
         while True:
             try:
@@ -105,6 +99,11 @@ class Loop:
             self.latency.reached("made", boot_ns())
         self._do_all(outputs)
 
+    def turn(self, *, on: bool) -> None:
+        """The owner's switch. A call that stands goes on. Raises UsageError, DeviceError."""
+        self.switch.set(on=on)
+        self.machine.enabled = self.switch.on
+
     def now(self) -> Now:
         """This moment."""
         return Now(boot_ns(), self.utc_s())
@@ -121,8 +120,23 @@ class Loop:
     def _tick(self) -> None:
         self.centre.tick(time.monotonic(), urgent=self._urgent)
         self.step()
-        if self.trigger.settled(boot_ns()):
+        now_ns = boot_ns()
+        if self.trigger.settled(now_ns):
             self.store.arm()
+        if self.voice is not None and self.sources.ask_due(now_ns, urgent=self._urgent):
+            self.voice.locate()
+        if now_ns - self._tested_ns >= TEST_NS:
+            self._tested_ns = now_ns
+            self._test(now_ns)
+
+    def _test(self, now_ns: int) -> None:
+        """Says in the log what came and what went; a finding carries no place, no number and no VIN."""
+        standing = {finding.code: finding for finding in self.selftest.run(now_ns).values() if finding}
+        for code in sorted(standing.keys() - self._found):
+            log.warning("%s: %s: %s", code, standing[code].text, standing[code].hint)
+        for code in sorted(self._found - standing.keys()):
+            log.info("%s: no more", code)
+        self._found = frozenset(standing)
 
     # -- in ---------------------------------------------------------------------------------------------------------
 
@@ -130,12 +144,12 @@ class Loop:
         match item:
             case Frame():
                 self.counts["frames"] += 1
+                self.selftest.frame_ns = item.t_ns
                 if self.trigger.feed(item):
                     self.latency.begins(item.t_ns)
                     self.step(world.Crashed())
-            case Place():
-                if self.machine.ring.take(item):
-                    self.step(world.Fixed())
+            case Fix():
+                self._fix(item)
             case Ask():
                 self._answer(item)
             case str():
@@ -145,10 +159,18 @@ class Loop:
             case _:
                 self._connection(item)
 
+    def _fix(self, fix: Fix) -> None:
+        place = place_of(fix)
+        if place is not None:
+            self.sources.heard_ns[fix.source] = fix.t_ns
+            if self.machine.ring.take(place):
+                self.step(world.Fixed())
+
     def _connection(self, event: Event) -> None:
         before = self.centre.online
         heard = self.centre.feed(time.monotonic(), event)
         if self.centre.online != before:
+            self.selftest.offline_ns = None if self.centre.online else boot_ns()
             self.step(world.Link(self.centre.online))
         if heard is None:
             return
@@ -196,8 +218,8 @@ class Loop:
                 self._call().hang_up()
             case Ended():
                 self.ended(output)
-            case Text():
-                raise NotImplementedError
+            case Text(octets):
+                self._text(octets)
 
     def _send(self, send: Send) -> None:
         own = self.addresses
@@ -206,6 +228,11 @@ class Loop:
         if self.centre.send(own.topic, payload):
             self.counts["sent"] += 1
             self.latency.reached("sent", boot_ns())
+
+    def _text(self, octets: bytes) -> None:
+        if self.addresses.sms is None:
+            raise LookupError("no number for texts is configured")
+        self._call().text(self.addresses.sms, octets)
 
     def _call(self) -> Voice:
         if self.voice is None:

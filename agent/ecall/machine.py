@@ -221,7 +221,7 @@ class Machine:
     def _end(self, now: Now) -> None:
         session = self._session()
         lasted_s = (now.t_ns - session.begun_ns) / NS
-        self._done.append(Ended(session.kind, session.ever_acked, session.voice, session.identifier, lasted_s))
+        self._done.append(Ended(session.id, session.kind, session.ever_acked, session.voice, session.identifier, lasted_s))
         self.standing.session = None
 
     def _session(self) -> Session:

@@ -54,8 +54,9 @@ class HangUp:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A session is over: what may be told of it, without its content and without a place."""
+    """A session is over: what may be told of it, without its content and without a place. `messages`: how many it had."""
 
+    session: str
     kind: str
     acknowledged: bool
     voice: bool

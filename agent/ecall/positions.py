@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from agent.ecall.msd import DELTA_MAX, DELTA_MIN, DIRECTION_MAX, DIRECTION_UNKNOWN, MAS_PER_DEG, UNKNOWN_MAS, Delta
 from agent.ecall.timers import NS
+from hw.ports import Fix
 
 KEPT = 3
 APART_NS = 900_000_000
@@ -24,6 +25,9 @@ TRUSTED_M, PER_SIGMA = 150.0, 2.45
 """95 % of a two-dimensional error are within 2.45 standard deviations."""
 COURSE_MPS = 5 / 3.6
 """Slower than this the course of a receiver is noise; the last one above it holds."""
+SIGMA_PER_HDOP_M = 5.0
+"""A standard deviation of a receiver under open sky, per unit of HDOP. Ours."""
+HDOP_UNKNOWN = 5.0
 EARTH_M = 6_371_008.8
 STEP_MAS, STEP_DEG = 100, 2
 
@@ -79,6 +83,14 @@ class Ring:
     def clear(self) -> None:
         """Forgets them."""
         self._places.clear()
+
+
+def place_of(fix: Fix) -> Place | None:
+    """What a fix, stamped on CLOCK_BOOTTIME, says of the place; None where it has none."""
+    if not fix.mode or fix.lat_deg is None or fix.lon_deg is None:
+        return None
+    sigma_m = SIGMA_PER_HDOP_M * (HDOP_UNKNOWN if fix.hdop is None else fix.hdop)
+    return Place(fix.t_ns, fix.lat_deg, fix.lon_deg, sigma_m, fix.speed_mps or 0.0, fix.course_deg)
 
 
 def location(ring: Ring, now_ns: int, *, clock_trusted: bool) -> Location:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import asdict
 from typing import Any, Literal, NamedTuple
 
 from agent.ecall import happenings as world
-from agent.ecall.loop import Ask, Loop
+from agent.ecall.loop import Ask, Loop, boot_ns
 from agent.errors import UsageError
 
 Permission = Literal["read", "drive", "own"]
@@ -35,11 +36,13 @@ def _status(loop: Loop) -> dict[str, object]:
     return {
         "state": loop.machine.state,
         "enabled": loop.machine.enabled,
+        "mode": loop.switch.mode,
         "session": known,
         "centre": {"online": loop.centre.online, "why": loop.centre.why},
         "voice": {"there": loop.voice is not None, "why": loop.voice.problem if loop.voice else "no modem is configured"},
         "places": len(list(loop.machine.ring)),
-        "kept": {"why": loop.store.problem},
+        "places_from": sorted(loop.sources.heard_ns),
+        "checks": {name: finding and asdict(finding) for name, finding in loop.selftest.run(boot_ns()).items()},
         "problems": dict(loop.problems),
         "latency_ms": dict(loop.latency.steps),
         **loop.counts,
@@ -57,11 +60,21 @@ def _happens(happening: world.Happening) -> Callable[[Loop], object]:
     return run
 
 
+def _turned(*, on: bool) -> Callable[[Loop], object]:
+    def run(loop: Loop) -> object:
+        loop.turn(on=on)
+        return {"enabled": loop.machine.enabled, "state": loop.machine.state}
+
+    return run
+
+
 ROUTES: Mapping[str, Route] = {
     "ecall.status": Route("read", _status),
     "ecall.sos": Route("drive", _happens(world.SosHeld())),
     "ecall.cancel": Route("drive", _happens(world.Cancelled())),
     "ecall.test": Route("drive", _happens(world.TestAsked())),
+    "ecall.on": Route("own", _turned(on=True)),
+    "ecall.off": Route("own", _turned(on=False)),
 }
 
 

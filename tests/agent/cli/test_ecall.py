@@ -134,28 +134,44 @@ def running(monkeypatch: pytest.MonkeyPatch, folder: Path, answer: dict[str, Any
     return asked
 
 
+ANSWER = {
+    "state": "voice",
+    "enabled": True,
+    "session": {"kind": "automatic", "messages": 2, "acknowledged": False, "voice": True, "dials": 1},
+    "checks": {"bus": None, "sim": {"code": "ecall-sim", "severity": "error", "text": "no SIM", "hint": "insert one"}},
+    "latency_ms": {"made": 3.2, "sent": 4.0, "acknowledged": 41.4},
+    "places": 3,
+    "problems": {"Send": "OSError: gone"},
+    "frames": 1,
+}
+
+
 def test_a_person_reads_how_the_call_stands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """State, connection, modem, what is known, and every problem; as JSON the answer itself."""
-    session = {"kind": "automatic", "messages": 2, "acknowledged": False, "voice": True, "dials": 1}
-    answer = {
-        "state": "voice",
-        "enabled": True,
-        "session": session,
-        "centre": {"online": False, "why": "no connection"},
-        "voice": {"there": True, "why": ""},
-        "places": 3,
-        "kept": {"why": "lies on ext4"},
-        "problems": {"Send": "OSError: gone"},
-        "frames": 1,
-    }
-    running(monkeypatch, tmp_path, answer)
+    """The call, each check, and every problem; as JSON the answer itself."""
+    running(monkeypatch, tmp_path, ANSWER)
     config = ("--config", str(tmp_path / "agent.toml"))
-    text = " ".join(said("status", *config).split())
-    assert "state voice centre not connected: no connection modem answers vehicle 1 crash frame read, 3 places in memory" in text
-    assert "call automatic, 2 messages, not acknowledged yet, dialled 1 times problem lies on ext4 problem OSError: gone" in text
-    assert json.loads(said("status", "--json", *config)) == answer
-    running(monkeypatch, tmp_path, answer | {"enabled": False, "session": None})
-    assert "state voice, switched off by the owner" in " ".join(said("status", *config).split())
+    assert said("status", *config).splitlines() == [
+        "state: voice",
+        "call: automatic, 2 messages, not acknowledged yet, dialled 1 times",
+        "last crash: message after 3 ms, acknowledged after 41 ms",
+        "read: 1 crash frame; in memory: 3 places",
+        "  bus  ok",
+        "  sim  error ecall-sim: no SIM: insert one",
+        "problem: Send: OSError: gone",
+    ]
+    assert json.loads(said("status", "--json", *config)) == ANSWER
+
+
+def test_what_switching_off_means_is_said_before_it_is_done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing happens without a yes; with one it is said again."""
+    asked = running(monkeypatch, tmp_path, {"enabled": False})
+    config = ("--config", str(tmp_path / "agent.toml"))
+    refused = CliRunner().invoke(ecall_group, ("off", *config), input="n\n")
+    assert (refused.exit_code, asked) == (1, [])
+    assert "After a crash nobody will be called and no message sent" in refused.stdout
+    assert "After a crash nobody will be called and no message sent" in said("off", "--yes", *config)
+    assert said("on", *config) == "emergency call: on\n"
+    assert asked == ["ecall.off", "ecall.on"]
 
 
 @pytest.mark.parametrize("verb", ["sos", "cancel", "test"])

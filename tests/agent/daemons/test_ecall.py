@@ -11,10 +11,11 @@ import pytest
 from agent.clock import RELEASE_NS
 from agent.daemons import ecall as program
 from agent.ecall.store import Store
+from agent.ecall.switch import Switch
 from agent.errors import ConfigError
 from agent.folders import vehicle_folder
 from agent.settings import Settings, load_settings
-from agent.vehicle import Vehicle, load_vehicle
+from agent.vehicle import load_vehicle
 from tests.agent.ecall.build import VIN
 
 CONFIG = """
@@ -45,59 +46,11 @@ def settings(folder: Path, more: str = "") -> Settings:
     return load_settings(folder / "agent.toml")
 
 
-def machine(folder: Path, more: str = "", mode: str = "third_party") -> Any:
-    loaded, vehicle = settings(folder, more), load_vehicle(vehicle_folder("bench"))
+def machine(folder: Path, more: str = "") -> Any:
+    loaded = settings(folder, more)
     assert loaded.ecall is not None
-    return program._machine(loaded, loaded.ecall, with_mode(vehicle, mode), Store(folder / "run"))
-
-
-def with_mode(vehicle: Vehicle, mode: str) -> Vehicle:
-    from msgspec.structs import replace  # noqa: PLC0415  the one place
-
-    vehicle.file = replace(vehicle.file, ecall=replace(vehicle.file.ecall, mode=mode))
-    return vehicle
-
-
-@pytest.mark.parametrize("content", [None, b"", b"x" * 31, bytes(32), b"-----BEGIN PUBLIC KEY-----"])
-def test_a_key_that_cannot_be_used_does_not_keep_the_call_from_being_made(tmp_path: Path, content: bytes | None) -> None:
-    """Nothing can be sealed; the numbers are there all the same."""
-    if content is not None:
-        (tmp_path / "emergency.pub").write_bytes(content)
-    loaded = settings(tmp_path)
-    assert loaded.ecall is not None
-    found = program._addresses(loaded, loaded.ecall)
-    assert (found.recipient_key, found.number) == (b"", "+8610000001")
-
-
-def test_the_secret_is_made_once_and_kept(tmp_path: Path) -> None:
-    """The centre knows the vehicle by it; a folder that cannot be had costs only that."""
-    loaded = settings(tmp_path)
-    assert loaded.ecall is not None
-    first, again = program._sender(loaded.ecall), program._sender(loaded.ecall)
-    assert first.id == again.id
-    (tmp_path / "state" / "secret").unlink()
-    (tmp_path / "state").rmdir()
-    (tmp_path / "state").write_text("in the way")
-    assert program._sender(loaded.ecall).id != program._sender(loaded.ecall).id
-
-
-@pytest.mark.parametrize(
-    ("mode", "switch", "enabled"),
-    [
-        ("third_party", None, True),
-        ("third_party", b"off\n", False),
-        ("third_party", b"on", True),
-        ("third_party", b"\xff\xfe", True),
-        ("regulated", b"off", True),
-        ("absent", None, False),
-    ],
-)
-def test_the_owners_switch_is_honoured_where_it_is_the_owners(tmp_path: Path, mode: str, switch: bytes | None, *, enabled: bool) -> None:
-    """What cannot be read is no "off"; the call that the law asks for has no switch."""
-    if switch is not None:
-        (tmp_path / "state").mkdir()
-        (tmp_path / "state" / "switch").write_bytes(switch)
-    assert machine(tmp_path, mode=mode).enabled is enabled
+    switch, store = Switch(folder / "switch", "third_party"), Store(folder / "run")
+    return program._machine(loaded, loaded.ecall, load_vehicle(vehicle_folder("bench")), switch, store)
 
 
 def test_waits_can_be_shortened_and_a_wrong_one_is_named(tmp_path: Path) -> None:
@@ -126,3 +79,25 @@ def test_the_clock_is_believed_where_somebody_vouches_for_it(monkeypatch: pytest
     assert program.utc_s(["gnss"]) is None
     monkeypatch.setattr("agent.daemons.ecall.time.time_ns", lambda: RELEASE_NS - 1)
     assert program.utc_s(["system", "ntp"]) is None
+
+
+@pytest.mark.parametrize("content", [None, "no TOML", "[vehicle]"])
+def test_a_vehicle_file_that_cannot_be_used_costs_the_crash_and_not_the_button(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    """The program runs, watches nothing, and says so."""
+    monkeypatch.setattr(program, "vehicle_folder", lambda _: tmp_path)
+    if content is not None:
+        (tmp_path / "vehicle.toml").write_text(content)
+    vehicle, found = program._vehicle(settings(tmp_path))
+    assert (vehicle, [finding.code for finding in found.values()]) == (None, ["ecall-vehicle"])
+    assert list(program._trigger(vehicle, found, Store(tmp_path / "run"), told=False).frames) == []
+    loaded = settings(tmp_path)
+    assert loaded.ecall is not None
+    assert program._machine(loaded, loaded.ecall, vehicle, Switch(tmp_path / "switch", "third_party"), Store(tmp_path / "run")).enabled
+
+
+def test_the_opt_in_for_texts_is_a_number(tmp_path: Path) -> None:
+    """None is the default."""
+    assert not machine(tmp_path).sms
+    assert machine(tmp_path, 'sms = "+8610000003"').sms

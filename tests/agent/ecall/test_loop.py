@@ -6,33 +6,38 @@ import json
 import queue
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.ecall import wire
+from agent.ecall.addresses import Addresses
 from agent.ecall.centre import Centre
 from agent.ecall.happenings import Acknowledged, ClearedDown
-from agent.ecall.loop import Addresses, Ask, Item, Loop, boot_ns
+from agent.ecall.loop import Ask, Item, Loop, boot_ns
 from agent.ecall.machine import Machine
 from agent.ecall.msd import decode
-from agent.ecall.positions import Place
+from agent.ecall.outputs import Text
 from agent.ecall.routes import ROUTES, submit_to
+from agent.ecall.selftest import SelfTest
 from agent.ecall.store import Store
+from agent.ecall.switch import Switch
 from agent.ecall.table import State
 from agent.envelope import sender_for
 from agent.errors import UsageError
 from agent.mqtt.connection import Arrived
 from agent.mqtt.terms import Lost, Online, Terms
-from hw.modem.voice import Voice
+from hw.modem.voice import Health, Voice
+from hw.ports import Fix
 from tests.agent.ecall.build import VIN
 from tests.agent.ecall.rig import FACTS, LAT_DEG, LON_DEG
 from tests.agent.ecall.test_crash import crash, new
 
 PRIVATE = X25519PrivateKey.generate()
 SENDER = sender_for(lambda info: (info * 32)[:32], "emergency")
-NUMBER, TEST_NUMBER = "+8610000001", "+8610000002"
+NUMBER, TEST_NUMBER, SMS_NUMBER = "+8610000001", "+8610000002", "+8610000003"
 TOPIC = wire.answers_to("modicum", SENDER.id.hex())
 
 
@@ -45,25 +50,34 @@ class Fakes:
     online: bool = True
     why: str = ""
     problem: str = ""
+    health: Health = field(default_factory=Health)
+    switch: Switch = field(default_factory=lambda: Switch(Path("/nonexistent"), "third_party"))
     loop: Loop = field(init=False)
 
     def __post_init__(self) -> None:
+        machine, centre, store, voice = Machine(FACTS), cast("Centre", self), cast("Store", self), cast("Voice", self)
+        selftest = SelfTest(
+            machine=machine, centre=centre, store=store, switch=self.switch, utc_s=lambda: 1_795_000_000, voice=voice, watched=1
+        )
         self.loop = Loop(
-            machine=Machine(FACTS),
+            machine=machine,
             trigger=new(),
-            centre=cast("Centre", self),
-            store=cast("Store", self),
+            centre=centre,
+            store=store,
+            switch=self.switch,
+            selftest=selftest,
             addresses=Addresses(
                 sender=SENDER,
                 recipient_key=PRIVATE.public_key().public_bytes_raw(),
                 prefix="modicum",
                 number=NUMBER,
                 test_number=TEST_NUMBER,
+                sms=SMS_NUMBER,
                 vin=VIN,
             ),
             inbox=queue.SimpleQueue[Item](),
-            voice=cast("Voice", self),
-            utc_s=lambda: 1_795_000_000,
+            voice=voice,
+            utc_s=selftest.utc_s,
             ended=lambda told: self._do("ended", told),
         )
         self.loop.machine.link_up = True
@@ -112,6 +126,12 @@ class Fakes:
     def look(self) -> None:
         self._do("look")
 
+    def locate(self) -> None:
+        self._do("locate")
+
+    def text(self, number: str, octets: bytes) -> None:
+        self._do("text", (number, octets))
+
     def takes(self, *items: Item) -> Fakes:
         for item in items:
             self.loop._take(item)
@@ -125,6 +145,11 @@ class Fakes:
 
     def hears(self, word: wire.Word, key: bytes) -> Fakes:
         return self.takes(Arrived(1, TOPIC, wire.said(word, key), lambda: None))
+
+
+def fix(t_ns: int | None = None, source: str = "core") -> Fix:
+    now_ns = boot_ns() if t_ns is None else t_ns
+    return Fix(now_ns, 3, LAT_DEG, LON_DEG, speed_mps=14.0, course_deg=90.0, hdop=1.0, source=source)
 
 
 def crashed(*breaks: str) -> Fakes:
@@ -205,10 +230,69 @@ def test_what_the_modem_says_moves_the_call() -> None:
 
 def test_a_place_is_held_and_stands_in_the_message() -> None:
     """In memory; nothing is done with it before a trigger."""
-    fakes = Fakes().takes(Place(boot_ns(), LAT_DEG, LON_DEG, 5.0, 14.0, 90.0))
+    fakes = Fakes().takes(fix())
     assert fakes.did == []
     fakes.takes(crash(0, 3), crash(100, 4))
     assert decode(fakes.sent()[0].octets).latitude_mas == round(LAT_DEG * 3_600_000)
+
+
+def test_the_own_modem_is_asked_while_core_is_silent() -> None:
+    """At once where core never spoke, and not while it does; the modem's own fix is taken like core's."""
+    fakes = Fakes()
+    fakes.loop._tick()
+    assert fakes.names() == ["locate"]
+    fakes.takes(fix(source="at"))
+    assert (len(list(fakes.loop.machine.ring)), fakes.loop.sources.ask_due(boot_ns() + 10**10, urgent=False)) == (1, True)
+    spoken = Fakes().takes(fix())
+    spoken.loop._tick()
+    assert spoken.names() == []
+
+
+def test_a_fix_without_a_place_is_no_word_of_core() -> None:
+    """A receiver in a tunnel: the modem's may see more."""
+    fakes = Fakes().takes(Fix(boot_ns(), source="core"))
+    fakes.loop._tick()
+    assert (fakes.names(), list(fakes.loop.machine.ring)) == (["locate"], [])
+
+
+def test_the_sos_button_counts_down() -> None:
+    """As the head unit's word does."""
+    assert Fakes().takes("held").loop.machine.state is State.COUNTDOWN
+
+
+def test_a_message_as_text_goes_to_its_own_number() -> None:
+    """And a device without one says so, where the machine should ask for it all the same."""
+    fakes = Fakes()
+    fakes.loop._do_all((Text(b"octets"),))
+    assert fakes.did == [("text", (SMS_NUMBER, b"octets"))]
+    fakes.loop.addresses.sms = None
+    fakes.loop._do_all((Text(b"octets"),))
+    assert "Text" in fakes.loop.problems
+
+
+def test_the_owner_switches_it_off_and_on(tmp_path: Path) -> None:
+    """At once, and where it can be kept only."""
+    fakes = Fakes(switch=Switch(tmp_path / "switch", "third_party"))
+    assert asked(fakes, "ecall.off") == {"enabled": False, "state": "idle"}
+    assert fakes.takes(crash(0, 3), crash(100, 4)).did == []
+    assert asked(fakes, "ecall.status")["checks"]["switch"]["code"] == "ecall-off"
+    assert asked(fakes, "ecall.on")["enabled"]
+    regulated = Fakes(switch=Switch(tmp_path / "switch", "regulated"))
+    with pytest.raises(UsageError, match="the law asks for"):
+        asked(regulated, "ecall.off")
+
+
+def test_the_log_says_once_what_the_self_test_finds_and_when_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    """Here: the place, which is not known, and then is."""
+    caplog.set_level("INFO", "modicum.ecall")
+    fakes = Fakes()
+    for _ in range(2):
+        fakes.loop._test(boot_ns())
+    fakes.takes(fix())
+    fakes.loop._test(boot_ns())
+    said = [record.getMessage() for record in caplog.records if "ecall-position" in record.getMessage()]
+    assert len(said) == 2
+    assert said[1] == "ecall-position: no more"
 
 
 def asked(fakes: Fakes, route: str) -> Any:
@@ -219,7 +303,7 @@ def asked(fakes: Fakes, route: str) -> Any:
 
 def test_the_status_shows_neither_place_nor_number() -> None:
     """In the middle of a call."""
-    fakes = Fakes().takes(Place(boot_ns(), LAT_DEG, LON_DEG, 5.0, 14.0, 90.0), crash(0, 3), crash(100, 4))
+    fakes = Fakes().takes(fix(), crash(0, 3), crash(100, 4))
     status = asked(fakes, "ecall.status")
     text = json.dumps(status)
     assert (status["state"], status["session"]["kind"], status["places"], status["sent"]) == ("sending", "automatic", 1, 1)
@@ -257,6 +341,8 @@ def test_every_route_says_who_may() -> None:
         "ecall.sos": "drive",
         "ecall.cancel": "drive",
         "ecall.test": "drive",
+        "ecall.on": "own",
+        "ecall.off": "own",
     }
 
 
@@ -266,4 +352,4 @@ def test_the_loop_ends_when_it_is_told_to() -> None:
     for item in (crash(0, 3), crash(100, 4), None):
         fakes.loop.inbox.put(item)
     fakes.loop.run()
-    assert fakes.names() == ["write", "dial", "send", "close"]
+    assert fakes.names() == ["locate", "write", "dial", "send", "close"]

@@ -293,7 +293,7 @@ def test_another_session_is_not_cleared_down() -> None:
 def test_what_is_told_of_a_call_has_neither_place_nor_content() -> None:
     """Kind, whether it was acknowledged, whether there was voice, how many messages, how long."""
     rig = crashed().ack().tell(world.CallUp()).wait(60).tell(world.ClearedDown("session-1"))
-    assert rig.ended() == [Ended("automatic", acknowledged=True, voice=True, messages=1, lasted_s=60.0)]
+    assert rig.ended() == [Ended("session-1", "automatic", acknowledged=True, voice=True, messages=1, lasted_s=60.0)]
 
 
 @pytest.mark.parametrize("acked", [True, False])

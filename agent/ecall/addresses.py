@@ -1,0 +1,78 @@
+"""Whom the emergency call speaks to, and as whom: from agent.toml and the program's own secret.
+
+Promises that what cannot be had costs only what needs it: without the centre's key nothing can be sealed, and the voice call is made all
+the same; without a folder for the secret the centre knows the vehicle by another name after each restart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from agent.ecall import wire
+from agent.envelope import Sender, public_key, sender_for
+from agent.errors import ConfigError
+from agent.model import Finding
+from agent.settings import Ecall, Settings
+
+SECRET_BYTES = 32
+
+
+@dataclass(slots=True, kw_only=True)
+class Addresses:
+    """`recipient_key` empty: there is none. `sms`: the number that may get an unacknowledged message, if any."""
+
+    sender: Sender
+    recipient_key: bytes
+    prefix: str
+    number: str
+    test_number: str
+    sms: str | None = None
+    vin: str | None = field(repr=False)
+
+    @property
+    def topic(self) -> str:
+        """Where messages go."""
+        return wire.topic_of(self.prefix, self.sender)
+
+
+def addresses_of(settings: Settings, own: Ecall) -> tuple[Addresses, dict[str, Finding]]:
+    """And what is wrong with them, by the self-test's checks `key` and `region`."""
+    found: dict[str, Finding] = {}
+    path, key = settings.recipients[own.recipient].key, b""
+    try:
+        key = public_key(path.read_bytes(), str(path))
+    except (OSError, ConfigError) as error:
+        text = f"no key of the centre's: no message can be sent, only the call is made ({type(error).__name__})"
+        found["key"] = Finding(code="ecall-key", severity="error", text=text, hint=f"put it at {path}")
+    regions = {settings.brokers[own.broker].region, settings.recipients[own.recipient].region}
+    if not regions <= set(settings.regions.allowed):
+        text = "the centre or its broker is in a region that is not allowed; the emergency call speaks to it all the same"
+        found["region"] = Finding(code="ecall-region", severity="error", text=text, hint="correct [regions], [brokers] or [recipients]")
+    made = Addresses(
+        sender=_sender(own),
+        recipient_key=key,
+        prefix=settings.topics.prefix,
+        number=own.number,
+        test_number=own.test_number,
+        sms=own.sms,
+        vin=settings.vehicle.vin,
+    )
+    return made, found
+
+
+def _sender(own: Ecall) -> Sender:
+    """Who signs: by the program's own secret, or by one of this run alone where no file can be had."""
+    path, secret = own.state / "secret", b""
+    with contextlib.suppress(OSError):
+        secret = path.read_bytes()
+    if len(secret) != SECRET_BYTES:
+        secret = secrets.token_bytes(SECRET_BYTES)
+        with contextlib.suppress(OSError):
+            own.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.write_bytes(secret)
+    return sender_for(lambda info: HKDF(SHA256(), SECRET_BYTES, None, info).derive(secret), own.recipient)

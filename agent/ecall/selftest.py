@@ -1,0 +1,195 @@
+"""The emergency call's self-test: each check has its own finding, and what is found stands as long as it holds.
+
+Promises to ask nothing of a device and to wait for nothing: it reads what the parts say of themselves. A check that cannot be made is
+no failed call: whatever it finds, a crash is told as well as can be. The list of checks: docs/ecall.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from cryptography import x509
+
+from agent.ecall.centre import Centre
+from agent.ecall.machine import Machine
+from agent.ecall.store import Store
+from agent.ecall.switch import Switch
+from agent.ecall.timers import NS
+from agent.model import Finding
+from hw.can.bus import BusReader
+from hw.modem.voice import Voice
+
+QUIET_NS = 10 * NS
+"""So long without any frame that the call watches for, or without a position."""
+UNREACHED_NS = 300 * NS
+"""So long without the centre's broker is a fault; less is a tunnel."""
+EXPIRES_DAYS = 14
+
+
+class SosInput(Protocol):
+    """The button's line."""
+
+    problem: str
+
+    @property
+    def stuck(self) -> bool: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class SelfTest:
+    """Reads the parts. `at_start`: check -> what was found when the program began; `watched`: how many crash frames there are.
+
+    `frame_ns`: when the last of them came, `offline_ns`: since when there is no connection to the centre's broker; both on
+    CLOCK_BOOTTIME and kept by the loop.
+    """
+
+    machine: Machine
+    centre: Centre
+    store: Store
+    switch: Switch
+    utc_s: Callable[[], int | None]
+    readers: Sequence[BusReader] = ()
+    watched: int = 0
+    voice: Voice | None = None
+    sos: SosInput | None = None
+    certificate: Path | None = None
+    at_start: Mapping[str, Finding] = field(default_factory=dict)
+    frame_ns: int | None = None
+    offline_ns: int | None = None
+
+    def run(self, t_ns: int) -> dict[str, Finding | None]:
+        """Each check, in the order of a call's way, and what is wrong."""
+        return {name: self.at_start.get(name) or check(self, t_ns) for name, check in CHECKS.items()}
+
+
+def _error(code: str, text: str, hint: str) -> Finding:
+    return Finding(code=f"ecall-{code}", severity="error", text=text, hint=hint)
+
+
+def _warning(code: str, text: str, hint: str) -> Finding:
+    return Finding(code=f"ecall-{code}", severity="warning", text=text, hint=hint)
+
+
+def _switch(test: SelfTest, _: int) -> Finding | None:
+    if test.machine.enabled:
+        return None
+    if test.switch.mode == "absent":
+        return _warning("absent", "this vehicle has no emergency call: nothing triggers one", "see ecall.mode of vehicle.toml")
+    return _warning("off", "switched off: after a crash nobody is called and nothing is sent", "modicum ecall on")
+
+
+def _bus(test: SelfTest, t_ns: int) -> Finding | None:
+    lost = [f"{reader.name}: {reader.problem}" for reader in test.readers if reader.problem]
+    if lost:
+        return _error("bus", f"a crash would not be seen: {lost[0]}", "see the interface: ip -details link")
+    if test.watched and (test.frame_ns is None or t_ns - test.frame_ns > QUIET_NS):
+        return _warning("bus-quiet", "none of the crash frames comes", "usual while the car sleeps; else see the bit rate and vehicle.toml")
+    return None
+
+
+def _crash(test: SelfTest, _: int) -> Finding | None:
+    if test.watched:
+        return None
+    return _warning("crash", "no crash frame is watched: only the button calls", "describe [crash] in vehicle.toml")
+
+
+def _sos(test: SelfTest, _: int) -> Finding | None:
+    if test.sos is not None and test.sos.problem:
+        return _error("sos", f"the SOS button is not read: {test.sos.problem}", "see [ecall.sos] and the wiring")
+    if test.sos is not None and test.sos.stuck:
+        return _error("sos-stuck", "the SOS button is held all the time", "see the button and its wiring")
+    return None
+
+
+def _modem(test: SelfTest, _: int) -> Finding | None:
+    if test.voice is None:
+        return _warning("modem", "no modem is configured: nobody is called", "name the port in [modem]")
+    if test.voice.problem:
+        return _error("modem", f"the modem does not answer: {test.voice.problem}", "see the port, and that nothing else holds it")
+    return None
+
+
+def _sim(test: SelfTest, _: int) -> Finding | None:
+    if test.voice is not None and test.voice.health.sim is False:
+        return _error("sim", "the modem has no SIM that it can use", "insert one, without a PIN")
+    return None
+
+
+def _network(test: SelfTest, _: int) -> Finding | None:
+    if test.voice is not None and test.voice.health.registered is False:
+        return _error("network", "the modem is not registered", "see the antenna, the coverage and the contract of the SIM")
+    return None
+
+
+def _position(test: SelfTest, t_ns: int) -> Finding | None:
+    last = test.machine.ring.last
+    if last is not None and t_ns - last.t_ns <= QUIET_NS:
+        return None
+    return _warning("position", "the place is not known: neither core nor the modem tells it", "see the antenna; usual under a roof")
+
+
+def _certificate(test: SelfTest, _: int) -> Finding | None:
+    """Whether the broker will still know us; with a clock that nobody trusts only whether there is one."""
+    if test.certificate is None:
+        return None
+    try:
+        found = x509.load_pem_x509_certificate(test.certificate.read_bytes())
+    except (OSError, ValueError):
+        return _error("certificate", "the device's certificate cannot be read", f"see {test.certificate}")
+    now_s = test.utc_s()
+    if now_s is None:
+        return None
+    now = datetime.fromtimestamp(now_s, UTC)
+    if not found.not_valid_before_utc <= now <= found.not_valid_after_utc:
+        return _error("certificate", "the device's certificate is not valid now", "give it a new one")
+    if found.not_valid_after_utc - now < timedelta(days=EXPIRES_DAYS):
+        return _warning("certificate", f"the device's certificate ends within {EXPIRES_DAYS} days", "give it a new one")
+    return None
+
+
+def _centre(test: SelfTest, t_ns: int) -> Finding | None:
+    if test.centre.online:
+        return None
+    tell = _error if test.offline_ns is not None and t_ns - test.offline_ns >= UNREACHED_NS else _warning
+    return tell("centre", f"no connection to the centre: {test.centre.why}", "see [brokers] and the coverage; it is tried all the time")
+
+
+def _clock(test: SelfTest, _: int) -> Finding | None:
+    if test.utc_s() is not None:
+        return None
+    return _warning("clock", "the time is not trusted: a message would say none", "see [clock] sources, and NTP")
+
+
+def _memory(test: SelfTest, _: int) -> Finding | None:
+    if not test.store.problem:
+        return None
+    return _warning("memory", f"a call would not survive a restart: {test.store.problem}", "name a folder of a tmpfs in [ecall] run")
+
+
+def _at_start(_: SelfTest, __: int) -> Finding | None:
+    return None  # looked at once, and told by whoever looked
+
+
+Check = Callable[[SelfTest, int], Finding | None]
+CHECKS: Mapping[str, Check] = {
+    "switch": _switch,
+    "crash frames": _crash,
+    "bus": _bus,
+    "sos": _sos,
+    "position": _position,
+    "clock": _clock,
+    "key": _at_start,
+    "certificate": _certificate,
+    "centre": _centre,
+    "modem": _modem,
+    "sim": _sim,
+    "network": _network,
+    "memory": _memory,
+    "region": _at_start,
+    "sockets": _at_start,
+}
+"""A new check is a function and a line."""

@@ -1,0 +1,180 @@
+"""agent.ecall.selftest: each fault alone gives its own finding, and nothing is found where all is well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import cast
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from agent.ecall.centre import Centre
+from agent.ecall.machine import Machine
+from agent.ecall.positions import Place
+from agent.ecall.selftest import CHECKS, EXPIRES_DAYS, QUIET_NS, UNREACHED_NS, SelfTest
+from agent.ecall.store import Store
+from agent.ecall.switch import Switch
+from agent.model import Finding
+from hw.can.bus import BusReader
+from hw.modem.voice import Health, Voice
+from tests.agent.ecall.rig import FACTS
+
+T_NS = 10**12
+NOW_S = 1_795_000_000
+NOW = datetime.fromtimestamp(NOW_S, UTC)
+
+
+@dataclass
+class Part:
+    """What the self-test looks at of a part: how it says that it is."""
+
+    name: str = "pt"
+    problem: str = ""
+    stuck: bool = False
+    online: bool = True
+    why: str = "refused"
+    health: Health = field(default_factory=lambda: Health(sim=True, registered=True, signal=20))
+
+
+def well(folder: Path) -> SelfTest:
+    """A device on which everything works."""
+    machine = Machine(FACTS)
+    machine.ring.take(Place(T_NS, 39.9, 116.4, 5.0))
+    return SelfTest(
+        machine=machine,
+        centre=cast("Centre", Part()),
+        store=cast("Store", Part()),
+        switch=Switch(folder / "switch", "third_party"),
+        utc_s=lambda: NOW_S,
+        readers=[cast("BusReader", Part())],
+        watched=1,
+        voice=cast("Voice", Part()),
+        sos=Part(),
+        certificate=certificate(folder, NOW + timedelta(days=365)),
+        frame_ns=T_NS,
+    )
+
+
+def certificate(folder: Path, until: datetime) -> Path:
+    """One that began ten days ago."""
+    key, name = Ed25519PrivateKey.generate(), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "car")])
+    built = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    made = built.not_valid_before(NOW - timedelta(days=10)).not_valid_after(until).sign(key, None)
+    path = folder / "device.pem"
+    path.write_bytes(made.public_bytes(Encoding.PEM))
+    return path
+
+
+def health(test: SelfTest, sim: bool | None, registered: bool | None) -> None:
+    test.voice = cast("Voice", Part(health=Health(sim=sim, registered=registered, signal=None)))
+
+
+def offline(test: SelfTest, for_ns: int) -> None:
+    test.centre, test.offline_ns = cast("Centre", Part(online=False)), T_NS - for_ns
+
+
+def ends(test: SelfTest, in_days: int) -> None:
+    assert test.certificate is not None
+    certificate(test.certificate.parent, NOW + timedelta(days=in_days))
+
+
+def sets(**parts: object) -> Callable[[SelfTest], None]:
+    def do(test: SelfTest) -> None:
+        for name, part in parts.items():
+            setattr(test, name, part)
+
+    return do
+
+
+def switched_off(test: SelfTest) -> None:
+    test.machine.enabled = False
+
+
+def unreadable(test: SelfTest) -> None:
+    assert test.certificate is not None
+    test.certificate.unlink()
+
+
+FAULTS: dict[str, tuple[str, str, Callable[[SelfTest], None]]] = {
+    "the owner switched it off": ("switch", "ecall-off", switched_off),
+    "no crash frame is described": ("crash frames", "ecall-crash", sets(watched=0, readers=())),
+    "the bus does not open": ("bus", "ecall-bus", sets(readers=[Part(problem="the bus does not open")])),
+    "no crash frame comes": ("bus", "ecall-bus-quiet", sets(frame_ns=T_NS - QUIET_NS - 1)),
+    "no crash frame ever came": ("bus", "ecall-bus-quiet", sets(frame_ns=None)),
+    "the button is not read": ("sos", "ecall-sos", sets(sos=Part(problem="no such line"))),
+    "the button is stuck": ("sos", "ecall-sos-stuck", sets(sos=Part(stuck=True))),
+    "the place is not known": ("position", "ecall-position", lambda test: test.machine.ring.clear()),
+    "nobody vouches for the clock": ("clock", "ecall-clock", sets(utc_s=lambda: None)),
+    "the certificate is gone": ("certificate", "ecall-certificate", unreadable),
+    "the certificate has ended": ("certificate", "ecall-certificate", lambda test: ends(test, -1)),
+    "the certificate ends soon": ("certificate", "ecall-certificate", lambda test: ends(test, EXPIRES_DAYS - 1)),
+    "the centre is not reached": ("centre", "ecall-centre", lambda test: offline(test, 1)),
+    "no modem is configured": ("modem", "ecall-modem", sets(voice=None)),
+    "the modem does not answer": ("modem", "ecall-modem", sets(voice=Part(problem="unplugged", health=Health()))),
+    "there is no SIM": ("sim", "ecall-sim", lambda test: health(test, sim=False, registered=None)),
+    "the modem is not registered": ("network", "ecall-network", lambda test: health(test, sim=True, registered=False)),
+    "nothing would outlive a restart": ("memory", "ecall-memory", sets(store=Part(problem="on ext4"))),
+}
+"""What is wrong -> the check, the code, and how it comes to be."""
+
+
+def test_where_all_is_well_nothing_is_found(tmp_path: Path) -> None:
+    """Of any check."""
+    assert well(tmp_path).run(T_NS) == dict.fromkeys(CHECKS)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_has_its_own_finding(fault: str, tmp_path: Path) -> None:
+    """Its own code under its own check, a hint, and nothing else is found."""
+    name, code, cause = FAULTS[fault]
+    test = well(tmp_path)
+    cause(test)
+    found = {check: finding for check, finding in test.run(T_NS).items() if finding}
+    assert {check: finding.code for check, finding in found.items()} == {name: code}
+    assert all(finding.hint and finding.severity in {"warning", "error"} for finding in found.values())
+
+
+def test_every_check_is_caused_or_made_at_start() -> None:
+    """A check without a test of its fault could never fail."""
+    assert CHECKS.keys() - {name for name, _, _ in FAULTS.values()} == {"key", "region", "sockets"}
+
+
+@pytest.mark.parametrize("name", ["key", "region", "sockets", "crash frames"])
+def test_what_was_found_at_start_stands(name: str, tmp_path: Path) -> None:
+    """Whatever the check itself would say."""
+    test, finding = well(tmp_path), Finding(code="x", severity="error", text="y", hint="z")
+    test.at_start = {name: finding}
+    assert test.run(T_NS)[name] == finding
+
+
+def test_a_centre_that_stays_away_becomes_an_error(tmp_path: Path) -> None:
+    """A tunnel is none."""
+    test, told = well(tmp_path), []
+    for for_ns in (UNREACHED_NS - 1, UNREACHED_NS):
+        offline(test, for_ns)
+        finding = test.run(T_NS)["centre"]
+        told.append(finding and finding.severity)
+    assert told == ["warning", "error"]
+
+
+def test_without_a_trusted_clock_no_certificate_is_called_ended(tmp_path: Path) -> None:
+    """1970 is before every one of them."""
+    test = well(tmp_path)
+    ends(test, -1)
+    test.utc_s = lambda: None
+    assert test.run(T_NS)["certificate"] is None
+
+
+def test_a_vehicle_without_an_emergency_call_says_so(tmp_path: Path) -> None:
+    """It is no switch that anybody could turn."""
+    test = well(tmp_path)
+    test.machine.enabled, test.switch = False, Switch(tmp_path / "switch", "absent")
+    finding = test.run(T_NS)["switch"]
+    assert finding is not None
+    assert finding.code == "ecall-absent"
