@@ -84,6 +84,18 @@ class Modem(_Strict, frozen=True):
 Number = Annotated[str, Meta(pattern=r"^\+?[0-9*#]{1,32}$", description="a telephone number: digits, * and #, a + before them")]
 
 
+class Sos(_Strict, frozen=True):
+    """[ecall.sos]: the SOS button on a GPIO line. Absent: the head unit alone can call for help by hand."""
+
+    chip: Annotated[str, Meta(min_length=1, description="device such as /dev/gpiochip0, or a chip's name or label. Required")]
+    line: Annotated[int | str, Meta(description="offset in the chip, or the line's name. Required")]
+    active_low: Annotated[bool, Meta(description="pressed is low: a button to ground. Default true")] = True
+    bias: Annotated[
+        Literal["as-is", "disabled", "pull-up", "pull-down"], Meta(description="the chip's own resistor. Default pull-up")
+    ] = "pull-up"
+    debounce_ms: Annotated[int, Meta(ge=0, le=100, description="a level that lasts less is not told by the kernel. Default 10")] = 10
+
+
 class Ecall(_Strict, frozen=True):
     """[ecall]: the emergency call's own program, where the vehicle file does not say that it is absent. Absent: it does not start."""
 
@@ -91,6 +103,7 @@ class Ecall(_Strict, frozen=True):
     number: Annotated[Number, Meta(description="the emergency centre. Required")]
     test_number: Annotated[Number, Meta(description="who answers test calls; never the emergency line. Required")]
     recipient: Annotated[str, Meta(description="of [recipients]: the centre's key. Default emergency")] = "emergency"
+    sos: Sos | None = None
     sms: Annotated[
         Number | None,
         Meta(

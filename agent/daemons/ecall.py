@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Collection
 from dataclasses import fields
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -45,6 +45,11 @@ from agent.vehicle import Vehicle, load_vehicle
 from hw.can.bus import BusReader
 from hw.modem.voice import Voice
 from hw.ports import Subscription
+from hw.registry import driver
+from hw.sos.line import Wiring
+
+if TYPE_CHECKING:
+    from hw.sos.gpio import SosLine
 
 EVERYTHING = 2**512 - 1
 log = logging.getLogger("modicum.ecall")
@@ -73,6 +78,7 @@ def _run(settings: Settings, own: Ecall, built: contextlib.ExitStack) -> None:
     addresses, wrong = addresses_of(settings, own)
     readers = [_reader(bus, trigger, inbox) for bus in settings.bus if trigger.ids(bus.name)]
     voice = _voice(settings, inbox)
+    sos = _sos(own, inbox)
     recorder = Recorder(functools.partial(ask, settings.control.socket))
     centre = _centre(settings, own, addresses, inbox)
     broker = settings.brokers[own.broker]
@@ -85,6 +91,7 @@ def _run(settings: Settings, own: Ecall, built: contextlib.ExitStack) -> None:
         readers=readers,
         watched=len(trigger.frames),
         voice=voice,
+        sos=sos,
         certificate=broker.cert if broker.tls else None,
         at_start=found | wrong,
     )
@@ -101,7 +108,8 @@ def _run(settings: Settings, own: Ecall, built: contextlib.ExitStack) -> None:
         utc_s=selftest.utc_s,
         ended=recorder,
     )
-    for device in (*readers, *([voice] if voice else []), recorder, *_sockets(own, loop, selftest)):
+    devices = [device for device in (voice, sos) if device is not None]
+    for device in (*readers, *devices, recorder, *_sockets(own, loop, selftest)):
         built.callback(device.close)
         device.start()
     trigger.begin(boot_ns())
@@ -159,6 +167,13 @@ def _voice(settings: Settings, inbox: Inbox) -> Voice | None:
     if settings.modem is None:
         return None
     return Voice(settings.modem.port, tell=inbox.put, found=inbox.put, baud=settings.modem.baud)
+
+
+def _sos(own: Ecall, inbox: Inbox) -> SosLine | None:
+    if own.sos is None:
+        return None
+    line = cast("type[SosLine]", driver("sos", "gpio"))  # its library is loaded where there is a button
+    return line(Wiring(**msgspec.structs.asdict(own.sos)), tell=lambda: inbox.put("held"))
 
 
 def _centre(settings: Settings, own: Ecall, addresses: Addresses, inbox: Inbox) -> Centre:
