@@ -13,6 +13,7 @@ DRIVERS: dict[tuple[str, str], str] = {
     ("gnss", "at"): "hw.gnss.at_receiver:AtReceiver",
     ("gnss", "nmea"): "hw.gnss.receiver:Receiver",
     ("gnss", "log"): "hw.gnss.nmea:fixes_in",
+    ("sos", "gpio"): "hw.sos.gpio:SosLine",
 }
 """(port, kind) -> module:name. A new driver is one line here."""
 

@@ -125,6 +125,7 @@ RULES: tuple[Rule, ...] = (
     OnlyIn("can", ("hw.can", "hw.bench"), "python-can stands behind the port; nobody else can reach the bus"),
     OnlyIn("serial", ("hw",), "ports of devices are opened in one place"),
     OnlyIn("pynmeagps", ("hw.gnss",), "NMEA stays behind the port"),
+    OnlyIn("gpiod", ("hw.sos.kernel",), "a test that needs no chip takes another line; the package is loaded where one is configured"),
     OnlyIn("paho", ("agent.mqtt.connection",), "its callbacks and traps are held in one adapter"),
     OnlyIn("sqlcipher3", ("agent.storage",), "a database is opened with its key and pragmas or not at all"),
     OnlyIn("sqlite3", ("agent.storage",), "the standard library's SQLite writes in the clear; its types and error codes are all we need"),
