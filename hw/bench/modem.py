@@ -61,12 +61,14 @@ def converse(modem: Modem, wire: Wire, pace: Pace, until_ns: int) -> None:
         now_ns = pace.now_ns()
         due_ns = modem.next_ns()
         wake_ns = min(now_ns + LOOK_NS, until_ns, now_ns + LOOK_NS if due_ns is None else due_ns)
-        data = wire.heard((wake_ns - now_ns) / NS)
+        data, call = wire.heard((wake_ns - now_ns) / NS), modem.call
         if data:
             modem.hear(data, pace.now_ns())
         said = modem.say(pace.now_ns())
         if said:
             wire.write(said)
+        if modem.call is not None and modem.call is not call and not modem.call.incoming:
+            say("dialled")
 
 
 def _plugged(start_ns: int, unplugged: Windows, stop_ns: int) -> list[tuple[int, int]]:
@@ -127,7 +129,10 @@ def _windows(pairs: Sequence[Sequence[float]]) -> Windows:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Opens a pty, prints `ready PATH` each time it is plugged in, answers; exit 2 for a scenario that is no good."""
+    """Opens a pty, answers; prints `ready PATH` each time it is plugged in, `dialled` at each call that it is made to begin.
+
+    Exit 2 for a scenario that is no good.
+    """
     options = parser().parse_args(arguments)
     pace = pace_of(options)
     start_ns = options.start_ns if options.start_ns is not None else pace.now_ns()
