@@ -1,12 +1,13 @@
 """What outlives the program, in a file system in RAM and nowhere else: the standing call, and whether the trigger is past its beginning.
 
-Promises that a document is there whole or not at all, that nothing is written where a disk would keep it, and that no fault of a file
-costs the call: what cannot be kept is not kept, and `problem` says so.
+Promises that a document is there whole or not at all, that none outlives the one that came after it, that nothing is written where a disk
+would keep it, and that no fault of a file costs the call: what cannot be kept is not kept, `problem` says so, and the next one is tried.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 
@@ -20,20 +21,13 @@ class Store:
 
     def __init__(self, path: Path, mounts: Path = Path("/proc/self/mounts")) -> None:
         self.path = path
-        self.problem, self._arms = "", False
+        self.problem, self._arms = _unusable(path, mounts), False
         """Why nothing is kept; empty where it is."""
-        try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            kind = kind_of(path.resolve(), mounts)
-        except OSError as error:
-            self.problem = f"{path}: {error.strerror}"
-            return
-        if kind not in IN_RAM:
-            self.problem = f"{path} lies on {kind}, which keeps what is erased: name a folder of a tmpfs, such as one in /run"
+        self._usable = not self.problem
 
     def read(self) -> bytes | None:
         """The call that stood when the program ended; None where there was none."""
-        if self.problem:
+        if not self._usable:
             return None
         with contextlib.suppress(OSError):
             return (self.path / CALL).read_bytes()[:DOCUMENT_BYTES_MAX]
@@ -41,19 +35,20 @@ class Store:
 
     def write(self, document: bytes | None) -> None:
         """Keeps this instead of what was kept; None: nothing."""
-        if self.problem:
+        if not self._usable:
             return
         try:
             if document is None:
                 _erase(self.path / CALL)
             else:
-                _replace(self.path / CALL, document)
+                _put(self.path / CALL, document)
+            self.problem = ""
         except OSError as error:
             self.problem = f"{self.path}: {error.strerror}"
 
     def arm(self) -> None:
         """The trigger is past its beginning; a later run of the program, since the device was started, need not wait for it."""
-        if not self.problem and not self._arms:
+        if self._usable and not self._arms:
             self._arms = True
             with contextlib.suppress(OSError):
                 (self.path / ARMED).touch(mode=0o600)
@@ -61,7 +56,19 @@ class Store:
     @property
     def armed(self) -> bool:
         """Whether an earlier run said so."""
-        return not self.problem and (self.path / ARMED).exists()
+        return self._usable and (self.path / ARMED).exists()
+
+
+def _unusable(path: Path, mounts: Path) -> str:
+    """Why nothing can be kept in the folder, which is made where it is not there."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        kind = kind_of(path.resolve(), mounts)
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    if kind not in IN_RAM:
+        return f"{path} lies on {kind}, which keeps what is erased: name a folder of a tmpfs, such as one in /run"
+    return ""
 
 
 def kind_of(path: Path, mounts: Path) -> str:
@@ -75,12 +82,22 @@ def kind_of(path: Path, mounts: Path) -> str:
     return found[1]
 
 
+def _put(path: Path, document: bytes) -> None:
+    """Where it finds no room beside what was there, that goes first: a call that is over must not stay for want of room to say so."""
+    try:
+        _replace(path, document)
+    except OSError:
+        _erase(path)
+        _replace(path, document)
+
+
 def _replace(path: Path, document: bytes) -> None:
     """Whole or not at all; what was there is overwritten first, so that no page of it is left to be read."""
     new = path.with_suffix(".new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        os.write(descriptor, document)
+        if os.write(descriptor, document) < len(document):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     finally:
         os.close(descriptor)
     _overwrite(path)
@@ -88,11 +105,12 @@ def _replace(path: Path, document: bytes) -> None:
 
 
 def _erase(path: Path) -> None:
-    for one in (path, path.with_suffix(".new")):
+    for one in (path.with_suffix(".new"), path):
         _overwrite(one)
         one.unlink(missing_ok=True)
 
 
 def _overwrite(path: Path) -> None:
-    with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
+    """As well as can be: what cannot be overwritten is erased all the same."""
+    with contextlib.suppress(OSError), path.open("r+b") as file:
         file.write(bytes(path.stat().st_size))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -84,6 +85,32 @@ def test_a_file_that_cannot_be_written_costs_nothing(ram: Path) -> None:
     (ram / "call" / "x").write_text("")
     store.write(b"call")
     assert store.problem
+
+
+@pytest.mark.parametrize(("fails", "left"), [(0, b"newer, and longer"), (1, b"newer, and longer"), (2, None), (9, None)])
+@pytest.mark.parametrize("short", [True, False])
+def test_what_is_out_of_date_does_not_outlive_a_lack_of_room(
+    ram: Path, monkeypatch: pytest.MonkeyPatch, fails: int, left: bytes | None, *, short: bool
+) -> None:
+    """A call that is over stays neither beside nor instead of what says so; half a document is none. With room it is kept again."""
+    store = Store(ram)
+    store.write(b"a call")
+    write, failures = os.write, iter(range(fails))
+
+    def full(descriptor: int, data: bytes) -> int:
+        if next(failures, None) is None:
+            return write(descriptor, data)
+        if short:
+            return write(descriptor, data[:3])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("agent.ecall.store.os.write", full)
+    store.write(b"newer, and longer")
+    assert (Store(ram).read(), bool(store.problem)) == (left, left is None)
+    assert b"a call" not in b"".join(path.read_bytes() for path in ram.iterdir())
+    monkeypatch.undo()
+    store.write(b"newest")
+    assert (Store(ram).read(), store.problem, len(list(ram.iterdir()))) == (b"newest", "", 1)
 
 
 def test_the_beginning_is_remembered(ram: Path) -> None:
