@@ -129,7 +129,7 @@ class Voice(Supervised):
     def _do(self, port: Port, profile: Profile, order: _Order) -> None:
         match order.do:
             case "dial":
-                self._dial(port, order.number)
+                self._dial(port, profile, order.number)
             case "answer" if not self._on:
                 self._begin(port, "ATA")
             case "hang_up":
@@ -139,8 +139,10 @@ class Voice(Supervised):
                 self._on = True
                 self._ask(port)
 
-    def _dial(self, port: Port, number: str) -> None:
+    def _dial(self, port: Port, profile: Profile, number: str) -> None:
         if _stands(port) is None:
+            self._on = self._up = False
+            self._listen(profile)  # how an earlier call ended is no news of this one
             self._begin(port, f"ATD{number};")
         else:
             self._on = True

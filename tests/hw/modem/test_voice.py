@@ -114,6 +114,18 @@ def test_a_hang_up_ends_it_and_is_no_news(lines: Callable[..., Line]) -> None:
     assert line.silent(POLL_S + 0.3)
 
 
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_the_end_of_a_call_is_not_taken_for_that_of_the_next_one(lines: Callable[..., Line], vendor: Vendor) -> None:
+    """A crash during a test call: that one is hung up and the centre dialled in one breath."""
+    line = lines(vendor=vendor)
+    line.voice.dial(NUMBER)
+    assert line.next() == "up"
+    line.voice.hang_up()
+    line.voice.dial(NUMBER)
+    assert line.next() == "up"
+    assert line.silent(POLL_S + 0.3)
+
+
 def test_what_is_asked_for_while_the_port_is_gone_is_done_when_it_is_back(lines: Callable[..., Line]) -> None:
     """A modem that restarts at the crash."""
     line = lines(plugged=False)
