@@ -90,9 +90,9 @@ class Sos(_Strict, frozen=True):
     chip: Annotated[str, Meta(min_length=1, description="device such as /dev/gpiochip0, or a chip's name or label. Required")]
     line: Annotated[int | str, Meta(description="offset in the chip, or the line's name. Required")]
     active_low: Annotated[bool, Meta(description="pressed is low: a button to ground. Default true")] = True
-    bias: Annotated[
-        Literal["as-is", "disabled", "pull-up", "pull-down"], Meta(description="the chip's own resistor. Default pull-up")
-    ] = "pull-up"
+    bias: Annotated[Literal["as-is", "disabled", "pull-up", "pull-down"], Meta(description="the chip's own resistor. Default pull-up")] = (
+        "pull-up"
+    )
     debounce_ms: Annotated[int, Meta(ge=0, le=100, description="a level that lasts less is not told by the kernel. Default 10")] = 10
 
 

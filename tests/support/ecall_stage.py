@@ -79,7 +79,7 @@ class Stage:
 
     def __init__(self, folder: Path, ends: contextlib.ExitStack, *, answer_s: float = 0.3, scenario: str = "standing") -> None:
         self.folder, self._ends = folder, ends
-        self.device = Device(folder, embedded=True)
+        self.device = Device(folder, folder, embedded=True)
         self.programs = Programs(folder / "logs")
         self.authority = Authority(folder)
         self.device.ca = self.authority.ca
@@ -110,9 +110,8 @@ class Stage:
             device.recipients[name] = private.private_bytes_raw()
             (self.folder / f"{name}.pub").write_bytes(private.public_key().public_bytes_raw())
         device.broker_url, device.linked_url = (f"mqtts://127.0.0.1:{port}" for port in (self.broker, self.bulk.port))
-        write_config(device, self.bus, PACKAGE, None)
-        more = CONFIG.format(folder=self.folder, port=self.link.port, ca=device.ca, cert=own.cert, key=own.key)
-        device.config.write_text(device.config.read_text() + more)
+        call = CONFIG.format(folder=self.folder, port=self.link.port, ca=device.ca, cert=own.cert, key=own.key)
+        write_config(device, self.bus, PACKAGE, None, call)
         prepare_state(device, catalogue, Choice(True, None))
 
     def _connect(self, own: Credential) -> Connection:

@@ -115,8 +115,15 @@ def make_credentials(device: Device, catalogue: Catalogue) -> None:
         (device.folder / f"{name}.pub").write_bytes(private.public_key().public_bytes_raw())
 
 
-def write_config(device: Device, bus: BusChoice, package: str | None, catalogue: Path | None) -> None:
-    """agent.toml as an integrator would write it."""
+def call_sections(device: Device) -> str:
+    """The emergency call's part of agent.toml."""
+    numbers = f'number = "{NUMBER}"\ntest_number = "{TEST_NUMBER}"'
+    places = f'run = "{device.call}"\nstate = "{device.folder / "ecall"}"'
+    return f'[modem]\nport = "{device.at}"\n[ecall]\nbroker = "main"\n{numbers}\n{places}'
+
+
+def write_config(device: Device, bus: BusChoice, package: str | None, catalogue: Path | None, call: str = "") -> None:
+    """agent.toml as an integrator would write it; `call`: another part for the emergency call."""
     options = [f"port = {bus.port}"] if bus.port is not None else []
     if bus.interface == "udp_multicast":
         options.append("hop_limit = 0")
@@ -128,9 +135,7 @@ def write_config(device: Device, bus: BusChoice, package: str | None, catalogue:
         f'[[bus]]\nname = "pt"\ninterface = "{bus.interface}"\nchannel = "{bus.channel}"',
         f"options = {{ {', '.join([*options, 'fd = true'])} }}",
         f'[gnss]\nkind = "{device.gnss_kind}"\nport = "{device.gnss}"\nbaud = 115200',
-        f'[modem]\nport = "{device.at}"',
-        f'[ecall]\nbroker = "main"\nnumber = "{NUMBER}"\ntest_number = "{TEST_NUMBER}"',
-        f'run = "{device.call}"\nstate = "{device.folder / "ecall"}"',
+        call or call_sections(device),
         '[clock]\nsources = ["system"]',
         f'[entitlement]\npackage = "{package or "none"}"',
         f'[regions]\nallowed = ["{REGION}"]',

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from unittest.mock import ANY
 
 import pytest
@@ -24,16 +24,18 @@ import pytest
 from agent.audit import Audit
 from agent.cli.main import main
 from agent.control import server as server_module
-from agent.control.protocol import ask
+from agent.control.protocol import RemoteError, ask
 from agent.control.server import ControlServer
 from agent.core.assembly import assemble
 from agent.core.loop import Linked, Loop
 from agent.daemons import core as core_module
 from agent.daemons.core import _serve_link
+from agent.ecall.fixes import FixHearer
 from agent.errors import DeviceError
 from agent.link import Lane, Link, LinkDown, Listener, State, connect, listen
 from agent.settings import load_settings
 from hw.can.bus import BusReader
+from hw.ports import Fix
 from tests.agent.cli.conftest import ERROR, Agent, write_device
 
 ROOT = Path(__file__).parents[3]
@@ -289,3 +291,42 @@ def test_a_bus_that_is_not_there_does_not_stop_it(tmp_path: Path) -> None:
         assert "Traceback" not in agent.log()
     finally:
         agent.close()
+
+
+def test_an_emergency_call_is_entered_once(agent: Agent) -> None:
+    """However often it is told; and shown to the owner, with what it rested on and without what it said."""
+    said = {"session": "0123456789abcdef", "kind": "automatic", "acknowledged": True, "voice": True, "messages": 2, "lasted_s": 61.0}
+    for _ in range(2):
+        assert agent.ask("audit.ecall", **said) == {}
+    (entry,) = agent.ask("audit.show")
+    assert (entry["stream"], entry["recipient"], entry["samples"], entry["basis_ref"]) == ("ecall.msd", "emergency", 2, "vital:automatic")
+
+
+def test_what_no_call_says_is_not_entered(agent: Agent) -> None:
+    """Whoever may drive may tell of a call; nobody writes a text of his own into the log."""
+    with pytest.raises(RemoteError, match="not the record"):
+        agent.ask("audit.ecall", session="0123456789abcdef", kind="he drove to his doctor", messages=1)
+    assert agent.ask("audit.show") == []
+
+
+def test_each_fix_goes_to_the_emergency_call_from_the_receivers_own_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the moment that it is of, on the clock that both have; also while core's loop takes nothing any more."""
+    text = write_device(tmp_path, channel="none").read_text()
+    call = f'[ecall]\nbroker = "main"\nnumber = "1"\ntest_number = "2"\nrun = "{tmp_path}"\n'
+    (tmp_path / "agent.toml").write_text(f'{text}\n[gnss]\nport = "none"\n{call}')
+    deliver = list[Callable[[Fix], object]]()
+    monkeypatch.setattr(core_module, "driver", lambda *_: lambda _port, **given: deliver.append(given["deliver"]))
+    loop = SimpleNamespace(inbox=queue.Queue(1))
+    clock = SimpleNamespace(now_ns=lambda: 5_000_000_000)
+    core_module._open_receiver(load_settings(tmp_path / "agent.toml"), cast("Any", SimpleNamespace(clock=clock)), cast("Any", loop))
+    heard: queue.SimpleQueue[Fix] = queue.SimpleQueue()
+    hearer = FixHearer(tmp_path, heard.put)
+    hearer.start()
+    before_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    deliver[0](Fix(4_000_000_000, 3, 39.9, 116.4))
+    with pytest.raises(queue.Full):
+        deliver[0](Fix(4_000_000_000, 3, 39.8, 116.4))
+    first, second = heard.get(timeout=5), heard.get(timeout=5)
+    hearer.close()
+    assert (first.lat_deg, second.lat_deg) == (39.9, 39.8)
+    assert 0 <= first.t_ns + 1_000_000_000 - before_ns < 1_000_000_000

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,28 @@ from agent.settings import Settings, load_settings
 from agent.vehicle import load_vehicle
 from tests.agent.ecall.build import VIN
 
+LOADS = {
+    "agent": "its own part, the leaves, and the control socket's form and server: see PARTS",
+    "hw": "the bus, the modem, and the plain form of the SOS line",
+    "bitstruct": "of cantools",
+    "can": "the bus",
+    "cantools": "what a crash frame says",
+    "cbor2": "the form of what is sealed",
+    "cryptography": "the envelope, its signature, the certificate's dates",
+    "msgspec": "agent.toml, and what is kept for a restart",
+    "paho": "MQTT",
+    "serial": "the modem's port",
+    "textparser": "of cantools",
+    "typing_extensions": "of python-can",
+    "wrapt": "of python-can",
+}
+"""All that it loads beyond the standard library, and why."""
+PARTS = {
+    *("agent.control", "agent.daemons", "agent.ecall", "agent.body", "agent.clock", "agent.crash", "agent.envelope", "agent.errors"),
+    *("agent.expression", "agent.folders", "agent.formula", "agent.kuksa", "agent.link", "agent.model", "agent.mqtt", "agent.settings"),
+    *("agent.toml", "agent.units", "agent.vehicle", "agent.vss"),
+    *("hw.can", "hw.errors", "hw.modem", "hw.ports", "hw.registry", "hw.sos", "hw.supervision"),
+}
 CONFIG = """
 [vehicle]
 platform = "bench"
@@ -39,6 +63,15 @@ state = "state"
 run = "run"
 {more}
 """
+
+
+def test_it_loads_what_is_listed_and_nothing_else() -> None:
+    """Each import is a way to fail, and a part of the time until it watches."""
+    ask = "import sys; before = set(sys.modules); import agent.daemons.ecall; print(*sys.modules.keys() - before)"
+    loaded = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.split()
+    tops = {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names
+    assert {name for name in tops if not name.startswith("_")} == LOADS.keys()
+    assert {".".join(name.split(".")[:2]) for name in loaded if name.startswith(("agent.", "hw."))} == PARTS
 
 
 def settings(folder: Path, more: str = "") -> Settings:
