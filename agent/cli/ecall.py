@@ -173,7 +173,7 @@ def _status(status: Entry) -> list[str]:
         acked = "acknowledged" if session["acknowledged"] else "not acknowledged yet"
         rows.append(f"call: {session['kind']}, {counted(session['messages'], 'message')}, {acked}, dialled {session['dials']} times")
     if "acknowledged" in latency:
-        rows.append(f"last crash: message after {latency['made']:.0f} ms, acknowledged after {latency['acknowledged']:.0f} ms")
+        rows.append(f"last crash: message made after {latency['made']:.1f} ms, acknowledged after {latency['acknowledged']:.1f} ms")
     rows.append(f"read: {counted(status['frames'], 'crash frame')}; in memory: {counted(status['places'], 'place')}")
     width = max(map(len, status["checks"]))
     for name, found in status["checks"].items():

@@ -54,6 +54,8 @@ def _happens(happening: world.Happening) -> Callable[[Loop], object]:
         before = loop.machine.standing.session, loop.machine.state
         loop.step(happening)
         if (loop.machine.standing.session, loop.machine.state) == before:
+            if not loop.machine.enabled:
+                raise UsageError("the emergency call is switched off", "nobody was called", "modicum ecall on")
             raise UsageError("nothing changed", f"the emergency call is {loop.machine.state}", "see `modicum ecall status`")
         return {"state": loop.machine.state}
 

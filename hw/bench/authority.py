@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-DAY = dt.timedelta(days=1)
+DAY, MONTH = dt.timedelta(days=1), dt.timedelta(days=30)
 PEM = serialization.Encoding.PEM
 
 
@@ -25,14 +25,14 @@ class Credential:
 
 
 class Authority:
-    """A CA of this name that issues into `folder`; `ca` is its own certificate. Valid from yesterday until tomorrow."""
+    """A CA of this name that issues into `folder`; `ca` is its own certificate. Valid from yesterday for a month, as no fresh device's is about to end."""
 
     def __init__(self, folder: Path, name: str = "ca") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._name = folder, _name(name)
         self._key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
-            _builder(self._name, self._name, self._key.public_key(), -DAY, DAY)
+            _builder(self._name, self._name, self._key.public_key(), -DAY, MONTH)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(_signs_certificates(), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
@@ -42,7 +42,7 @@ class Authority:
         self.ca.write_bytes(certificate.public_bytes(PEM))
 
     def issue(
-        self, name: str, hosts: tuple[str, ...] = (), *, begins: dt.timedelta = -DAY, ends: dt.timedelta = DAY, file: str = ""
+        self, name: str, hosts: tuple[str, ...] = (), *, begins: dt.timedelta = -DAY, ends: dt.timedelta = MONTH, file: str = ""
     ) -> Credential:
         """A credential of this name: a server's where it has `hosts` (addresses or names), else a client's.
 

@@ -153,7 +153,7 @@ def test_a_person_reads_how_the_call_stands(monkeypatch: pytest.MonkeyPatch, tmp
     assert said("status", *config).splitlines() == [
         "state: voice",
         "call: automatic, 2 messages, not acknowledged yet, dialled 1 times",
-        "last crash: message after 3 ms, acknowledged after 41 ms",
+        "last crash: message made after 3.2 ms, acknowledged after 41.4 ms",
         "read: 1 crash frame; in memory: 3 places",
         "  bus  ok",
         "  sim  error ecall-sim: no SIM: insert one",

@@ -276,6 +276,8 @@ def test_the_owner_switches_it_off_and_on(tmp_path: Path) -> None:
     assert asked(fakes, "ecall.off") == {"enabled": False, "state": "idle"}
     assert fakes.takes(crash(0, 3), crash(100, 4)).did == []
     assert asked(fakes, "ecall.status")["checks"]["switch"]["code"] == "ecall-off"
+    with pytest.raises(UsageError, match="switched off"):
+        asked(fakes, "ecall.sos")
     assert asked(fakes, "ecall.on")["enabled"]
     regulated = Fakes(switch=Switch(tmp_path / "switch", "regulated"))
     with pytest.raises(UsageError, match="the law asks for"):
