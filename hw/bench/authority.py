@@ -25,7 +25,7 @@ class Credential:
 
 
 class Authority:
-    """A CA of this name that issues into `folder`; `ca` is its own certificate. Valid from yesterday for a month, as no fresh device's is about to end."""
+    """A CA of this name that issues into `folder`; `ca` is its own certificate. Valid from yesterday for a month: none is about to end."""
 
     def __init__(self, folder: Path, name: str = "ca") -> None:
         folder.mkdir(parents=True, exist_ok=True)
