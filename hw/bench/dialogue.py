@@ -17,18 +17,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from hw.bench import whereabouts
+from hw.bench import texts, whereabouts
+from hw.bench.commands import COMMON, QUECTEL, SIMCOM
 from hw.bench.truth import CarState, Drive
 
 NS = 1_000_000_000
 Vendor = Literal["simcom", "quectel"]
 Outcome = Literal["answered", "busy", "no-answer", "no-carrier"]
 OUTCOMES: tuple[str, ...] = get_args(Outcome)
-IMEI = "001013000123457"
-"""Begins with 00, which no approved device has; its last digit is the check digit of TS 23.003 annex B."""
-MAKERS = {"simcom": ("SIMCOM INCORPORATED", "SIMCOM_SIM7600CE"), "quectel": ("Quectel", "EC25")}
 CME_DEFAULT = {"simcom": 0, "quectel": 1}
 CME_WORDS = {3: "operation not allowed", 10: "SIM not inserted", 504: "Session is ongoing", 505: "Session not active", 516: "Not fixed now"}
+NO_NETWORK, NO_SIM, NOT_ALLOWED, NO_PDU, OUT_OF_ORDER = 331, 310, 302, 304, 38
+"""Codes of +CMS ERROR (27.005 3.2.5, 24.011 annex E)."""
 DSCI_STATS = {0: 3, 2: 2, 3: 7, 4: 4, 6: 6}
 """<stat> of +CLCC -> that of Quectel's ^DSCI."""
 THINKS_NS = (2_000_000, 25_000_000)
@@ -37,6 +37,8 @@ SLEEPS_NS = 30 * NS
 RING_NS = 5 * NS
 RINGS_MAX = 6
 COMMAND_BYTES_MAX = 400
+TEXT_NS = 300_000_000
+"""The network takes a text within this."""
 SIGNAL, SIGNAL_WEAK = 20, 4
 CALLER = "+8610000000"
 
@@ -56,6 +58,8 @@ class Manner:
     """After which the other side hangs up; None: never."""
     back_s: float | None = None
     """After a dialled call is over, the other side calls back; None: never."""
+    texts: bool = True
+    """False: the network refuses every text."""
     chatter_s: float | None = 20.0
     """About how often the modem says something unasked; None: never."""
     first_error: bool = False
@@ -82,10 +86,12 @@ class Modem:
 
     def __init__(self, drive: Drive, start_ns: int, manner: Manner, seed: int = 0) -> None:
         self.drive, self.start_ns, self.manner = drive, start_ns, manner
+        self.texts: list[tuple[str, bytes]] = []
+        """Number and octets of what the network took."""
         self._rng = random.Random(f"modicum bench modem {seed}")  # noqa: S311  a reproducible simulation, no secret
         self._silences = [(start_ns + int(at_s * NS), start_ns + int((at_s + for_s) * NS)) for at_s, for_s in manner.silences]
         self._outcomes = itertools.chain(manner.calls, itertools.repeat(manner.calls[-1]))
-        self._commands = {**_COMMON, **(_QUECTEL if manner.vendor == "quectel" else _SIMCOM)}
+        self._commands = {**COMMON, **(QUECTEL if manner.vendor == "quectel" else SIMCOM)}
         self.restart(start_ns)
 
     def restart(self, t_ns: int) -> None:
@@ -95,7 +101,9 @@ class Modem:
         self._out: list[bytes] = []
         self._heard, self._last_ns, self._busy_ns = b"", t_ns - SLEEPS_NS, t_ns
         self.t_ns = t_ns
-        self.echo, self.gnss, self.reports = True, False, False
+        self.echo, self.gnss, self.reports, self.by_pdu = True, False, False, False
+        self._length: int | None = None
+        """Of the text that is waited for after a prompt; all that comes is the text until it ends."""
         self.cme = CME_DEFAULT[self.manner.vendor]
         self.call: Call | None = None
         if self.manner.chatter_s is not None:
@@ -106,12 +114,28 @@ class Modem:
         self._run(t_ns)
         if self.echo:
             self._out.append(data)
-        *commands, rest = (self._heard + data.replace(b"\n", b"")).split(b"\r")
+        self._heard += data
+        if self._length is None or self._hear_text(self._length):
+            self._hear_commands()
+
+    def _hear_commands(self) -> None:
+        *commands, rest = self._heard.replace(b"\n", b"").replace(b"\x1b", b"").split(b"\r")
         self._heard = rest[-COMMAND_BYTES_MAX:]
         for command in commands:
             if command:
-                self._busy_ns = max(t_ns, self._busy_ns) + self._rng.randrange(*THINKS_NS)
-                self._later(self._busy_ns, functools.partial(self._answer, command))
+                self._in_turn(self._rng.randrange(*THINKS_NS), functools.partial(self._answer, command))
+
+    def _hear_text(self, length: int) -> bool:
+        """Whether a text has been sent or taken back; what was heard behind that is commands again."""
+        found = re.search(rb"[\x1a\x1b]", self._heard)
+        if found is None:
+            return False
+        text, self._heard, self._length = self._heard[: found.start()].decode("ascii", "replace").strip(), self._heard[found.end() :], None
+        if found[0] == b"\x1a":
+            self._in_turn(TEXT_NS, lambda: self._lines(self._send(text, length)))
+        else:
+            self._in_turn(0, lambda: self._lines(["OK"]))
+        return True
 
     def say(self, t_ns: int) -> bytes:
         """All that is due by `t_ns`; nothing while it is silent."""
@@ -138,6 +162,11 @@ class Modem:
     def _later(self, t_ns: int, act: Callable[[], None]) -> None:
         heapq.heappush(self._pending, (t_ns, next(self._order), act))
 
+    def _in_turn(self, takes_ns: int, act: Callable[[], None]) -> None:
+        """Once all is done that was asked for before."""
+        self._busy_ns = max(self.t_ns, self._busy_ns) + takes_ns
+        self._later(self._busy_ns, act)
+
     def _after(self, seconds: float, act: Callable[[], None]) -> None:
         self._later(self.t_ns + int(seconds * NS), act)
 
@@ -148,6 +177,10 @@ class Modem:
 
     def _line(self, text: str) -> None:
         self._out.append(f"\r\n{text}\r\n".encode("ascii"))
+
+    def _lines(self, lines: list[str]) -> None:
+        for line in lines:
+            self._line(line)
 
     def _spoilt(self, piece: bytes) -> bytes:
         """The piece, or the piece with noise before, in or after it; noise never looks like an answer."""
@@ -169,8 +202,7 @@ class Modem:
     def _answer(self, command: bytes) -> None:
         slept = self.t_ns - self._last_ns >= SLEEPS_NS
         self._last_ns = self.t_ns
-        for line in ["ERROR"] if slept and self.manner.first_error else self._answers(command):
-            self._line(line)
+        self._lines(["ERROR"] if slept and self.manner.first_error else self._answers(command))
 
     def _answers(self, command: bytes) -> list[str]:
         text = command.decode("ascii", "replace").strip()
@@ -297,6 +329,29 @@ class Modem:
             return f"^DSCI: 1,{int(call.incoming)},{DSCI_STATS[call.stat]},0,{call.number},{kind}"
         return f'+CLCC: 1,{int(call.incoming)},{call.stat},0,0,"{call.number}",{kind}'
 
+    # -- texts --------------------------------------------------------------------------------------------------------
+
+    def ask_text(self, length: str) -> list[str]:
+        """+CMGS: the prompt, and no result yet; only as PDU."""
+        if not self.by_pdu:
+            return [f"+CMS ERROR: {NOT_ALLOWED}"]
+        self._length = int(length)
+        self._out.append(b"\r\n> ")
+        return []
+
+    def _send(self, pdu: str, length: int) -> list[str]:
+        code = None if self.registered else NO_NETWORK if self.manner.sim else NO_SIM
+        try:
+            text = texts.read(pdu, length)
+        except ValueError:
+            code = NO_PDU
+        if code is None and not self.manner.texts:
+            code = OUT_OF_ORDER
+        if code is not None:
+            return [f"+CMS ERROR: {code}"]
+        self.texts.append(text)
+        return [f"+CMGS: {len(self.texts) % 256}", "OK"]
+
     # -- settings -----------------------------------------------------------------------------------------------------
 
     def put(self, name: str, value: str) -> list[str]:
@@ -329,42 +384,3 @@ class Modem:
         """<n>,<stat> of a registration."""
         stat = self.manner.registration if self.manner.sim else 0
         return [f"+{kind.upper()}: 0,{stat}", "OK"]
-
-
-Act = Callable[..., list[str]]
-_COMMON: dict[str, Act] = {
-    r"AT": lambda _: ["OK"],
-    r"ATE([01])?": lambda modem, value: modem.put("echo", value or "0"),
-    r"AT\+CMEE=([012])": lambda modem, value: modem.put("cme", value),
-    r"AT\+CMEE\?": lambda modem: [f"+CMEE: {modem.cme}", "OK"],
-    r"ATI|AT\+CGMM": lambda modem: [MAKERS[modem.manner.vendor][1], "OK"],
-    r"AT\+CGMI": lambda modem: [MAKERS[modem.manner.vendor][0], "OK"],
-    r"AT\+CGSN": lambda _: [IMEI, "OK"],
-    r"AT\+CSQ": lambda modem: [f"+CSQ: {modem.signal()},99", "OK"],
-    r"AT\+(CREG|CGREG|CEREG)\?": lambda modem, kind: modem.network(kind),
-    r"AT\+COPS\?": lambda modem: ['+COPS: 0,0,"MODICUM BENCH",7' if modem.registered else "+COPS: 0", "OK"],
-    r"AT\+CPIN\?": lambda modem: ["+CPIN: READY", "OK"] if modem.manner.sim else modem.error(10),
-    r"AT\+CLCC": lambda modem: [*([modem.described(modem.call, unasked=False)] if modem.call else []), "OK"],
-    r"ATD(\+?[0-9*#]{1,32});": lambda modem, number: modem.dial(number),
-    r"ATD\S*": lambda _: ["NO CARRIER"],
-    r"ATA": lambda modem: modem.pick_up(),
-    r"ATH0?|AT\+CHUP": lambda modem: modem.hang_up(),
-}
-"""A whole command -> what it does; the groups of the pattern are its arguments. ATD without ";" is a data call: none here."""
-_QUECTEL: dict[str, Act] = {
-    r"AT\+QGPS=(1)(?:,[\d,]*)?": lambda modem, value: modem.switch(value),
-    r"AT\+QGPSEND": lambda modem: modem.switch("0") if modem.gnss else modem.error(505),
-    r"AT\+QGPS\?": lambda modem: [f"+QGPS: {int(modem.gnss)}", "OK"],
-    r"AT\+QGPSLOC=([012])": lambda modem, form: modem.place(form),
-    r"AT\+QGPSLOC\?": lambda modem: modem.place("0"),
-    r'AT\+QGPSGNMEA="(GGA|RMC|GSA|VTG)"': lambda modem, kind: modem.sentences(kind),
-    r"AT\^DSCI=([01])": lambda modem, value: modem.put("reports", value),
-}
-_SIMCOM: dict[str, Act] = {
-    r"AT\+CGPS=([01])(?:,[\d,]*)?": lambda modem, value: modem.switch(value),
-    r"AT\+CGNSPWR=([01])": lambda modem, value: modem.put("gnss", value),
-    r"AT\+CGNSSINFO": lambda modem: [whereabouts.simcom_info(modem.fixed(), modem.epoch_ns), "OK"],
-    r"AT\+CGPSINFO": lambda modem: [whereabouts.simcom_gps(modem.fixed(), modem.epoch_ns), "OK"],
-    r"AT\+CGNSINF": lambda modem: [whereabouts.simcom_inf(modem.fixed(), modem.epoch_ns, running=modem.gnss), "OK"],
-    r"AT\+CLCC=([01])": lambda modem, value: modem.put("reports", value),
-}

@@ -55,7 +55,8 @@ def serve(modem: Modem, pace: Pace, link: pathlib.Path | None, unplugged: Window
 
 
 def converse(modem: Modem, wire: Wire, pace: Pace, until_ns: int) -> None:
-    """Answers until `until_ns` or until the pace is stopped."""
+    """Answers until `until_ns` or until the pace is stopped; prints `text HEX` for each that the network took."""
+    told = len(modem.texts)
     while not pace.stop.is_set() and pace.now_ns() < until_ns:
         pace.hear(modem.drive)
         now_ns = pace.now_ns()
@@ -69,6 +70,9 @@ def converse(modem: Modem, wire: Wire, pace: Pace, until_ns: int) -> None:
             wire.write(said)
         if modem.call is not None and modem.call is not call and not modem.call.incoming:
             say("dialled")
+        for _, octets in modem.texts[told:]:
+            say(f"text {octets.hex().upper()}")
+        told = len(modem.texts)
 
 
 def _plugged(start_ns: int, unplugged: Windows, stop_ns: int) -> list[tuple[int, int]]:
@@ -91,6 +95,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--answer-s", type=float, default=3.0, help="from dialling to the end of ringing")
     options.add_argument("--talk-s", type=float, help="the other side hangs up then; default never")
     options.add_argument("--back-s", type=float, help="the other side calls back so long after a call; default never")
+    options.add_argument("--refuse-texts", action="store_true", help="the network takes no text")
     options.add_argument("--chatter-s", type=float, default=20.0, help="about how often it speaks unasked; 0: never")
     options.add_argument("--first-error", action="store_true", help="the first command after power-up or a pause answers ERROR")
     options.add_argument("--garbage", type=float, default=0.0, help="how likely each piece has foreign bytes, 0 to 1")
@@ -110,6 +115,7 @@ def manner_of(options: argparse.Namespace) -> Manner:
         answer_s=options.answer_s,
         talk_s=options.talk_s,
         back_s=options.back_s,
+        texts=not options.refuse_texts,
         chatter_s=options.chatter_s or None,
         first_error=options.first_error,
         silences=_windows(options.silence),
@@ -129,7 +135,7 @@ def _windows(pairs: Sequence[Sequence[float]]) -> Windows:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Opens a pty, answers; prints `ready PATH` each time it is plugged in, `dialled` at each call that it is made to begin.
+    """Opens a pty, answers; prints `ready PATH` when it is plugged in, `dialled` at each call that it is to begin, `text HEX` for each text.
 
     Exit 2 for a scenario that is no good.
     """

@@ -14,7 +14,8 @@ from dataclasses import replace
 
 from hw.errors import DeviceLost
 from hw.gnss.source import FixSource
-from hw.modem.at import BAUD_DEFAULT, Answer, ModemError, Port, Refused, prefix_of
+from hw.modem.at import BAUD_DEFAULT, ModemError, Port, Refused
+from hw.modem.exchange import Answer, prefix_of
 from hw.modem.profiles import Profile, profiles_of
 from hw.ports import Fix
 from hw.supervision import TICK_S

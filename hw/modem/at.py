@@ -3,7 +3,8 @@
 Promises: `ask` ends within its limit with an answer or an error whose type says what can be done; the lines of an answer
 are those of its command; a late answer of an earlier command is never taken for that of a later one; what the modem says
 by itself is handed on and never lost to a command. Survives echo, partial reads, garbage, and the ERROR with which some
-modems answer the first command after a pause. No error carries a number, a position or any other byte of the line.
+modems answer the first command after a pause. A modem is not left waiting for the rest of a text: it gets ESC, and whoever opens
+the port frees it too. No error carries a number, a position or any other byte of the line.
 
     HwError
     +-- ModemError      a command did not end with OK
@@ -12,28 +13,24 @@ modems answer the first command after a pause. No error carries a number, a posi
     |   +-- Silent      no answer within the limit: asked again, it may answer
     +-- DeviceLost      the port is gone: close this Port, open another one
 
-Sources: ITU-T V.250 (5.7 result codes), 3GPP TS 27.007 (9.1, 9.2 errors; 7.2 +CREG). No data calls and no prompts ("> ").
+Sources: ITU-T V.250 (5.7 result codes), 3GPP TS 27.007 (9.1, 9.2 errors), TS 27.005 (3.5.1 the prompt, ESC). No data calls.
 """
 
 from __future__ import annotations
 
 import contextlib
 import queue
-import re
 import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import serial
 
 from hw.errors import DeviceLost, HwError
+from hw.modem.exchange import CALL_RESULT, ERROR, Answer, Exchange, named, prefix_of
 
 BAUD_DEFAULT = 115_200
-LINE_BYTES_MAX = 1_024
-LINES_MAX = 64
-"""Of one answer; more are dropped."""
 LIMIT_S = 5.0
 """For most commands the makers promise an answer within 0.3 s; the network is asked for some."""
 IDLE_S = 10.0
@@ -41,23 +38,14 @@ IDLE_S = 10.0
 PROBE = "AT+CMEE?"
 PROBE_S = 0.3
 """How long the answer to a probe is waited for, and how long a line has to be quiet to be believed."""
+PROMPT_S = 3.0
+"""A prompt comes at once; a modem that takes longer has lost it, or us."""
+ESCAPE = b"\x1b\r"
+"""Takes back a text that was begun. A modem that waits for none ignores it, or answers ERROR, which nobody waits for."""
 TICK_S = 0.2
 """How long a read may go on without looking up, and the least that a write is given."""
 SETUP = ("ATE0", "AT+CMEE=1")
 """No echo, errors as numbers; a modem that refuses either is spoken to all the same."""
-
-_LINE_END = re.compile(rb"[\r\n]")
-_PRINTABLE = re.compile(rb"[\x20-\x7e]+").fullmatch
-_COMMAND = re.compile(r"AT[\x20-\x7e]{0,254}").fullmatch
-_NAME = re.compile(r"AT(?:[+^$&*][A-Z]+|[A-Z]?)", re.IGNORECASE)
-_ERROR = re.compile(rb"\+CM[ES] ERROR: ?(\d*)")
-_CALL_RESULT = re.compile(rb"(?:NO CARRIER|BUSY|NO ANSWER|NO DIAL ?TONE|CONNECT.*)").fullmatch
-_BY_ITSELF = re.compile(
-    rb"[+^$*]|RING\b|NO CARRIER|NO ANSWER|NO DIAL|BUSY|VOICE CALL|MISSED_CALL|RDY|SMS |PB DONE|(?:NORMAL )?POWER|Call Ready"
-).match
-"""How lines begin that are no answer, unless they begin with the command's own name."""
-_REGISTRATION = re.compile(rb'\+C(?:|G|E|5G)REG: ?\d+(?:,".*)?').fullmatch
-"""A change of registration: <stat>[,"lac",...]. The answer to the question has <n> before it."""
 
 
 class ModemError(HwError):
@@ -69,7 +57,7 @@ class Refused(ModemError):
 
     def __init__(self, what: str, where: str, hint: str, line: bytes) -> None:
         super().__init__(what, where, hint)
-        found = _ERROR.match(line)
+        found = ERROR.match(line)
         self.line = line
         self.code = int(found[1]) if found and found[1] else None
 
@@ -84,99 +72,6 @@ class CallFailed(ModemError):
 
 class Silent(ModemError):
     """No answer within the limit. The command may have been carried out all the same."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """How a command ended, and the lines before that, without echo and without what the modem said unasked."""
-
-    result: bytes
-    lines: tuple[bytes, ...] = field(default=(), repr=False)
-
-
-def named(command: str) -> str:
-    """The command without its arguments: what an error may say of it."""
-    found = _NAME.match(command)
-    return found[0].upper() if found else "AT"
-
-
-def prefix_of(command: str) -> bytes:
-    """How the lines of a command's answer begin: `+CSQ:` for AT+CSQ; empty for a command that has no name of its own."""
-    name = named(command)[2:]
-    return f"{name}:".encode() if len(name) > 1 else b""
-
-
-class Exchange:
-    """What a modem says, sorted; no port and no clock. Bytes go in; `answer` is there when the command is over."""
-
-    def __init__(self, unsolicited: Callable[[bytes], object]) -> None:
-        self.answer: Answer | None = None
-        self.garbage = 0
-        """Lines that were too long or not of printable ASCII."""
-        self.late = 0
-        """Results that belonged to no command any more."""
-        self._unsolicited = unsolicited
-        self._rest = b""
-        self._skipping = False
-        self._command = ""
-        self._needs = b""
-        self._lines: list[bytes] = []
-
-    def begin(self, command: str, needs: bytes = b"") -> bytes:
-        """The bytes to write. `needs`: a result before a line that begins so is that of an earlier command. Raises ValueError."""
-        if not _COMMAND(command):
-            raise ValueError("a command is one line of printable ASCII that begins with AT")
-        self.answer, self._command, self._needs, self._lines = None, command, needs, []
-        return command.encode("ascii") + b"\r"
-
-    def abandon(self) -> None:
-        """The command is waited for no longer."""
-        self._command, self._lines = "", []
-
-    def feed(self, data: bytes) -> None:
-        """Takes what was read, in pieces of any size."""
-        *ended, rest = _LINE_END.split(self._rest + data)
-        for line in ended:
-            if self._skipping:
-                self._skipping = False
-            elif line.strip():
-                self._take(line.strip())
-        if len(rest) > LINE_BYTES_MAX:
-            self.garbage += not self._skipping
-            rest, self._skipping = b"", True
-        self._rest = rest
-
-    def _take(self, line: bytes) -> None:
-        if not _PRINTABLE(line) or len(line) > LINE_BYTES_MAX:
-            self.garbage += 1
-        elif line[:2].upper() == b"AT":
-            pass  # the echo
-        elif self._ends(line):
-            self._end(line)
-        elif not self._command or self._foreign(line):
-            self._unsolicited(line)
-        elif len(self._lines) < LINES_MAX:
-            self._lines.append(line)
-
-    def _ends(self, line: bytes) -> bool:
-        dialled = self._command[:3].upper() in ("ATD", "ATA")
-        return line in (b"OK", b"ERROR") or _ERROR.match(line) is not None or (dialled and _CALL_RESULT(line) is not None)
-
-    def _end(self, line: bytes) -> None:
-        awaited = not self._needs or any(one.startswith(self._needs) for one in self._lines)
-        if not self._command or not awaited:
-            self.late += 1
-            self._lines = []
-            return
-        self.answer = Answer(result=line, lines=tuple(self._lines))
-        self.abandon()
-
-    def _foreign(self, line: bytes) -> bool:
-        """Whether a line that came while a command is under way is none of its lines."""
-        own = prefix_of(self._command)
-        if own and line.upper().startswith(own):
-            return _REGISTRATION(line) is not None
-        return _BY_ITSELF(line) is not None
 
 
 class Port:
@@ -197,6 +92,8 @@ class Port:
         self.path = path
         self.lost = 0
         """Unsolicited lines that nobody had room for."""
+        self.unanswered = 0
+        """Commands in a row that ended with Silent."""
         self._tell = unsolicited
         self._exchange = Exchange(self._told)
         self._lock = threading.Lock()
@@ -216,14 +113,24 @@ class Port:
         """The answer, when it ended with OK (or CONNECT). Raises Refused, CallFailed, Silent, DeviceLost; ValueError for no command."""
         end_s = time.monotonic() + limit_s
         with self._alone(command, end_s):
-            if not self._in_step:
-                self._get_in_step(command, end_s)
             answer = self._asked(command, end_s)
+        return self._judged(command, answer)
+
+    def submit(self, command: str, text: str, limit_s: float = LIMIT_S) -> Answer:
+        """The answer to a command that asks for `text` by a prompt. Raises as `ask` does; after Silent the text may have gone or not."""
+        end_s = time.monotonic() + limit_s
+        if not text:
+            raise ValueError("nothing to give after the prompt")
+        with self._alone(command, end_s):
+            answer = self._asked(command, end_s, text)
+        return self._judged(command, answer)
+
+    def _judged(self, command: str, answer: Answer) -> Answer:
         if answer.result == b"OK" or answer.result.startswith(b"CONNECT"):
             return answer
-        if _CALL_RESULT(answer.result):
+        if CALL_RESULT(answer.result):
             raise CallFailed(f"no call: {answer.result.decode()}", self.path, "dial again", answer.result)
-        code = _ERROR.match(answer.result)
+        code = ERROR.match(answer.result)
         why = code[0].decode() if code else "ERROR"
         raise Refused(f"the modem refused {named(command)}: {why}", self.path, "see the maker's manual", answer.result)
 
@@ -271,26 +178,48 @@ class Port:
         while self._once(PROBE, min(end_s, time.monotonic() + wait_s), prefix_of(PROBE)) is None:
             if time.monotonic() >= end_s:
                 return
+            self._write(ESCAPE, end_s)  # whoever had the port before may have died in the middle of a text
             wait_s *= 2
         while wait_s > PROBE_S and self._hears(min(end_s, time.monotonic() + wait_s)):
             pass  # the answers to the probes before
 
-    def _asked(self, command: str, end_s: float) -> Answer:
+    def _asked(self, command: str, end_s: float, text: str = "") -> Answer:
+        """Asked in step, and once more where the modem slept. With `text` a prompt is waited for, and given that."""
+        self.unanswered += 1
+        if not self._in_step:
+            self._get_in_step(command, end_s)
         slept = time.monotonic() - self._heard_s > IDLE_S
-        answer = self._once(command, end_s)
+        answer = self._submitted(command, end_s, text) if text else self._once(command, end_s)
         if answer is not None and answer.result == b"ERROR" and slept:
-            answer = self._once(command, end_s)
+            answer = self._submitted(command, end_s, text) if text else self._once(command, end_s)
         if answer is None:
             self._in_step = False
             raise Silent(f"no answer to {named(command)}", self.path, "asked again, it may answer")
+        self.unanswered = 0
         return answer
+
+    def _submitted(self, command: str, end_s: float, text: str) -> Answer | None:
+        self._write(self._exchange.begin(command, text=text), end_s)
+        self._await(min(end_s, time.monotonic() + PROMPT_S))
+        if self._exchange.prompted:
+            self._write(self._exchange.given(), end_s)
+            self._await(end_s)
+        self._exchange.abandon()
+        if self._exchange.answer is None:
+            self._write(ESCAPE, end_s)
+        return self._exchange.answer
 
     def _once(self, command: str, end_s: float, needs: bytes = b"") -> Answer | None:
         self._write(self._exchange.begin(command, needs), end_s)
-        while self._exchange.answer is None and time.monotonic() < end_s:
-            self._receive(end_s)
+        self._await(end_s)
         self._exchange.abandon()
         return self._exchange.answer
+
+    def _await(self, end_s: float) -> None:
+        """Returns with an answer, with a prompt that was waited for and is not used up, or when the time is over."""
+        prompted = self._exchange.prompted
+        while self._exchange.answer is None and self._exchange.prompted == prompted and time.monotonic() < end_s:
+            self._receive(end_s)
 
     def _write(self, data: bytes, end_s: float) -> None:
         try:

@@ -3,7 +3,8 @@
 Promises that what is asked for is done as soon as the modem can: an unplugged or silent one gets it when it is back, unless it was taken
 back meanwhile. That there is one call: before dialling the modem is asked whether one stands, and that is taken. That how it stands
 is told by what the modem says unasked and, in case a line of that was lost, by asking each POLL_S; a call that is gone while the port was
-gone is told as over. No number and no caller reaches a log or an error text.
+gone is told as over. That a text, which may have to be waited for, is begun only while no order waits. No number, no caller and
+no octet of a text reaches a log, an error or a repr.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import serial
 
 from hw.errors import DeviceLost
-from hw.modem.at import BAUD_DEFAULT, CallFailed, ModemError, Port, Refused
+from hw.modem.at import BAUD_DEFAULT, CallFailed, ModemError, Port, Refused, Silent
+from hw.modem.errands import Errand, Texts
 from hw.modem.profiles import CLCC, STAT_FIELD, Profile, Progress, profiles_of, progress_in
+from hw.modem.sms import submit
 from hw.supervision import TICK_S, Supervised
 
 Said = Literal["up", "over", "ringing"]
@@ -32,6 +35,8 @@ DIAL_S_MAX = 10.0
 """Makers answer a dial at once, or when the other side rings."""
 RING_S_MIN = 2.0
 """A modem says in several ways that it rings: that is one ring."""
+SILENCES_MAX = 3
+"""So many questions in a row without an answer are a modem that is stuck: the port is opened anew."""
 NUMBER = re.compile(r"\+?[0-9*#]{1,32}")
 SAYS: dict[Progress, Said] = {"up": "up", "over": "over", "busy": "over", "unanswered": "over", "ringing": "ringing"}
 
@@ -41,7 +46,7 @@ class _Order:
     """`do`: dial, answer, hang_up or look."""
 
     do: Literal["dial", "answer", "hang_up", "look"]
-    number: str = ""
+    number: str = field(default="", repr=False)
 
 
 class Voice(Supervised):
@@ -67,6 +72,19 @@ class Voice(Supervised):
         self._up = False
         self._rang_s = -RING_S_MIN
         self._woken = threading.Event()
+        self._texts = Texts()
+        self._errands: tuple[Errand, ...] = (self._texts,)
+        """What is done while no order waits, the most urgent first."""
+
+    @property
+    def texted(self) -> int:
+        """How many texts the network took."""
+        return self._texts.gone
+
+    @property
+    def untexted(self) -> int:
+        """How many texts were given up."""
+        return self._texts.given_up
 
     def dial(self, number: str) -> None:
         """Raises ValueError for what is no number."""
@@ -86,6 +104,11 @@ class Voice(Supervised):
         """Has it told how it stands: up, or over."""
         self._order(_Order("look"))
 
+    def text(self, number: str, octets: bytes) -> None:
+        """Texts up to 140 octets as soon as no order waits; no hang-up takes it back. `texted` counts what went. Raises ValueError."""
+        self._texts.add(submit(number, octets))
+        self._woken.set()
+
     def _order(self, order: _Order) -> None:
         self._orders.put(order)
         self._woken.set()
@@ -104,7 +127,8 @@ class Voice(Supervised):
             while not self._stopping():
                 self._well()
                 self._obey(port, profile)
-                port.listen(0.0 if self._woken.is_set() else TICK_S / 4)
+                if not self._runs_errand(port):
+                    port.listen(0.0 if self._woken.is_set() else TICK_S / 4)
                 self._listen(profile)
                 if self._on and time.monotonic() - asked_s >= POLL_S:
                     asked_s = time.monotonic()
@@ -138,6 +162,19 @@ class Voice(Supervised):
             case "look":
                 self._on = True
                 self._ask(port)
+
+    def _runs_errand(self, port: Port) -> bool:
+        """Whether an errand was due; one step of it is done then, unless an order waits."""
+        now_s = time.monotonic()
+        errand = next((one for one in self._errands if one.due_s <= now_s), None)
+        if errand is None or not self._orders.empty():
+            return False
+        try:
+            errand.step(port)
+        except Silent:
+            if port.unanswered >= SILENCES_MAX:
+                raise
+        return True
 
     def _dial(self, port: Port, profile: Profile, number: str) -> None:
         if _stands(port) is None:

@@ -13,7 +13,8 @@ import serial
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.bench.dialogue import IMEI, NS, RINGS_MAX, Manner, Modem, Vendor
+from hw.bench.commands import IMEI
+from hw.bench.dialogue import NS, RINGS_MAX, Manner, Modem, Vendor
 from hw.bench.modem import main, manner_of, parser
 from hw.bench.sentences import HDOP, KNOT_MPS
 from hw.bench.truth import Drive
@@ -21,13 +22,11 @@ from hw.gnss.at import read_answer
 from hw.gnss.lines import LineAssembler
 from hw.gnss.nmea import Epochs
 from hw.modem.at import Port
-from hw.modem.profiles import PROFILES, progress_in
+from hw.modem.profiles import progress_in
+from tests.hw.bench.desk import DRIVE, ON, PROFILE, Desk
 from tests.hw.bench.scenes import START_NS, drives
 from tests.support.wait import until
 
-DRIVE = Drive.load("drive", 1)
-QUIET: dict[str, Any] = {"chatter_s": None}
-PROFILE = {profile.name: profile for profile in PROFILES}
 POSITIONS: dict[str, Vendor] = {
     "AT+QGPSLOC=0": "quectel",
     "AT+QGPSLOC=1": "quectel",
@@ -38,34 +37,6 @@ POSITIONS: dict[str, Vendor] = {
     "AT+CGNSINF": "simcom",
 }
 RESOLUTION_DEG = {"AT+QGPSLOC=0": 1e-4 / 60, "AT+QGPSLOC?": 1e-4 / 60, "AT+QGPSLOC=2": 1e-5}
-ON = {"quectel": "AT+QGPS=1", "simcom": "AT+CGPS=1"}
-
-
-class Desk:
-    """A modem in virtual time. `ask` gives the lines that come within a second; `later` those of the seconds after."""
-
-    def __init__(self, drive: Drive = DRIVE, at_s: float = 60.0, **manner: Any) -> None:
-        self.t_ns = START_NS + int(at_s * NS)
-        self.modem = Modem(drive, START_NS, Manner(**(QUIET | manner)), 1)
-        self.modem.restart(self.t_ns)
-
-    def ask(self, command: str, seconds: float = 1.0) -> list[str]:
-        self.modem.hear(command.encode() + b"\r", self.t_ns)
-        return self.later(seconds)
-
-    def later(self, seconds: float) -> list[str]:
-        said = b""
-        end_ns = self.t_ns + int(seconds * NS)
-        while (due_ns := self.modem.next_ns()) is not None and due_ns <= end_ns:
-            said += self.modem.say(due_ns)
-        self.t_ns = end_ns
-        return [line for line in (said + self.modem.say(end_ns)).decode("latin-1").split("\r\n") if line.strip("\r")]
-
-    def ready(self) -> Desk:
-        """Without echo, receiver on, calls reported."""
-        for command in ("ATE0", "AT+CMEE=1", ON[self.modem.manner.vendor], *PROFILE[self.modem.manner.vendor].reports):
-            assert "OK" in self.ask(command)
-        return self
 
 
 # -- commands ---------------------------------------------------------------------------------------------------------
@@ -369,7 +340,7 @@ def test_the_program_answers_on_its_link_and_comes_back_after_an_unplug(tmp_path
 def test_every_option_reaches_the_modem() -> None:
     """None is parsed and forgotten."""
     words = "--vendor simcom --registration 5 --no-sim --call busy,answered --answer-s 1 --talk-s 2 --back-s 3 --chatter-s 0"
-    manner = manner_of(parser().parse_args([*words.split(), "--first-error", "--garbage", "0.5", "--silence", "7", "8"]))
+    manner = manner_of(parser().parse_args([*words.split(), "--first-error", "--refuse-texts", "--garbage", "0.5", "--silence", "7", "8"]))
     assert manner == Manner(
         vendor="simcom",
         registration=5,
@@ -378,6 +349,7 @@ def test_every_option_reaches_the_modem() -> None:
         answer_s=1.0,
         talk_s=2.0,
         back_s=3.0,
+        texts=False,
         chatter_s=None,
         first_error=True,
         silences=((7.0, 8.0),),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
+import re
 import select
 import threading
+import time
 import tty
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +17,7 @@ from hw.bench.dialogue import Manner, Modem
 from hw.bench.modem import Wire, converse
 from hw.bench.pace import NS, Pace
 from hw.bench.truth import Drive
+from hw.modem.voice import Said, Voice
 
 
 class BenchModem:
@@ -44,8 +48,14 @@ class BenchModem:
             wire.close()
 
 
+ENDED = re.compile(rb"[^\r\x1a\x1b]*[\r\x1a\x1b]")
+
+
 class Puppet:
-    """A modem whose answers are `reply(command)`: bytes, or None for silence. `heard` are the commands, in order."""
+    """A modem whose answers are `reply(command)`: bytes, or None for silence. `heard` are the commands, in order.
+
+    A text is one too, with the Ctrl-Z that ends it; so is an ESC.
+    """
 
     def __init__(self, path: Path, reply: Callable[[bytes], bytes | None]) -> None:
         self.path, self.reply, self.heard = path, reply, list[bytes]()
@@ -72,12 +82,37 @@ class Puppet:
         rest = b""
         while not self._stop.is_set():
             ready, _, _ = select.select([self._ours], [], [], 0.02)
-            *commands, rest = (rest + (os.read(self._ours, 4096) if ready else b"")).split(b"\r")
-            for command in commands:
+            rest += os.read(self._ours, 4096) if ready else b""
+            commands = [match[0].rstrip(b"\r") for match in ENDED.finditer(rest)]
+            rest = ENDED.sub(b"", rest)
+            for command in filter(None, commands):
                 self.heard.append(command)
                 answer = self.reply(command)
                 if answer is not None:
                     self.say(answer)
+
+
+class Line:
+    """A modem of the bench, a Voice on its port, and what that told."""
+
+    def __init__(self, folder: Path, manner: Manner, *, plugged: bool = True) -> None:
+        self.modem = BenchModem(folder / "at", manner)
+        if plugged:
+            self.modem.plug()
+        self.told: queue.SimpleQueue[Said] = queue.SimpleQueue()
+        self.voice = Voice(str(folder / "at"), tell=self.told.put)
+        self.voice.start()
+
+    def next(self, within_s: float = 15.0) -> Said:
+        return self.told.get(timeout=within_s)
+
+    def silent(self, for_s: float) -> bool:
+        time.sleep(for_s)
+        return self.told.empty()
+
+    def close(self) -> None:
+        self.voice.close()
+        self.modem.unplug()
 
 
 def usual(command: bytes) -> bytes:

@@ -7,30 +7,19 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hw.bench.dialogue import Manner
 from hw.errors import DeviceLost, HwError
-from hw.modem.at import IDLE_S, LINE_BYTES_MAX, LINES_MAX, PROBE_S, Answer, CallFailed, Exchange, Port, Refused, Silent, named, prefix_of
+from hw.modem.at import IDLE_S, PROBE_S, CallFailed, Port, Refused, Silent
+from hw.modem.exchange import Answer, named
 from tests.hw.modem.cable import BenchModem, Puppet, usual
 
 SLACK_S = 1.0
 """What a busy computer may add to a limit."""
 Reply = Callable[[bytes], bytes | None]
-
-
-def exchanged(command: str, *pieces: bytes) -> tuple[Answer | None, list[bytes], Exchange]:
-    told: list[bytes] = []
-    exchange = Exchange(told.append)
-    exchange.begin(command)
-    for piece in pieces:
-        exchange.feed(piece)
-    return exchange.answer, told, exchange
 
 
 @pytest.fixture
@@ -44,119 +33,6 @@ def puppets(tmp_path: Path) -> Iterator[Callable[[Reply], Puppet]]:
     yield make
     for puppet in made:
         puppet.unplug()
-
-
-# -- the exchange, without a port -------------------------------------------------------------------------------------
-
-SAID = b'AT+CSQ\r\r\n+QIND: "csq",19,99\r\n\r\n+CSQ: 21,99\r\n\r\nRING\r\n\r\nOK\r\n\r\nNO CARRIER\r\n'
-
-
-@given(cuts=st.lists(st.integers(0, len(SAID)), max_size=12))
-def test_pieces_of_any_size_are_the_same_answer(cuts: list[int]) -> None:
-    """Echo dropped, two lines unasked before the end and one after it, wherever the reads begin and end."""
-    edges = [0, *sorted(cuts), len(SAID)]
-    answer, told, _ = exchanged("AT+CSQ", *(SAID[a:b] for a, b in pairwise(edges)))
-    assert answer == Answer(result=b"OK", lines=(b"+CSQ: 21,99",))
-    assert told == [b'+QIND: "csq",19,99', b"RING", b"NO CARRIER"]
-
-
-@given(noise=st.binary(max_size=3000), cut=st.integers(0, 3000))
-def test_fault_any_bytes(noise: bytes, cut: int) -> None:
-    """Nothing that a port can give raises or is kept without bound."""
-    _, told, exchange = exchanged("AT+CSQ", noise[:cut], noise[cut:])
-    assert len(exchange._rest) <= LINE_BYTES_MAX
-    assert all(line.isascii() and line.decode().isprintable() for line in told)
-
-
-@pytest.mark.parametrize("result", [b"OK", b"ERROR", b"+CME ERROR: 516", b"+CME ERROR: SIM not inserted", b"+CMS ERROR: 304"])
-def test_each_final_result_ends_a_command(result: bytes) -> None:
-    """As it came."""
-    assert exchanged("AT+CPIN?", b"\r\n" + result + b"\r\n")[0] == Answer(result=result)
-
-
-@pytest.mark.parametrize("result", [b"NO CARRIER", b"BUSY", b"NO ANSWER", b"NO DIALTONE"])
-def test_results_of_a_call_end_a_dial_and_nothing_else(result: bytes) -> None:
-    """While another command is under way they say that the call is over, and the command goes on."""
-    line = b"\r\n" + result + b"\r\n"
-    assert exchanged("ATD123;", line)[0] == Answer(result=result)
-    answer, told, _ = exchanged("AT+CSQ", line + b"\r\n+CSQ: 9,99\r\n\r\nOK\r\n")
-    assert (answer, told) == (Answer(result=b"OK", lines=(b"+CSQ: 9,99",)), [result])
-
-
-@pytest.mark.parametrize("change", [b"+CREG: 5", b'+CREG: 1,"2A4F","0101B7C3",7'])
-def test_a_change_of_registration_is_no_answer_to_the_question(change: bytes) -> None:
-    """Both begin alike; the answer has <n> before <stat>."""
-    answer, told, _ = exchanged("AT+CREG?", change + b"\r\n+CREG: 0,1\r\nOK\r\n")
-    assert (answer, told) == (Answer(result=b"OK", lines=(b"+CREG: 0,1",)), [change])
-
-
-def test_an_answer_without_a_name_is_one() -> None:
-    """The IMEI stands alone on its line."""
-    answer, _, _ = exchanged("AT+CGSN", b"AT+CGSN\r\r\n001013000123457\r\n\r\nOK\r\n")
-    assert answer == Answer(result=b"OK", lines=(b"001013000123457",))
-
-
-def test_fault_garbage_costs_its_own_line_only() -> None:
-    """Binary between lines, a byte inside a line, a line without end."""
-    piece = b"\xb5\x62\x00\xff\r\n+CSQ: 2\x801,99\r\n" + b"x" * (3 * LINE_BYTES_MAX) + b"\r\n+CSQ: 21,99\r\nOK\r\n"
-    answer, told, exchange = exchanged("AT+CSQ", piece)
-    assert (answer, told, exchange.garbage) == (Answer(result=b"OK", lines=(b"+CSQ: 21,99",)), [], 3)
-
-
-def test_fault_a_line_without_end_costs_itself_only() -> None:
-    """Read in pieces: neither its beginning nor its end is a line."""
-    answer, _, exchange = exchanged("ATI", *[b"x" * 500] * 5, b"x\r\nEC25\r\nOK\r\n")
-    assert (answer, exchange.garbage) == (Answer(result=b"OK", lines=(b"EC25",)), 1)
-
-
-def test_a_result_before_the_line_that_it_needs_is_a_late_one() -> None:
-    """So that a question can be told from what was owed before it."""
-    exchange = Exchange(print)
-    exchange.begin("AT+CMEE?", b"+CMEE:")
-    exchange.feed(b"\r\nOK\r\n")
-    assert (exchange.answer, exchange.late) == (None, 1)
-    exchange.feed(b"\r\n+CMEE: 1\r\n\r\nOK\r\n")
-    assert exchange.answer == Answer(result=b"OK", lines=(b"+CMEE: 1",))
-
-
-def test_fault_an_answer_without_end_is_bounded() -> None:
-    """Ten thousand lines do not fill the memory."""
-    answer, _, _ = exchanged("ATI", b"x\r\n" * 10_000 + b"OK\r\n")
-    assert answer is not None
-    assert len(answer.lines) == LINES_MAX
-
-
-def test_results_that_belong_to_no_command_are_counted() -> None:
-    """And never told as something that the modem says by itself."""
-    told: list[bytes] = []
-    exchange = Exchange(told.append)
-    exchange.feed(b"\r\nOK\r\n\r\nERROR\r\n\r\nRING\r\n")
-    assert (exchange.late, told, exchange.answer) == (2, [b"RING"], None)
-
-
-@pytest.mark.parametrize("command", ["AT+CSQ\rATD1;", "AT\n", "hello", "", "AT" + "x" * 300, "ATD\u0661;"])
-def test_what_is_no_command_is_never_written(command: str) -> None:
-    """Two lines in one, other alphabets, too long."""
-    with pytest.raises(ValueError, match="a command"):
-        Exchange(print).begin(command)
-
-
-@pytest.mark.parametrize(
-    ("command", "name", "prefix"),
-    [
-        ("AT+QGPSLOC=2", "AT+QGPSLOC", b"+QGPSLOC:"),
-        ("AT^DSCI=1", "AT^DSCI", b"^DSCI:"),
-        ("ATD+8610123;", "ATD", b""),
-        ("at+csq", "AT+CSQ", b"+CSQ:"),
-        ("AT", "AT", b""),
-    ],
-)
-def test_the_name_of_a_command_has_no_arguments(command: str, name: str, prefix: bytes) -> None:
-    """What an error may say of it, and how its lines begin."""
-    assert (named(command), prefix_of(command)) == (name, prefix)
-
-
-# -- the port, on a pty -----------------------------------------------------------------------------------------------
 
 
 def test_it_asks_and_answers(tmp_path: Path) -> None:
@@ -368,4 +244,112 @@ def test_whoever_waits_for_the_port_waits_no_longer_than_its_limit(puppets: Call
     with pytest.raises(Silent, match="was not asked"):
         port.ask("AT+CSQ", 0.1)
     other.join()
+    port.close()
+
+
+# -- texts after a prompt ---------------------------------------------------------------------------------------------
+
+CMGS, TEXT = "AT+CMGS=16", "0011000B916407281553F800040B0203FF"
+GIVEN = TEXT.encode() + b"\x1a"
+PROMPT, TAKEN = b"\r\n> ", b"\r\n+CMGS: 5\r\n\r\nOK\r\n"
+
+
+def test_a_text_is_given_after_its_prompt(tmp_path: Path) -> None:
+    """The bench's modem takes it; the port goes on."""
+    modem = BenchModem(tmp_path / "at", Manner(chatter_s=0.05))
+    modem.plug()
+    port = Port(str(modem.path))
+    try:
+        port.ask("AT+CMGF=0")
+        assert port.submit(CMGS, TEXT) == Answer(result=b"OK", lines=(b"+CMGS: 1",))
+        assert port.ask("AT+CPIN?").lines == (b"+CPIN: READY",)
+        assert modem.modem.texts == [("+46708251358", b"\x03\xff")]
+    finally:
+        port.close()
+        modem.unplug()
+
+
+def test_fault_no_carrier_and_garbage_around_a_prompt(puppets: Callable[[Reply], Puppet]) -> None:
+    """What is said unasked in the middle is told, and costs nothing."""
+    answers = {CMGS.encode(): b"\r\n\xb5\x62NO\r\nRING\r\n\x80\xff> ", GIVEN: b"\r\nNO CARRIER\r\n" + TAKEN}
+    puppet, told = puppets(lambda command: answers.get(command, usual(command))), list[bytes]()
+    port = Port(str(puppet.path), unsolicited=told.append)
+    assert port.submit(CMGS, TEXT).lines == (b"+CMGS: 5",)
+    assert told == [b"RING", b"NO CARRIER"]
+    port.close()
+
+
+@pytest.mark.parametrize(("before", "after", "code"), [(b"\r\n+CMS ERROR: 302\r\n", b"", 302), (PROMPT, b"\r\n+CMS ERROR: 38\r\n", 38)])
+def test_a_text_that_is_refused_has_a_code(puppets: Callable[[Reply], Puppet], before: bytes, after: bytes, code: int) -> None:
+    """In place of the prompt, where nothing may be written then, and after the text, of which the error says nothing."""
+    puppet = puppets(lambda command: {CMGS.encode(): before, GIVEN: after}.get(command, usual(command)))
+    port = Port(str(puppet.path))
+    with pytest.raises(Refused, match="refused AT\\+CMGS: ") as refused:
+        port.submit(CMGS, TEXT)
+    assert refused.value.code == code
+    assert (GIVEN in puppet.heard) == bool(after)
+    assert TEXT not in repr(refused.value)
+    assert port.ask("AT").result == b"OK"
+    port.close()
+
+
+@pytest.mark.parametrize("prompt", [None, PROMPT])
+def test_fault_silence_before_or_after_the_text(puppets: Callable[[Reply], Puppet], prompt: bytes | None) -> None:
+    """The modem gets ESC, so that the next command is not taken for more of the text."""
+    puppet = puppets(lambda command: {CMGS.encode(): prompt, GIVEN: None}.get(command, usual(command)))
+    port = Port(str(puppet.path))
+    port.ask("AT")
+    begin_s = time.monotonic()
+    with pytest.raises(Silent, match=re.escape("no answer to AT+CMGS")) as silent:
+        port.submit(CMGS, TEXT, 0.4)
+    assert time.monotonic() - begin_s < 0.4 + SLACK_S
+    assert TEXT not in repr(silent.value)
+    assert port.ask("AT").result == b"OK"
+    assert puppet.heard[3:].count(b"\x1b") >= 1
+    assert (GIVEN in puppet.heard) == (prompt is not None)
+    port.close()
+
+
+def test_fault_a_modem_that_still_waits_for_a_text_is_freed(tmp_path: Path) -> None:
+    """Whoever had the port before died between the prompt and the end of the text: commands would be text for ever."""
+    modem = BenchModem(tmp_path / "at", Manner(chatter_s=None))
+    modem.plug()
+    before = Port(str(modem.path))
+    before.ask("AT+CMGF=0")
+    before._write(b"AT+CMGS=16\r", time.monotonic() + 1)
+    before.listen(1)
+    before.close()
+    port = Port(str(modem.path))
+    try:
+        assert port.ask("AT+CPIN?").lines == (b"+CPIN: READY",)
+        assert modem.modem.texts == []
+    finally:
+        port.close()
+        modem.unplug()
+
+
+def test_fault_unplugged_between_prompt_and_text(puppets: Callable[[Reply], Puppet]) -> None:
+    """A device that is lost, at once."""
+
+    def reply(command: bytes) -> bytes:
+        if command == CMGS.encode():
+            threading.Timer(0.0, puppet.unplug).start()
+            return PROMPT
+        return usual(command)
+
+    puppet = puppets(reply)
+    port = Port(str(puppet.path))
+    with pytest.raises(DeviceLost, match="unplugged"):
+        port.submit(CMGS, TEXT, 30)
+    port.close()
+
+
+@pytest.mark.parametrize("text", ["", "a\x1a", "\u0661"])
+def test_what_is_no_text_is_not_asked_for(puppets: Callable[[Reply], Puppet], text: str) -> None:
+    """The modem would be left with a prompt."""
+    puppet = puppets(usual)
+    port = Port(str(puppet.path))
+    with pytest.raises(ValueError, match=r"text|give"):
+        port.submit(CMGS, text)
+    assert CMGS.encode() not in puppet.heard
     port.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hw.modem.at import Exchange
+from hw.modem.exchange import Exchange
 from hw.modem.profiles import PROFILES, Progress, profiles_of, progress_in
 
 BY_NAME = {profile.name: profile for profile in PROFILES}

@@ -4,55 +4,18 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from hw.bench.dialogue import Manner, Vendor
+from hw.bench.dialogue import Vendor
 from hw.modem.voice import POLL_S, Said, Voice
-from tests.hw.modem.cable import BenchModem, Puppet, usual
+from tests.hw.modem.cable import Line, Puppet, usual
 from tests.support.wait import until
 
 NUMBER = "+8610000000"
 VENDORS: tuple[Vendor, ...] = ("simcom", "quectel")
-
-
-class Line:
-    """A modem of the bench, a Voice on its port, and what that told."""
-
-    def __init__(self, folder: Path, manner: Manner, *, plugged: bool = True) -> None:
-        self.modem = BenchModem(folder / "at", manner)
-        if plugged:
-            self.modem.plug()
-        self.told: queue.SimpleQueue[Said] = queue.SimpleQueue()
-        self.voice = Voice(str(folder / "at"), tell=self.told.put)
-        self.voice.start()
-
-    def next(self, within_s: float = 15.0) -> Said:
-        return self.told.get(timeout=within_s)
-
-    def silent(self, for_s: float) -> bool:
-        time.sleep(for_s)
-        return self.told.empty()
-
-    def close(self) -> None:
-        self.voice.close()
-        self.modem.unplug()
-
-
-@pytest.fixture
-def lines(tmp_path: Path) -> Iterator[Callable[..., Line]]:
-    made: list[Line] = []
-
-    def make(*, plugged: bool = True, **manner: Any) -> Line:
-        made.append(Line(tmp_path, Manner(**({"chatter_s": None, "answer_s": 0.6} | manner)), plugged=plugged))
-        return made[-1]
-
-    yield make
-    for line in made:
-        line.close()
 
 
 @pytest.mark.parametrize("vendor", VENDORS)

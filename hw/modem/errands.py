@@ -1,0 +1,90 @@
+"""What a modem is asked for while no order waits: a step at a time, each bounded, so that an order is never held up for long.
+
+Promises that an errand that is refused or not answered costs no session and no call, and that it ends: each has its bound.
+"""
+
+from __future__ import annotations
+
+import collections
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hw.errors import HwError
+from hw.modem.at import Port, Refused
+from hw.modem.sms import Submit
+
+STEP_S_MAX = 1.0
+"""What a question that is no order may take. Makers answer these at once; one that does not is asked another time."""
+TEXT_S_MAX = 10.0
+"""The network takes a text within seconds. Some modems wait for minutes; so long no call may be kept waiting."""
+TEXTS_MAX = 4
+"""More than that and the oldest are given up: what was texted later says more."""
+TRIES_MAX = 3
+RETRY_S = 10.0
+"""A modem that is setting up a call may refuse a text; by then it has done so."""
+
+
+class Errand(Protocol):
+    """Something to be done in steps; each asks the port for one thing."""
+
+    @property
+    def due_s(self) -> float:
+        """When the next step is due (time.monotonic); infinite where there is nothing to do."""
+
+    def step(self, port: Port) -> None:
+        """Raises Silent, DeviceLost; whatever it raises, the errand can go on with its next step."""
+
+
+@dataclass(slots=True)
+class _Text:
+    submit: Submit = field(repr=False)
+    tries: int = 0
+
+
+class Texts:
+    """Texts that are to go, the oldest first; each is tried TRIES_MAX times at most, in as many sessions as it takes."""
+
+    def __init__(self) -> None:
+        self.gone = 0
+        """Texts that the network took."""
+        self.given_up = 0
+        self._waiting: collections.deque[Submit] = collections.deque()
+        self._text: _Text | None = None
+        """The one that is tried now."""
+        self._retry_s = -math.inf
+
+    def add(self, submit: Submit) -> None:
+        """From any one thread, while another takes steps."""
+        self._waiting.append(submit)
+
+    @property
+    def due_s(self) -> float:
+        return self._retry_s if self._text is not None else -math.inf if self._waiting else math.inf
+
+    def step(self, port: Port) -> None:
+        text = self._text = self._text or self._next()
+        text.tries += 1
+        try:
+            port.ask("AT+CMGF=0", STEP_S_MAX)  # in the other mode the length were taken for a number
+            port.submit(text.submit.command, text.submit.pdu, TEXT_S_MAX)
+        except HwError as error:
+            self._failed(text)
+            if not isinstance(error, Refused):
+                raise
+        else:
+            self.gone += 1
+            self._text = None
+
+    def _next(self) -> _Text:
+        while len(self._waiting) > TEXTS_MAX:
+            self._waiting.popleft()
+            self.given_up += 1
+        return _Text(self._waiting.popleft())
+
+    def _failed(self, text: _Text) -> None:
+        self._retry_s = time.monotonic() + RETRY_S
+        if text.tries >= TRIES_MAX:
+            self.given_up += 1
+            self._text = None
