@@ -116,6 +116,13 @@ class Port:
             answer = self._asked(command, end_s)
         return self._judged(command, answer)
 
+    def tried(self, command: str, limit_s: float = LIMIT_S) -> Answer:
+        """The answer, also where it is a refusal: this model has no such command, or nothing to do. Raises Silent, DeviceLost."""
+        try:
+            return self.ask(command, limit_s)
+        except Refused as refused:
+            return Answer(result=refused.line)
+
     def submit(self, command: str, text: str, limit_s: float = LIMIT_S) -> Answer:
         """The answer to a command that asks for `text` by a prompt. Raises as `ask` does; after Silent the text may have gone or not."""
         end_s = time.monotonic() + limit_s

@@ -6,14 +6,21 @@ Promises that an errand that is refused or not answered costs no session and no 
 from __future__ import annotations
 
 import collections
+import contextlib
 import math
+import queue
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from hw.errors import HwError
+from hw.gnss.locator import Locator
+from hw.gnss.nmea import Epochs
 from hw.modem.at import Port, Refused
+from hw.modem.profiles import Profile
 from hw.modem.sms import Submit
+from hw.ports import Fix
 
 STEP_S_MAX = 1.0
 """What a question that is no order may take. Makers answer these at once; one that does not is asked another time."""
@@ -88,3 +95,47 @@ class Texts:
         if text.tries >= TRIES_MAX:
             self.given_up += 1
             self._text = None
+
+
+class Place:
+    """Where the modem is: found out and told once each time that somebody wants it."""
+
+    def __init__(self, found: Callable[[Fix], object], now_ns: Callable[[], int]) -> None:
+        self._found, self._now_ns = found, now_ns
+        self._epochs = Epochs()
+        self._locator: Locator | None = None
+        """Of this session; None: this model gives no position."""
+        self._questions: Iterator[list[Fix]] | None = None
+        self._wanted = False
+
+    def begin(self, profiles: Sequence[Profile]) -> None:
+        """A session with a modem that one of them may have made."""
+        self._locator = Locator(profiles, epochs=self._epochs, now_ns=self._now_ns, limit_s=STEP_S_MAX)
+        self._questions = None
+
+    def want(self) -> None:
+        """From any thread; what is wanted already is wanted once."""
+        self._wanted = True
+
+    @property
+    def due_s(self) -> float:
+        return -math.inf if self._wanted and self._locator is not None else math.inf
+
+    def step(self, port: Port) -> None:
+        if self._locator is None:
+            return
+        self._questions = self._questions or self._locator.questions(port)
+        try:
+            fixes = next(self._questions, None)
+        except HwError:
+            self._over()
+            raise
+        for fix in fixes or ():
+            with contextlib.suppress(queue.Full):
+                self._found(fix)
+        if fixes is None:
+            self._locator = self._locator if self._locator.command else None
+            self._over()
+
+    def _over(self) -> None:
+        self._questions, self._wanted = None, False

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from hw.modem.at import Port
+
 Progress = Literal["dialling", "alerting", "up", "held", "ringing", "busy", "unanswered", "over"]
 """How far a call is. `ringing`: the other side calls us. `over`: ended or never came to be, for any other reason."""
 
@@ -80,6 +82,11 @@ PROFILES: tuple[Profile, ...] = (
 def profiles_of(maker: bytes) -> tuple[Profile, ...]:
     """The profile of who answered AT+CGMI so; all of them where nobody is known by it."""
     return tuple(profile for profile in PROFILES if profile.maker in maker.upper()) or PROFILES
+
+
+def profiles_at(port: Port, limit_s: float) -> tuple[Profile, ...]:
+    """The profiles of whoever may have made the modem there. Raises Silent, DeviceLost."""
+    return profiles_of(b" ".join(port.tried("AT+CGMI", limit_s).lines))
 
 
 def progress_in(profile: Profile, line: bytes) -> Progress | None:

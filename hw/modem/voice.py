@@ -9,7 +9,6 @@ no octet of a text reaches a log, an error or a repr.
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import re
 import threading
@@ -22,9 +21,10 @@ import serial
 
 from hw.errors import DeviceLost
 from hw.modem.at import BAUD_DEFAULT, CallFailed, ModemError, Port, Refused, Silent
-from hw.modem.errands import Errand, Texts
-from hw.modem.profiles import CLCC, STAT_FIELD, Profile, Progress, profiles_of, progress_in
+from hw.modem.errands import Errand, Place, Texts
+from hw.modem.profiles import CLCC, STAT_FIELD, Profile, Progress, profiles_at, progress_in
 from hw.modem.sms import submit
+from hw.ports import Fix
 from hw.supervision import TICK_S, Supervised
 
 Said = Literal["up", "over", "ringing"]
@@ -41,6 +41,11 @@ NUMBER = re.compile(r"\+?[0-9*#]{1,32}")
 SAYS: dict[Progress, Said] = {"up": "up", "over": "over", "busy": "over", "unanswered": "over", "ringing": "ringing"}
 
 
+def boot_ns() -> int:
+    """CLOCK_BOOTTIME: goes on while the device is suspended."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
 @dataclass(frozen=True, slots=True)
 class _Order:
     """`do`: dial, answer, hang_up or look."""
@@ -50,13 +55,18 @@ class _Order:
 
 
 class Voice(Supervised):
-    """`tell` gets how the call stands, from this thread; it must not block. `open_port` is `serial.Serial` unless a test puts another."""
+    """`tell` gets how the call stands, `found` each fix of `locate`, stamped by `now_ns`; both from this thread, and must not block.
 
-    def __init__(
+    `queue.Full` from `found` costs that fix. `open_port` is `serial.Serial` unless a test puts another in its place.
+    """
+
+    def __init__(  # noqa: PLR0913  # what a device is called, whom it tells, what time it is, and two for tests and adapters
         self,
         port: str,
         *,
         tell: Callable[[Said], object],
+        found: Callable[[Fix], object] = lambda _: None,
+        now_ns: Callable[[], int] = boot_ns,
         baud: int = BAUD_DEFAULT,
         open_port: Callable[..., serial.Serial] = serial.Serial,
     ) -> None:
@@ -72,8 +82,8 @@ class Voice(Supervised):
         self._up = False
         self._rang_s = -RING_S_MIN
         self._woken = threading.Event()
-        self._texts = Texts()
-        self._errands: tuple[Errand, ...] = (self._texts,)
+        self._texts, self._place = Texts(), Place(found, now_ns)
+        self._errands: tuple[Errand, ...] = (self._texts, self._place)
         """What is done while no order waits, the most urgent first."""
 
     @property
@@ -109,6 +119,11 @@ class Voice(Supervised):
         self._texts.add(submit(number, octets))
         self._woken.set()
 
+    def locate(self) -> None:
+        """Has the modem asked for a position once nothing else is to be done; asked again before the answer, it is one question."""
+        self._place.want()
+        self._woken.set()
+
     def _order(self, order: _Order) -> None:
         self._orders.put(order)
         self._woken.set()
@@ -118,9 +133,11 @@ class Voice(Supervised):
     def _session(self) -> None:
         port = Port(self.port, unsolicited=self._heard.put, baud=self._baud, open_port=self._open_port)
         try:
-            profile = _made_by(port)
+            profiles = profiles_at(port, ANSWER_S_MAX)
+            profile = profiles[0]
             for command in profile.reports:
-                _tried(port, command)
+                port.tried(command, ANSWER_S_MAX)
+            self._place.begin(profiles)
             if self._on:
                 self._ask(port)
             asked_s = time.monotonic()
@@ -157,7 +174,7 @@ class Voice(Supervised):
             case "answer" if not self._on:
                 self._begin(port, "ATA")
             case "hang_up":
-                _tried(port, profile.hang_up)
+                port.tried(profile.hang_up, ANSWER_S_MAX)
                 self._on = self._up = False
             case "look":
                 self._on = True
@@ -223,15 +240,6 @@ class Voice(Supervised):
             self._tell("over")
 
 
-def _made_by(port: Port) -> Profile:
-    """The maker's profile; the first one where nobody is known by its name."""
-    try:
-        lines = port.ask("AT+CGMI", ANSWER_S_MAX).lines
-    except Refused:
-        lines = ()
-    return profiles_of(b" ".join(lines))[0]
-
-
 def _stands(port: Port) -> Progress | None:
     """How the call stands (27.007 7.18); None where there is none, or the modem does not say."""
     try:
@@ -245,8 +253,3 @@ def _stands(port: Port) -> Progress | None:
             if found not in (None, "over"):
                 return found
     return None
-
-
-def _tried(port: Port, command: str) -> None:
-    with contextlib.suppress(Refused):  # this model has no such command, or nothing to do
-        port.ask(command, ANSWER_S_MAX)

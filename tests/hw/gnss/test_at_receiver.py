@@ -14,7 +14,7 @@ import pytest
 from hw.bench.dialogue import Manner, Vendor
 from hw.bench.pace import NS
 from hw.bench.truth import CarState
-from hw.gnss import at_receiver
+from hw.gnss import at_receiver, locator
 from hw.gnss.at_receiver import AtReceiver
 from hw.ports import Fix
 from hw.registry import driver
@@ -206,7 +206,7 @@ def test_fault_a_modem_without_a_receiver(tmp_path: Path) -> None:
 
 def test_fault_a_modem_that_has_restarted_is_switched_on_again(bench: Callable[..., BenchModem], monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an unplug: the receiver is off (505), and on again with the next answer."""
-    monkeypatch.setattr(at_receiver, "VOIDS_MAX", 1_000_000)
+    monkeypatch.setattr(locator, "VOIDS_MAX", 1_000_000)
     modem = bench()
     with asking(modem.path) as (receiver, got):
         fixed(got)
@@ -218,7 +218,7 @@ def test_fault_a_modem_that_has_restarted_is_switched_on_again(bench: Callable[.
 
 def test_fault_restart_of_a_modem_that_does_not_say_off(bench: Callable[..., BenchModem], monkeypatch: pytest.MonkeyPatch) -> None:
     """SIMCom's is only void: after enough of those it is switched on again."""
-    monkeypatch.setattr(at_receiver, "VOIDS_MAX", 3)
+    monkeypatch.setattr(locator, "VOIDS_MAX", 3)
     modem = bench(vendor="simcom")
     with asking(modem.path) as (_, got):
         fixed(got)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from hw.bench.dialogue import Manner
+from hw.bench.dialogue import NS, Manner, Vendor
 from hw.modem import errands
-from hw.modem.errands import TEXTS_MAX, TRIES_MAX
+from hw.modem.at import PROBE_S
+from hw.modem.errands import STEP_S_MAX, TEXTS_MAX, TRIES_MAX
 from hw.modem.sms import submit
-from hw.modem.voice import Voice
+from hw.modem.voice import Voice, boot_ns
+from hw.ports import Fix
 from tests.hw.modem.cable import BenchModem, Line, Puppet, usual
 from tests.support.wait import until
 
@@ -153,3 +156,98 @@ def test_what_is_no_text_is_an_error_at_once(lines: Callable[..., Line], number:
     """To whoever asks."""
     with pytest.raises(ValueError, match="text"):
         lines(plugged=False).voice.text(number, octets)
+
+
+# -- positions --------------------------------------------------------------------------------------------------------
+
+QUECTEL = b"\r\nQuectel\r\n\r\nOK\r\n"
+LOCATION = b"\r\n+QGPSLOC: 120000.000,48.11730,11.51667,1.2,545.4,3,84.40,36.0,19.4,011226,11\r\n\r\nOK\r\n"
+ASK = b"AT+QGPSLOC=2"
+
+
+@pytest.mark.parametrize("vendor", ["simcom", "quectel"])
+def test_the_modem_says_where_it_is_when_asked_to(tmp_path: Path, vendor: Vendor) -> None:
+    """Found out, switched on, asked: the truth of the drive, once, stamped on the axis of the call; never without being wanted."""
+    modem = BenchModem(tmp_path / "at", Manner(vendor=vendor, chatter_s=None), at_s=60.0)
+    modem.plug()
+    found: queue.Queue[Fix] = queue.Queue()
+    voice = Voice(str(tmp_path / "at"), tell=lambda _: None, found=found.put_nowait)
+    try:
+        voice.start()
+        until(lambda: not voice.problem, "the session")
+        assert not modem.modem.gnss
+        voice.locate()
+        fix = found.get(timeout=20)
+        assert fix.utc_ns is not None
+        state = modem.drive.state((fix.utc_ns - modem.modem.start_ns) / NS)
+        assert (fix.lat_deg, fix.lon_deg) == pytest.approx((state.lat_deg, state.lon_deg), abs=6e-6)
+        assert (fix.mode, fix.time_trusted) == (3, True)
+        assert 0 <= boot_ns() - fix.t_ns < 20 * NS
+        time.sleep(0.3)
+        assert found.empty()
+    finally:
+        voice.close()
+        modem.unplug()
+
+
+def test_wanted_often_before_the_answer_it_is_asked_once(tmp_path: Path) -> None:
+    """And again when it is wanted again, without looking for the command anew."""
+    found: queue.Queue[Fix] = queue.Queue()
+    with talking(tmp_path, {b"AT+CGMI": QUECTEL, ASK: LOCATION}, found=found.put_nowait, now_ns=lambda: 7) as (voice, puppet):
+        for _ in range(5):
+            voice.locate()
+        voice.start()
+        assert (found.get(timeout=20).t_ns, puppet.heard.count(ASK)) == (7, 2)  # whether it is known, and where
+        until(lambda: not voice._place._wanted, "the end of the questions")
+        voice.locate()
+        found.get(timeout=20)
+        assert (puppet.heard.count(ASK), puppet.heard.count(b"AT+QGPS=1"), found.empty()) == (3, 1, True)
+
+
+def test_orders_and_texts_go_before_a_position(tmp_path: Path) -> None:
+    """Whatever was wanted first."""
+    with talking(tmp_path, {b"AT+CGMI": QUECTEL, ASK: LOCATION, CMGS: PROMPT, GIVEN: TAKEN}) as (voice, puppet):
+        voice.locate()
+        voice.text(NUMBER, OCTETS)
+        voice.dial("112")
+        voice.start()
+        until(lambda: ASK in puppet.heard, "the question")
+        at = [puppet.heard.index(command) for command in (b"ATD112;", GIVEN, b"AT+QGPS=1", ASK)]
+        assert at == sorted(at)
+
+
+def test_fault_a_silent_receiver_does_not_hold_up_a_dial(tmp_path: Path) -> None:
+    """The question is given up within its second; session and call go on."""
+    with talking(tmp_path, {b"AT+CGMI": QUECTEL, ASK: None}) as (voice, puppet):
+        voice.start()
+        voice.locate()
+        until(lambda: ASK in puppet.heard, "the question")
+        begin_s = time.monotonic()
+        voice.dial("112")
+        until(lambda: b"ATD112;" in puppet.heard, "the dial")
+        assert time.monotonic() - begin_s < 3 * (STEP_S_MAX + PROBE_S)
+        assert voice.losses == 0
+
+
+def test_a_modem_without_a_receiver_is_not_asked_again(tmp_path: Path) -> None:
+    """Not in this session; nothing is told, and it is no problem."""
+    none = b"\r\n+CME ERROR: 100\r\n"
+    with talking(tmp_path, {b"AT+CGMI": QUECTEL, ASK: none, b"AT+QGPSLOC?": none}) as (voice, puppet):
+        voice.start()
+        voice.locate()
+        until(lambda: voice._place.due_s > 0, "the end of the questions")
+        voice.locate()
+        time.sleep(0.2)
+        assert (puppet.heard.count(ASK), voice.problem) == (1, "")
+
+
+def test_fault_a_full_inbox_does_not_stop_the_call(tmp_path: Path) -> None:
+    """It costs the fix."""
+    full: queue.Queue[Fix] = queue.Queue(maxsize=1)
+    full.put_nowait(Fix(t_ns=0))
+    with talking(tmp_path, {b"AT+CGMI": QUECTEL, ASK: LOCATION}, found=full.put_nowait) as (voice, puppet):
+        voice.start()
+        voice.locate()
+        until(lambda: puppet.heard.count(ASK) == 2 and voice._place.due_s > 0, "the answer")
+        voice.dial("112")
+        until(lambda: b"ATD112;" in puppet.heard, "the dial")
