@@ -18,6 +18,8 @@ from hw.errors import HwError
 from hw.gnss.locator import Locator
 from hw.gnss.nmea import Epochs
 from hw.modem.at import Port, Refused
+from hw.modem.exchange import Answer
+from hw.modem.health import QUESTIONS, Health, health
 from hw.modem.profiles import Profile
 from hw.modem.sms import Submit
 from hw.ports import Fix
@@ -31,6 +33,8 @@ TEXTS_MAX = 4
 TRIES_MAX = 3
 RETRY_S = 10.0
 """A modem that is setting up a call may refuse a text; by then it has done so."""
+HEALTH_S = 30.0
+"""From one look at the modem's health to the next."""
 
 
 class Errand(Protocol):
@@ -139,3 +143,36 @@ class Place:
 
     def _over(self) -> None:
         self._questions, self._wanted = None, False
+
+
+class Checkup:
+    """How the modem is: asked at the beginning of a session and each HEALTH_S, while it is `calm`; `health` is the last that was found."""
+
+    def __init__(self, calm: Callable[[], bool]) -> None:
+        self.health = Health()
+        self._calm = calm
+        self._due_s = math.inf
+        self._answers: dict[str, Answer] = {}
+        self._asked = 0
+
+    def begin(self) -> None:
+        """A session with a modem of which nothing is known yet."""
+        self._due_s, self._asked, self._answers = -math.inf, 0, {}
+
+    def end(self) -> None:
+        """The session is over: nothing is known of the modem any more."""
+        self.health, self._due_s = Health(), math.inf
+
+    @property
+    def due_s(self) -> float:
+        return self._due_s if self._calm() else math.inf
+
+    def step(self, port: Port) -> None:
+        command = QUESTIONS[self._asked]
+        self._asked += 1
+        try:
+            self._answers[command] = port.tried(command, STEP_S_MAX)
+        finally:
+            if self._asked == len(QUESTIONS):
+                self.health = health(self._answers)
+                self._due_s, self._asked, self._answers = time.monotonic() + HEALTH_S, 0, {}

@@ -9,6 +9,7 @@ no octet of a text reaches a log, an error or a repr.
 
 from __future__ import annotations
 
+import math
 import queue
 import re
 import threading
@@ -21,7 +22,8 @@ import serial
 
 from hw.errors import DeviceLost
 from hw.modem.at import BAUD_DEFAULT, CallFailed, ModemError, Port, Refused, Silent
-from hw.modem.errands import Errand, Place, Texts
+from hw.modem.errands import Checkup, Errand, Place, Texts
+from hw.modem.health import Health
 from hw.modem.profiles import CLCC, STAT_FIELD, Profile, Progress, profiles_at, progress_in
 from hw.modem.sms import submit
 from hw.ports import Fix
@@ -33,6 +35,8 @@ POLL_S = 1.0
 ANSWER_S_MAX = 3.0
 DIAL_S_MAX = 10.0
 """Makers answer a dial at once, or when the other side rings."""
+RING_S_MAX = 7.0
+"""A modem that rings says so again within this (27.007 and V.250 leave it to the network: 5 or 6 s)."""
 RING_S_MIN = 2.0
 """A modem says in several ways that it rings: that is one ring."""
 SILENCES_MAX = 3
@@ -80,11 +84,16 @@ class Voice(Supervised):
         self._on = False
         """Whether there is a call, or one is being set up, as far as is known."""
         self._up = False
-        self._rang_s = -RING_S_MIN
+        self._rang_s = -math.inf
         self._woken = threading.Event()
-        self._texts, self._place = Texts(), Place(found, now_ns)
-        self._errands: tuple[Errand, ...] = (self._texts, self._place)
+        self._texts, self._place, self._checkup = Texts(), Place(found, now_ns), Checkup(self._calm)
+        self._errands: tuple[Errand, ...] = (self._texts, self._checkup, self._place)
         """What is done while no order waits, the most urgent first."""
+
+    @property
+    def health(self) -> Health:
+        """Of the modem; nothing is known while it is gone, and before it was asked."""
+        return self._checkup.health
 
     @property
     def texted(self) -> int:
@@ -138,6 +147,7 @@ class Voice(Supervised):
             for command in profile.reports:
                 port.tried(command, ANSWER_S_MAX)
             self._place.begin(profiles)
+            self._checkup.begin()
             if self._on:
                 self._ask(port)
             asked_s = time.monotonic()
@@ -153,6 +163,7 @@ class Voice(Supervised):
         except ModemError as error:
             raise DeviceLost(error.what, error.where, "asked again by itself") from error
         finally:
+            self._checkup.end()
             port.close()
 
     def _obey(self, port: Port, profile: Profile) -> None:
@@ -179,6 +190,10 @@ class Voice(Supervised):
             case "look":
                 self._on = True
                 self._ask(port)
+
+    def _calm(self) -> bool:
+        """Whether no call is being set up, by us or by the other side."""
+        return (self._up or not self._on) and time.monotonic() - self._rang_s >= RING_S_MAX
 
     def _runs_errand(self, port: Port) -> bool:
         """Whether an errand was due; one step of it is done then, unless an order waits."""

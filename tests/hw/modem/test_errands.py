@@ -15,6 +15,7 @@ from hw.bench.dialogue import NS, Manner, Vendor
 from hw.modem import errands
 from hw.modem.at import PROBE_S
 from hw.modem.errands import STEP_S_MAX, TEXTS_MAX, TRIES_MAX
+from hw.modem.health import QUESTIONS, Health
 from hw.modem.sms import submit
 from hw.modem.voice import Voice, boot_ns
 from hw.ports import Fix
@@ -251,3 +252,83 @@ def test_fault_a_full_inbox_does_not_stop_the_call(tmp_path: Path) -> None:
         until(lambda: puppet.heard.count(ASK) == 2 and voice._place.due_s > 0, "the answer")
         voice.dial("112")
         until(lambda: b"ATD112;" in puppet.heard, "the dial")
+
+
+# -- health -----------------------------------------------------------------------------------------------------------
+
+ASKED = [command.encode() for command in QUESTIONS]
+
+
+@pytest.mark.parametrize(
+    ("manner", "sim", "registered"),
+    [({}, True, True), ({"registration": 5}, True, True), ({"registration": 2}, True, False), ({"sim": False}, False, False)],
+)
+def test_how_the_modem_is_is_known_soon(lines: Callable[..., Line], manner: dict[str, Any], sim: bool, registered: bool) -> None:
+    """At home, roaming, searching, without a SIM; the signal only where there is a network."""
+    line = lines(**manner)
+    until(lambda: line.voice.health != Health(), "its health")
+    health = line.voice.health
+    assert (health.sim, health.registered, health.signal is not None) == (sim, registered, registered)
+
+
+def test_health_is_asked_again_and_not_known_of_a_modem_that_is_gone(lines: Callable[..., Line], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was true of one that is unplugged is true of nothing."""
+    monkeypatch.setattr(errands, "HEALTH_S", 0.2)
+    line = lines()
+    until(lambda: line.voice.health.registered, "the network")
+    line.modem.modem.manner = Manner(registration=3)
+    until(lambda: line.voice.health.registered is False, "its loss")
+    line.modem.unplug()
+    until(lambda: line.voice.health == Health(), "nothing to be known")
+
+
+def test_health_waits_for_orders_and_for_a_call_that_is_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After what was asked for first; then not before the call is up."""
+    monkeypatch.setattr(errands, "HEALTH_S", 0.1)
+    calls = {b"AT+CLCC": b"\r\nOK\r\n"}
+
+    def reply(command: bytes) -> bytes:
+        if command.startswith(b"ATD"):
+            calls[b"AT+CLCC"] = b"\r\n+CLCC: 1,0,2,0,0\r\n\r\nOK\r\n"
+        return calls.get(command, usual(command))
+
+    puppet = Puppet(tmp_path / "at", reply)
+    voice = Voice(str(tmp_path / "at"), tell=lambda _: None)
+    voice.dial("112")
+    voice.start()
+    until(lambda: puppet.heard.count(b"AT+CLCC") >= 3, "the call to be looked at twice")
+    assert not set(ASKED) & set(puppet.heard)
+    calls[b"AT+CLCC"] = b"\r\n+CLCC: 1,0,0,0,0\r\n\r\nOK\r\n"
+    until(lambda: set(ASKED) <= set(puppet.heard), "the questions")
+    voice.close()
+    puppet.unplug()
+
+
+def test_health_is_not_asked_while_it_rings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer to the centre's call back waits for nothing."""
+    monkeypatch.setattr(errands, "HEALTH_S", 0.1)
+    with talking(tmp_path, {}) as (voice, puppet):
+        voice.start()
+        until(lambda: puppet.heard.count(b"AT+CSQ") >= 2, "two rounds")
+        puppet.say(b"\r\nRING\r\n")
+        until(lambda: not voice._calm(), "the ring")
+        time.sleep(0.1)
+        before = len(puppet.heard)
+        time.sleep(0.5)
+        assert len(puppet.heard) == before
+
+
+def test_fault_a_modem_that_is_stuck_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some questions in a row without an answer: said, and opened anew; one alone is only not known."""
+    monkeypatch.setattr(errands, "STEP_S_MAX", 0.2)
+    with talking(tmp_path, {b"AT+CSQ": None}) as (voice, puppet):
+        voice.start()
+        until(lambda: voice.health.registered is not None or puppet.heard.count(b"AT+CSQ"), "the last question")
+        until(lambda: voice._checkup.due_s > 0, "its end")
+        assert (voice.losses, voice.health.signal) == (0, None)
+    for question in ASKED:
+        assert question in puppet.heard
+    with talking(tmp_path, dict.fromkeys(ASKED)) as (voice, _):
+        voice.start()
+        until(lambda: voice.losses, "the loss")
+        assert "no answer to AT+C" in voice.problem
