@@ -135,9 +135,9 @@ def _windows(pairs: Sequence[Sequence[float]]) -> Windows:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Opens a pty, answers; prints `ready PATH` when it is plugged in, `dialled` at each call that it is to begin, `text HEX` for each text.
+    """Opens a pty and answers. Exit 2 for a scenario that is no good.
 
-    Exit 2 for a scenario that is no good.
+    Prints `ready PATH` when it is plugged in, `dialled` at each call that it is to begin, `text HEX` for each text.
     """
     options = parser().parse_args(arguments)
     pace = pace_of(options)

@@ -30,6 +30,7 @@ LOADS = {
     "cryptography": "the envelope, its signature, the certificate's dates",
     "msgspec": "agent.toml, and what is kept for a restart",
     "paho": "MQTT",
+    "pynmeagps": "a modem's position goes the way of every fix",
     "serial": "the modem's port",
     "textparser": "of cantools",
     "typing_extensions": "of python-can",
@@ -40,7 +41,7 @@ PARTS = {
     *("agent.control", "agent.daemons", "agent.ecall", "agent.body", "agent.clock", "agent.crash", "agent.envelope", "agent.errors"),
     *("agent.expression", "agent.folders", "agent.formula", "agent.kuksa", "agent.link", "agent.model", "agent.mqtt", "agent.settings"),
     *("agent.toml", "agent.units", "agent.vehicle", "agent.vss"),
-    *("hw.can", "hw.errors", "hw.modem", "hw.ports", "hw.registry", "hw.sos", "hw.supervision"),
+    *("hw.can", "hw.errors", "hw.gnss", "hw.modem", "hw.ports", "hw.registry", "hw.sos", "hw.supervision"),
 }
 CONFIG = """
 [vehicle]

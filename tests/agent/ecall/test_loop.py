@@ -29,7 +29,8 @@ from agent.envelope import sender_for
 from agent.errors import UsageError
 from agent.mqtt.connection import Arrived
 from agent.mqtt.terms import Lost, Online, Terms
-from hw.modem.voice import Health, Voice
+from hw.modem.health import Health
+from hw.modem.voice import Voice
 from hw.ports import Fix
 from tests.agent.ecall.build import VIN
 from tests.agent.ecall.rig import FACTS, LAT_DEG, LON_DEG

@@ -22,7 +22,8 @@ from agent.ecall.store import Store
 from agent.ecall.switch import Switch
 from agent.model import Finding
 from hw.can.bus import BusReader
-from hw.modem.voice import Health, Voice
+from hw.modem.health import Health
+from hw.modem.voice import Voice
 from tests.agent.ecall.rig import FACTS
 
 T_NS = 10**12
