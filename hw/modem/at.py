@@ -42,8 +42,8 @@ PROMPT_S = 3.0
 """A prompt comes at once; a modem that takes longer has lost it, or us."""
 ESCAPE = b"\x1b\r"
 """Takes back a text that was begun. A modem that waits for none ignores it, or answers ERROR, which nobody waits for."""
-TICK_S = 0.2
-"""How long a read may go on without looking up, and the least that a write is given."""
+WRITE_S_MIN = 0.2
+"""The least that a write is given."""
 SETUP = ("ATE0", "AT+CMEE=1")
 """No echo, errors as numbers; a modem that refuses either is spoken to all the same."""
 
@@ -99,10 +99,17 @@ class Port:
         self._lock = threading.Lock()
         self._in_step = self._set_up = False
         self._heard_s = time.monotonic()
+        self._closing = threading.Lock()
+        self._closed = False
         try:
-            self._serial = open_port(path, baud, timeout=TICK_S, write_timeout=TICK_S, exclusive=True)
+            self._serial = open_port(path, baud, timeout=0.0, write_timeout=WRITE_S_MIN, exclusive=True)
         except (OSError, ValueError, termios.error) as error:  # ValueError: a rate the port does not know
             raise DeviceLost("the modem does not open", path, "plug it in; tried again by itself") from error
+
+    @property
+    def wakes(self) -> bool:
+        """Whether `wake` ends a `listen`: not on every kind of port that pyserial has (socket:// is one that cannot)."""
+        return callable(getattr(self._serial, "cancel_read", None))
 
     @property
     def garbage(self) -> int:
@@ -142,17 +149,24 @@ class Port:
         raise Refused(f"the modem refused {named(command)}: {why}", self.path, "see the maker's manual", answer.result)
 
     def listen(self, limit_s: float) -> bool:
-        """Hands on what the modem says by itself: returns when something came (true) or the time is over. Raises DeviceLost."""
+        """Hands on what the modem says by itself: returns when something came (true), when woken or the time is over. Raises DeviceLost."""
         end_s = time.monotonic() + limit_s
         if not self._lock.acquire(timeout=limit_s):
             return False
         try:
-            return self._hears(end_s)
+            return self._receive(end_s)
         finally:
             self._lock.release()
 
+    def wake(self) -> None:
+        """Ends the `listen` of another thread, or the next one, at once. Does nothing where the port is gone or cannot do it."""
+        with self._closing, contextlib.suppress(OSError):
+            if self.wakes and not self._closed:  # closed, the number of pyserial's pipe may be another file's
+                self._serial.cancel_read()
+
     def close(self) -> None:
-        with contextlib.suppress(OSError, termios.error):  # an unplugged port may also fail to close
+        with self._closing, contextlib.suppress(OSError, termios.error):  # an unplugged port may also fail to close
+            self._closed = True
             self._serial.close()
 
     def _told(self, line: bytes) -> None:
@@ -230,7 +244,7 @@ class Port:
 
     def _write(self, data: bytes, end_s: float) -> None:
         try:
-            self._serial.write_timeout = max(TICK_S, end_s - time.monotonic())  # None would block for ever
+            self._serial.write_timeout = max(WRITE_S_MIN, end_s - time.monotonic())  # None would block for ever
             self._serial.write(data)
         except (OSError, TypeError, termios.error) as error:  # a port that takes nothing for so long is as good as gone
             raise DeviceLost("the modem is unplugged or takes nothing", self.path, "opened again by itself") from error
@@ -243,9 +257,9 @@ class Port:
         return True
 
     def _receive(self, end_s: float) -> bool:
-        """Feeds what has come; waits for it no longer than TICK_S and `end_s`. Whether something came."""
+        """Feeds what has come; waits for it until `end_s`, or until woken. Whether something came."""
         try:
-            self._serial.timeout = min(TICK_S, max(0.0, end_s - time.monotonic()))
+            self._serial.timeout = max(0.0, end_s - time.monotonic())
             first = self._serial.read(1)
             data = first + self._serial.read(self._serial.in_waiting) if first else b""
         except (OSError, TypeError, termios.error) as error:  # TypeError: pyserial's, when another thread closed the port

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 import queue
 import re
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -32,6 +31,8 @@ from hw.supervision import TICK_S, Supervised
 Said = Literal["up", "over", "ringing"]
 POLL_S = 1.0
 """How often a call that is on is asked for."""
+REST_S_MAX = 1.0
+"""How long the thread may rest without looking up. An order, a text and a position that is wanted wake it, as the modem does."""
 ANSWER_S_MAX = 3.0
 DIAL_S_MAX = 10.0
 """Makers answer a dial at once, or when the other side rings."""
@@ -85,7 +86,8 @@ class Voice(Supervised):
         """Whether there is a call, or one is being set up, as far as is known."""
         self._up = False
         self._rang_s = -math.inf
-        self._woken = threading.Event()
+        self._port: Port | None = None
+        """Of this session or the last one."""
         self._texts, self._place, self._checkup = Texts(), Place(found, now_ns), Checkup(self._calm)
         self._errands: tuple[Errand, ...] = (self._texts, self._checkup, self._place)
         """What is done while no order waits, the most urgent first."""
@@ -126,21 +128,32 @@ class Voice(Supervised):
     def text(self, number: str, octets: bytes) -> None:
         """Texts up to 140 octets as soon as no order waits; no hang-up takes it back. `texted` counts what went. Raises ValueError."""
         self._texts.add(submit(number, octets))
-        self._woken.set()
+        self._wake()
 
     def locate(self) -> None:
         """Has the modem asked for a position once nothing else is to be done; asked again before the answer, it is one question."""
         self._place.want()
-        self._woken.set()
+        self._wake()
 
     def _order(self, order: _Order) -> None:
         self._orders.put(order)
-        self._woken.set()
+        self._wake()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._wake()
+        super().close()
+
+    def _wake(self) -> None:
+        """Ends the rest of the thread. Whatever it is for has been put down before, where the thread looks before each rest."""
+        port = self._port
+        if port is not None:
+            port.wake()
 
     # -- the thread ---------------------------------------------------------------------------------------------------
 
     def _session(self) -> None:
-        port = Port(self.port, unsolicited=self._heard.put, baud=self._baud, open_port=self._open_port)
+        port = self._port = Port(self.port, unsolicited=self._heard.put, baud=self._baud, open_port=self._open_port)
         try:
             profiles = profiles_at(port, ANSWER_S_MAX)
             profile = profiles[0]
@@ -154,12 +167,12 @@ class Voice(Supervised):
             while not self._stopping():
                 self._well()
                 self._obey(port, profile)
-                if not self._runs_errand(port):
-                    port.listen(0.0 if self._woken.is_set() else TICK_S / 4)
-                self._listen(profile)
                 if self._on and time.monotonic() - asked_s >= POLL_S:
                     asked_s = time.monotonic()
                     self._ask(port)
+                self._listen(profile)  # before it rests: what was said while it asked
+                if not self._runs_errand(port):
+                    port.listen(self._rest_s(asked_s + POLL_S) if port.wakes else TICK_S / 4)
         except ModemError as error:
             raise DeviceLost(error.what, error.where, "asked again by itself") from error
         finally:
@@ -168,7 +181,6 @@ class Voice(Supervised):
 
     def _obey(self, port: Port, profile: Profile) -> None:
         """Does what was asked for last; what came before it is out of date, but for a hang-up before a dial."""
-        self._woken.clear()
         while not self._orders.empty():
             order = self._orders.get()
             if self._open is not None and self._open.do == "hang_up" and order.do != "hang_up":
@@ -207,6 +219,11 @@ class Voice(Supervised):
             if port.unanswered >= SILENCES_MAX:
                 raise
         return True
+
+    def _rest_s(self, poll_s: float) -> float:
+        """How long nothing is to be done, as far as is known: until an errand is due, or a call that is on is to be asked for."""
+        due_s = min([one.due_s for one in self._errands] + [poll_s] * self._on)
+        return min(max(0.0, due_s - time.monotonic()), REST_S_MAX)
 
     def _dial(self, port: Port, profile: Profile, number: str) -> None:
         if _stands(port) is None:

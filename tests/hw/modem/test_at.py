@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import serial
 
 from hw.bench.dialogue import Manner
 from hw.errors import DeviceLost, HwError
@@ -245,6 +246,47 @@ def test_whoever_waits_for_the_port_waits_no_longer_than_its_limit(puppets: Call
         port.ask("AT+CSQ", 0.1)
     other.join()
     port.close()
+
+
+def test_a_listener_is_woken_and_another_one_may_be_before_it_listens(puppets: Callable[[Reply], Puppet]) -> None:
+    """What wakes it is never lost; it costs no byte of what the modem says, and no answer."""
+    puppet, told = puppets(usual), list[bytes]()
+    port = Port(str(puppet.path), unsolicited=told.append)
+    port.ask("AT")
+    assert port.wakes
+    for wake_first in (True, False):
+        begin_s = time.monotonic()
+        threading.Timer(0.0 if wake_first else 0.1, port.wake).start()
+        time.sleep(0.05 * wake_first)
+        assert not port.listen(30)
+        assert time.monotonic() - begin_s < 10
+    for _ in range(20):
+        port.wake()
+        assert port.ask("AT").result == b"OK"
+    port.wake()
+    puppet.say(b"\r\nRING\r\n")
+    while not told:
+        port.listen(5)
+    assert told == [b"RING"]
+    port.close()
+
+
+def test_fault_a_port_that_is_gone_is_woken_in_vain(puppets: Callable[[Reply], Puppet]) -> None:
+    """Unplugged; and closed it is not even tried: the pipe that wakes it may be another file by then."""
+    tried: list[bool] = []
+
+    class Seen(serial.Serial):
+        def cancel_read(self) -> None:
+            tried.append(self.is_open)
+            super().cancel_read()
+
+    puppet = puppets(usual)
+    port = Port(str(puppet.path), open_port=Seen)
+    puppet.unplug()
+    port.wake()
+    port.close()
+    port.wake()
+    assert tried == [True]
 
 
 # -- texts after a prompt ---------------------------------------------------------------------------------------------

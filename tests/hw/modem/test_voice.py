@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import queue
+import socketserver
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import serial
 
 from hw.bench.dialogue import Vendor
-from hw.modem.voice import POLL_S, Said, Voice
+from hw.modem.voice import POLL_S, REST_S_MAX, Said, Voice
 from tests.hw.modem.cable import Line, Puppet, usual
 from tests.support.wait import until
 
@@ -172,6 +175,69 @@ def test_a_lost_report_is_found_by_asking(tmp_path: Path) -> None:
     assert [command for command in puppet.heard if command.startswith(b"ATD")] == [b"ATD+8610000000;"]
     voice.close()
     puppet.unplug()
+
+
+# -- resting ----------------------------------------------------------------------------------------------------------
+
+
+def idle(voice: Voice) -> bool:
+    return not voice.problem and all(errand.due_s - time.monotonic() > 5 for errand in voice._errands)
+
+
+def begun_s(voice: Voice, heard: Callable[[], int]) -> float:
+    """How long the fastest of five orders took to reach the modem."""
+    took_s = []
+    for _ in range(5):
+        before, begin_s = heard(), time.monotonic()
+        voice.hang_up()
+        until(lambda: heard() > before, "the order", pause_s=0.001)  # noqa: B023  asked at once
+        took_s.append(time.monotonic() - begin_s)
+    return min(took_s)
+
+
+def test_an_idle_voice_rests_and_is_there_at_once(tmp_path: Path) -> None:
+    """Two looks a second at most; an order is begun within 50 ms."""
+    reads: list[float] = []
+
+    class Counted(serial.Serial):
+        def read(self, size: int = 1) -> bytes:
+            reads.append(time.monotonic())
+            return super().read(size)
+
+    puppet = Puppet(tmp_path / "at", usual)
+    voice = Voice(str(tmp_path / "at"), tell=lambda _: None, open_port=Counted)
+    voice.start()
+    until(lambda: idle(voice), "the first look at everything")
+    before = len(reads)
+    time.sleep(2.0)
+    assert len(reads) - before <= 5
+    assert begun_s(voice, lambda: puppet.heard.count(b"AT+CHUP")) < 3 * 0.05
+    begin_s = time.monotonic()
+    voice.close()
+    assert time.monotonic() - begin_s < REST_S_MAX
+    puppet.unplug()
+
+
+def test_a_port_that_cannot_be_woken_is_looked_at_often(tmp_path: Path) -> None:
+    """A modem at the other end of a socket: an order is begun within 50 ms too."""
+    heard: list[bytes] = []
+
+    class Answers(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            rest = b""
+            while data := self.request.recv(4096):
+                *commands, rest = (rest + data).split(b"\r")
+                heard.extend(commands)
+                self.wfile.write(b"".join(map(usual, commands)))
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,)).start()
+        voice = Voice(f"socket://127.0.0.1:{server.server_address[1]}", tell=lambda _: None, open_port=serial.serial_for_url)
+        voice.start()
+        until(lambda: idle(voice), "the first look at everything")
+        assert begun_s(voice, lambda: heard.count(b"AT+CHUP")) < 3 * 0.05
+        voice.close()
+        server.shutdown()
 
 
 @pytest.mark.parametrize("number", ["", "112;AT+CMGD=1,4", "+86 10", "12\r", "x", "1" * 33])
