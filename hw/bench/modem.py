@@ -68,8 +68,8 @@ def converse(modem: Modem, wire: Wire, pace: Pace, until_ns: int) -> None:
         said = modem.say(pace.now_ns())
         if said:
             wire.write(said)
-        if modem.call is not None and modem.call is not call and not modem.call.incoming:
-            say("dialled")
+        if modem.call is not call:
+            say("over" if modem.call is None else "rings" if modem.call.incoming else "dialled")
         for _, octets in modem.texts[told:]:
             say(f"text {octets.hex().upper()}")
         told = len(modem.texts)
@@ -137,7 +137,7 @@ def _windows(pairs: Sequence[Sequence[float]]) -> Windows:
 def main(arguments: list[str] | None = None) -> int:
     """Opens a pty and answers. Exit 2 for a scenario that is no good.
 
-    Prints `ready PATH` when it is plugged in, `dialled` at each call that it is to begin, `text HEX` for each text.
+    Prints `ready PATH` when it is plugged in, `dialled` or `rings` when a call begins, `over` when it has ended, `text HEX` for each text.
     """
     options = parser().parse_args(arguments)
     pace = pace_of(options)
