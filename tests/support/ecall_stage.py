@@ -65,17 +65,24 @@ state = "{folder}/ecall"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """How one crash was told. `dials`: how often the modem was made to dial; `sessions`: how many calls the centre saw."""
+    """How one crash was told: `acknowledged_s` after `begun_s` (monotonic).
+
+    `dials`: how often the modem was made to dial; `sessions`: how many calls the centre saw.
+    """
 
     call: wire.Call
     msd: Msd
+    begun_s: float
     acknowledged_s: float
     dials: int
     sessions: int
 
 
 class Stage:
-    """`link` lies between the emergency call and its broker, `bulk` between the uplink and the same one. `private`: the centre's key."""
+    """`link` lies between the emergency call and its broker, `bulk` between the uplink and the same one.
+
+    `heard`: each message that the centre has got, also one that it got before.
+    """
 
     def __init__(self, folder: Path, ends: contextlib.ExitStack, *, answer_s: float = 0.3, scenario: str = "standing") -> None:
         self.folder, self._ends = folder, ends
@@ -92,7 +99,7 @@ class Stage:
         self.bus = default_bus()
         self._write(self.authority.issue("ecall"))
         self._arrived: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self.sessions: dict[str, list[bytes]] = {}
+        self.heard: list[wire.Call] = []
         self.centre = self._connect(self.authority.issue("centre"))
         self.scenario = scenario_file(scenario)
         self._modem(answer_s)
@@ -174,18 +181,28 @@ class Stage:
         """How often the modem was made to dial."""
         return self._said.read_text().split().count("dialled")
 
+    @property
+    def calls(self) -> bool:
+        """Whether the modem has a call."""
+        return self._said.read_text().split()[-1] in ("dialled", "rings")
+
+    @property
+    def sessions(self) -> set[str]:
+        """Those that the centre has heard of."""
+        return {call.session for call in self.heard}
+
     # -- the centre ---------------------------------------------------------------------------------------------------
 
     def message(self, within_s: float = 10.0, *, news: bool = False) -> tuple[wire.Call, Msd]:
-        """The next one that the centre gets; with `news` the next one of a call that it has not heard of."""
+        """The next one that the centre gets; with `news` the next one of a call that it has not heard of. Raises queue.Empty."""
         end_s = time.monotonic() + within_s
         while True:
-            event = self._arrived.get(timeout=max(end_s - time.monotonic(), 0.01))
+            event = self._arrived.get(timeout=max(end_s - time.monotonic(), 0.001))
             if isinstance(event, Arrived):
                 event.accept()
                 call = wire.opened(event.payload, self.device.recipients["emergency"])
                 known = call.session in self.sessions
-                self.sessions.setdefault(call.session, []).append(call.octets)
+                self.heard.append(call)
                 if not (known and news):
                     return call, decode(call.octets)
 
@@ -193,20 +210,35 @@ class Stage:
         self.centre.publish(wire.answers_to("modicum", call.id), wire.said(word, call.reply_key))
 
     def told(self, begin: Callable[[], object], within_s: float = 10.0) -> Told:
-        """A crash from `begin` to the voice call; the centre answers at once."""
+        """A crash from `begin` to the voice call; the centre answers each message at once."""
         dials, sessions, begun_s = self.dials, len(self.sessions), time.monotonic()
         begin()
         call, msd = self.message(within_s, news=True)
         self.says(Acknowledged(call.session, msd.message_identifier), call)
-        until(self.acknowledged, "the acknowledgement", pause_s=0.02)
+        until(self._answered, "the acknowledgement")
         acknowledged_s = time.monotonic() - begun_s
         until(self.reaches("voice"), "the voice call")
-        return Told(call=call, msd=msd, acknowledged_s=acknowledged_s, dials=self.dials - dials, sessions=len(self.sessions) - sessions)
+        return Told(
+            call=call,
+            msd=msd,
+            begun_s=begun_s,
+            acknowledged_s=acknowledged_s,
+            dials=self.dials - dials,
+            sessions=len(self.sessions) - sessions,
+        )
+
+    def _answered(self) -> bool:
+        """Whether the answer has arrived; answers again who asks again: a program that was killed has heard nothing."""
+        with contextlib.suppress(queue.Empty):
+            call, msd = self.message(0.02)
+            self.says(Acknowledged(call.session, msd.message_identifier), call)
+        return self.acknowledged()
 
     def clear_down(self, call: wire.Call) -> None:
-        """The centre ends it."""
+        """The centre ends it; returns when the modem has no call any more."""
         self.says(ClearedDown(call.session), call)
         until(self.reaches("cleared"), "the clear-down")
+        until(lambda: not self.calls, "the end of the voice call")
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:
