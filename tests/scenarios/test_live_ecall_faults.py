@@ -18,7 +18,7 @@ import pytest
 
 from agent.control.protocol import RemoteError, ask
 from agent.ecall.happenings import Acknowledged
-from agent.ecall.msd import Msd, encode
+from agent.ecall.msd import MAS_PER_DEG, Msd, encode
 from agent.errors import AgentAbsent
 from hw.bench.authority import Authority
 from hw.bench.scenario import VIN
@@ -121,8 +121,8 @@ def leave_room(car: Car) -> None:
 
 FAULTS: dict[str, Callable[[Car], None]] = {
     "the broker refuses the bulk": refuse_the_bulk,
-    "core and uplink are gone": break_the_others,
     "there is no room": leave_no_room,
+    "core and uplink are gone": break_the_others,
 }
 """In this order, each on top of those before."""
 
@@ -156,6 +156,7 @@ def story(stage: Car) -> Story:
     car, story = stage, Story()
     car.others()
     for name, fault in {"nothing": lambda _: None, **FAULTS}.items():
+        until(lambda: car.status()["places"], "a place that core tells")  # the clear-down before has erased the others
         fault(car)
         told = story.told[name] = car.crashed()
         spellings = spelled_call(VIN, PLACE, told.call.octets)
@@ -184,6 +185,15 @@ def test_the_same_crash_is_told_the_same_whatever_else_is_broken(story: Story, f
     assert told.msd.vin == VIN
     assert (told.dials, told.sessions) == (undisturbed.dials, undisturbed.sessions) == (1, 1)
     assert told.acknowledged_s < 6
+
+
+def test_without_core_the_place_comes_from_the_own_modem(story: Story, car: Car) -> None:
+    """Which is asked as soon as core has been silent for a while; the next message has it."""
+    assert "core and uplink are gone" in story.told
+    until(lambda: car.status()["places"], "a place that the modem tells", 20)
+    told = car.crashed()
+    assert told.msd.position_can_be_trusted
+    assert (told.msd.latitude_mas / MAS_PER_DEG, told.msd.longitude_mas / MAS_PER_DEG) == pytest.approx(PLACE, abs=1e-4)
 
 
 def test_after_clear_down_neither_vehicle_nor_place_nor_message_lies_around(story: Story) -> None:
@@ -229,6 +239,7 @@ def test_a_crash_without_a_link_is_told_as_soon_as_there_is_one(car: Car) -> Non
     From the second failed attempt on there is one a second, however long: six seconds show what forty show. MODICUM_OUTAGE_S=40 waits
     that long.
     """
+    until(lambda: car.status()["places"], "a place, so that no better one becomes another message meanwhile", 20)
     car.link.cut(admit=False)
     until(lambda: not car.status()["centre"]["online"], "the end of the connection")
     dials = car.dials
