@@ -10,8 +10,9 @@ import select
 import threading
 import time
 import tty
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from hw.bench.dialogue import Manner, Modem
 from hw.bench.modem import Wire, converse
@@ -113,6 +114,20 @@ class Line:
     def close(self) -> None:
         self.voice.close()
         self.modem.unplug()
+
+
+@contextlib.contextmanager
+def talking(
+    folder: Path, answers: Mapping[bytes, bytes | None] | Callable[[bytes], bytes | None], **more: Any
+) -> Iterator[tuple[Voice, Puppet]]:
+    """A Voice that is not started yet, and a modem that says to some commands, or to all, what the test wants."""
+    puppet = Puppet(folder / "at", answers if callable(answers) else lambda command: answers.get(command, usual(command)))
+    voice = Voice(str(folder / "at"), **({"tell": lambda _: None} | more))
+    try:
+        yield voice, puppet
+    finally:
+        voice.close()
+        puppet.unplug()
 
 
 def usual(command: bytes) -> bytes:

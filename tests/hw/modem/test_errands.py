@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,13 @@ import pytest
 
 from hw.bench.dialogue import NS, Manner, Vendor
 from hw.modem import errands
-from hw.modem.at import PROBE_S
+from hw.modem.at import PROBE_S, Port
 from hw.modem.errands import STEP_S_MAX, TEXTS_MAX, TRIES_MAX
 from hw.modem.health import QUESTIONS, Health
 from hw.modem.sms import submit
 from hw.modem.voice import Voice, boot_ns
 from hw.ports import Fix
-from tests.hw.modem.cable import BenchModem, Line, Puppet, usual
+from tests.hw.modem.cable import BenchModem, Line, talking, usual
 from tests.support.wait import until
 
 NUMBER, OCTETS = "+8610000000", bytes(range(140))
@@ -27,30 +26,18 @@ CMGS = submit(NUMBER, OCTETS).command.encode()
 GIVEN = submit(NUMBER, OCTETS).pdu.encode() + b"\x1a"
 PROMPT, TAKEN, NOT_TAKEN = b"\r\n> ", b"\r\n+CMGS: 5\r\n\r\nOK\r\n", b"\r\n+CMS ERROR: 38\r\n"
 
-
-@contextlib.contextmanager
-def talking(folder: Path, answers: dict[bytes, bytes | None], **more: Any) -> Iterator[tuple[Voice, Puppet]]:
-    """A Voice and a modem that says what the test wants to some commands."""
-    puppet = Puppet(folder / "at", lambda command: answers.get(command, usual(command)))
-    voice = Voice(str(folder / "at"), tell=lambda _: None, **more)
-    try:
-        yield voice, puppet
-    finally:
-        if voice.alive():
-            voice.close()
-        puppet.unplug()
-
-
 # -- texts ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("vendor", ["simcom", "quectel"])
-def test_a_text_goes_once(lines: Callable[..., Line], vendor: str) -> None:
-    """With every octet, to its number; and it is seen that it went."""
+def test_a_text_goes_once(lines: Callable[..., Line], vendor: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With every octet, to its number; and it is seen that it went, here and on the bench."""
     line = lines(vendor=vendor)
     line.voice.text(NUMBER, OCTETS)
     until(lambda: line.voice.texted == 1, "the text")
     assert line.modem.modem.texts == [(NUMBER, OCTETS)]
+    line.modem.unplug()
+    assert capsys.readouterr().out == f"text {OCTETS.hex().upper()}\n"
 
 
 def test_texts_go_in_order_and_in_the_middle_of_a_call(lines: Callable[..., Line]) -> None:
@@ -76,6 +63,17 @@ def test_orders_that_wait_go_before_a_text_that_was_asked_for_first(tmp_path: Pa
         until(lambda: voice.texted, "the text")
         at = [puppet.heard.index(command) for command in (b"AT+CHUP", b"ATD113;", b"AT+CMGF=0", CMGS, GIVEN)]
         assert at == sorted(at)
+
+
+def test_no_errand_is_begun_while_an_order_waits(tmp_path: Path) -> None:
+    """Also where it came after the last look at them."""
+    with talking(tmp_path, {}) as (voice, puppet):
+        port = Port(str(puppet.path))
+        voice.text(NUMBER, OCTETS)
+        voice.look()
+        assert not voice._runs_errand(port)
+        assert puppet.heard == []
+        port.close()
 
 
 def test_a_text_that_is_refused_is_tried_again_and_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,16 +290,13 @@ def test_health_waits_for_orders_and_for_a_call_that_is_set_up(tmp_path: Path, m
             calls[b"AT+CLCC"] = b"\r\n+CLCC: 1,0,2,0,0\r\n\r\nOK\r\n"
         return calls.get(command, usual(command))
 
-    puppet = Puppet(tmp_path / "at", reply)
-    voice = Voice(str(tmp_path / "at"), tell=lambda _: None)
-    voice.dial("112")
-    voice.start()
-    until(lambda: puppet.heard.count(b"AT+CLCC") >= 3, "the call to be looked at twice")
-    assert not set(ASKED) & set(puppet.heard)
-    calls[b"AT+CLCC"] = b"\r\n+CLCC: 1,0,0,0,0\r\n\r\nOK\r\n"
-    until(lambda: set(ASKED) <= set(puppet.heard), "the questions")
-    voice.close()
-    puppet.unplug()
+    with talking(tmp_path, reply) as (voice, puppet):
+        voice.dial("112")
+        voice.start()
+        until(lambda: puppet.heard.count(b"AT+CLCC") >= 3, "the call to be looked at twice")
+        assert not set(ASKED) & set(puppet.heard)
+        calls[b"AT+CLCC"] = b"\r\n+CLCC: 1,0,0,0,0\r\n\r\nOK\r\n"
+        until(lambda: set(ASKED) <= set(puppet.heard), "the questions")
 
 
 def test_health_is_not_asked_while_it_rings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import serial
 
 from hw.bench.dialogue import Vendor
 from hw.modem.voice import POLL_S, REST_S_MAX, Said, Voice
-from tests.hw.modem.cable import Line, Puppet, usual
+from tests.hw.modem.cable import Line, Puppet, talking, usual
 from tests.support.wait import until
 
 NUMBER = "+8610000000"
@@ -204,18 +204,27 @@ def test_an_idle_voice_rests_and_is_there_at_once(tmp_path: Path) -> None:
             reads.append(time.monotonic())
             return super().read(size)
 
-    puppet = Puppet(tmp_path / "at", usual)
-    voice = Voice(str(tmp_path / "at"), tell=lambda _: None, open_port=Counted)
-    voice.start()
-    until(lambda: idle(voice), "the first look at everything")
-    before = len(reads)
-    time.sleep(2.0)
-    assert len(reads) - before <= 5
-    assert begun_s(voice, lambda: puppet.heard.count(b"AT+CHUP")) < 3 * 0.05
-    begin_s = time.monotonic()
-    voice.close()
-    assert time.monotonic() - begin_s < REST_S_MAX
-    puppet.unplug()
+    with talking(tmp_path, {}, open_port=Counted) as (voice, puppet):
+        voice.start()
+        until(lambda: idle(voice), "the first look at everything")
+        before = len(reads)
+        time.sleep(2.0)
+        assert len(reads) - before <= 5
+        assert begun_s(voice, lambda: puppet.heard.count(b"AT+CHUP")) < 3 * 0.05
+        begin_s = time.monotonic()
+        voice.close()
+        assert time.monotonic() - begin_s < REST_S_MAX
+
+
+def test_what_is_said_with_an_answer_is_told_before_the_rest(tmp_path: Path) -> None:
+    """Read together with the OK to the dial, it does not wait for the next thing that comes."""
+    up = b"\r\nOK\r\n\r\n^DSCI: 1,0,3,0,112,129\r\n"
+    told: queue.SimpleQueue[Said] = queue.SimpleQueue()
+    with talking(tmp_path, {b"ATD112;": up}, tell=told.put) as (voice, puppet):
+        voice.start()
+        voice.dial("112")
+        until(lambda: b"ATD112;" in puppet.heard, "the dial", pause_s=0.001)
+        assert told.get(timeout=POLL_S / 2) == "up"
 
 
 def test_a_port_that_cannot_be_woken_is_looked_at_often(tmp_path: Path) -> None:
@@ -233,11 +242,13 @@ def test_a_port_that_cannot_be_woken_is_looked_at_often(tmp_path: Path) -> None:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answers) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,)).start()
         voice = Voice(f"socket://127.0.0.1:{server.server_address[1]}", tell=lambda _: None, open_port=serial.serial_for_url)
-        voice.start()
-        until(lambda: idle(voice), "the first look at everything")
-        assert begun_s(voice, lambda: heard.count(b"AT+CHUP")) < 3 * 0.05
-        voice.close()
-        server.shutdown()
+        try:
+            voice.start()
+            until(lambda: idle(voice), "the first look at everything")
+            assert begun_s(voice, lambda: heard.count(b"AT+CHUP")) < 3 * 0.05
+        finally:
+            voice.close()
+            server.shutdown()
 
 
 @pytest.mark.parametrize("number", ["", "112;AT+CMGD=1,4", "+86 10", "12\r", "x", "1" * 33])
