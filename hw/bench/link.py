@@ -73,6 +73,8 @@ class Proxy:
                 _reset(near)
                 near.close()
                 continue
+            for sock in (near, far):  # a link forwards at once; Nagle's wait for the other end would be 40 ms
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._pairs.append((near, far))
             if not self._admits:  # cut while this one was being made
                 _reset(near, far)

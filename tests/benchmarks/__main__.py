@@ -13,8 +13,9 @@ import tempfile
 
 from tests.benchmarks.measure import run
 
-NAMES = ("replay", "density", "stages", "live")
-PROGRAMS = ("agent.cli.replay", "agent.daemons.core", "agent.daemons.uplink", "tests.benchmarks.peer", "tests.benchmarks.traffic")
+NAMES = ("replay", "density", "stages", "live", "crash")
+DAEMONS = ("agent.daemons.core", "agent.daemons.ecall", "agent.daemons.uplink")
+PROGRAMS = ("agent.cli.replay", *DAEMONS, "tests.benchmarks.peer", "tests.benchmarks.traffic")
 
 
 def main() -> None:
@@ -22,6 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tests.benchmarks", description="What modicum costs, next to the plainest way of doing it.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default all")
     parser.add_argument("--seconds", type=float, default=600.0, help="length of the log of `replay`")
+    parser.add_argument("--crashes", type=int, default=100, help="how many `crash` makes, twice; 1,000 take a quarter of an hour")
     options = parser.parse_args()
     unknown = set(options.names) - set(NAMES)
     if unknown:
@@ -34,7 +36,7 @@ def main() -> None:
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         run("-c", f"import {', '.join(PROGRAMS)}")
         for name in options.names or NAMES:
-            importlib.import_module(f"tests.benchmarks.{name}").main(options.seconds)
+            importlib.import_module(f"tests.benchmarks.{name}").main(options)
 
 
 if __name__ == "__main__":

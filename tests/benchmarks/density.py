@@ -10,6 +10,7 @@ import json
 import shutil
 import tempfile
 import zlib
+from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -86,7 +87,7 @@ class Sizes:
             self.bytes_in[name] += len(data)
 
 
-def main(_seconds: float) -> None:
+def main(_options: Namespace) -> None:
     """Prints a table of smooth and of noisy values."""
     with tempfile.TemporaryDirectory(prefix="modicum-benchmark-") as name:
         folder = Path(name)

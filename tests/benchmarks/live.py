@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +44,7 @@ class Found:
     frames: int = 0
 
 
-def main(_seconds: float) -> None:
+def main(_options: Namespace) -> None:
     """Plays the bench for about a minute and a half."""
     found = Found()
     with tempfile.TemporaryDirectory(prefix="modicum-benchmark-") as name:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
+from argparse import Namespace
 from pathlib import Path
 
 from tests.benchmarks.measure import Ran, run, table, times
@@ -16,10 +17,11 @@ PEERS = {"strangers": {"plain logger": ".jsonl", "the same, gzip": ".jsonl.gz"},
 KINDS = {"strangers": "four fifths of the frames in no DBC", "known": "every frame in the DBC"}
 
 
-def main(seconds: float) -> None:
+def main(options: Namespace) -> None:
     """Prints the tables. The goals are for ten minutes; a shorter log is held to its share."""
     with tempfile.TemporaryDirectory(prefix="modicum-benchmark-") as name:
         folder = Path(name)
+        seconds = float(options.seconds)
         run("-m", "tests.benchmarks.traffic", name, str(seconds))
         for kind, what in KINDS.items():
             _compare(folder, kind, f"{seconds:g} s at 2,000 frames/s, {what}")

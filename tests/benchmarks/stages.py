@@ -7,6 +7,7 @@ import sqlite3
 import statistics
 import tempfile
 import time
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +45,7 @@ SECRET = b"a secret of the benchmarks, 32 B"
 Row = tuple[str, str, tuple[float, float]]
 
 
-def main(_seconds: float) -> None:
+def main(_options: Namespace) -> None:
     """Prints one table."""
     vehicle = load_vehicle(VEHICLE)
     run = _run(vehicle)
