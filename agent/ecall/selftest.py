@@ -30,13 +30,18 @@ UNREACHED_NS = 300 * NS
 EXPIRES_DAYS = 14
 
 
-class SosInput(Protocol):
-    """The button's line."""
+class Device(Protocol):
+    """What has a thread of its own."""
 
     problem: str
 
-    @property
-    def stuck(self) -> bool: ...
+    def alive(self) -> bool: ...
+
+
+class SosInput(Device, Protocol):
+    """The button's line."""
+
+    stuck: bool
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,6 +79,11 @@ def _warning(code: str, text: str, hint: str) -> Finding:
     return Finding(code=f"ecall-{code}", severity="warning", text=text, hint=hint)
 
 
+def _trouble(device: Device) -> str:
+    """Why it is not read; empty while it is."""
+    return device.problem or ("" if device.alive() else "its thread has ended by a fault of ours: restart modicum-ecall")
+
+
 def _switch(test: SelfTest, _: int) -> Finding | None:
     if test.machine.enabled:
         return None
@@ -83,7 +93,7 @@ def _switch(test: SelfTest, _: int) -> Finding | None:
 
 
 def _bus(test: SelfTest, t_ns: int) -> Finding | None:
-    lost = [f"{reader.name}: {reader.problem}" for reader in test.readers if reader.problem]
+    lost = [f"{reader.name}: {trouble}" for reader in test.readers if (trouble := _trouble(reader))]
     if lost:
         return _error("bus", f"a crash would not be seen: {lost[0]}", "see the interface: ip -details link")
     if test.watched and (test.frame_ns is None or t_ns - test.frame_ns > QUIET_NS):
@@ -98,8 +108,8 @@ def _crash(test: SelfTest, _: int) -> Finding | None:
 
 
 def _sos(test: SelfTest, _: int) -> Finding | None:
-    if test.sos is not None and test.sos.problem:
-        return _error("sos", f"the SOS button is not read: {test.sos.problem}", "see [ecall.sos] and the wiring")
+    if test.sos is not None and (trouble := _trouble(test.sos)):
+        return _error("sos", f"the SOS button is not read: {trouble}", "see [ecall.sos] and the wiring")
     if test.sos is not None and test.sos.stuck:
         return _error("sos-stuck", "the SOS button is held all the time", "see the button and its wiring")
     return None
@@ -108,8 +118,8 @@ def _sos(test: SelfTest, _: int) -> Finding | None:
 def _modem(test: SelfTest, _: int) -> Finding | None:
     if test.voice is None:
         return _warning("modem", "no modem is configured: nobody is called", "name the port in [modem]")
-    if test.voice.problem:
-        return _error("modem", f"the modem does not answer: {test.voice.problem}", "see the port, and that nothing else holds it")
+    if trouble := _trouble(test.voice):
+        return _error("modem", f"the modem does not answer: {trouble}", "see the port, and that nothing else holds it")
     return None
 
 

@@ -124,6 +124,9 @@ class Fakes:
     def arm(self) -> None:
         """Past its beginning."""
 
+    def alive(self) -> bool:
+        return True
+
     def look(self) -> None:
         self._do("look")
 

@@ -40,7 +40,11 @@ class Part:
     stuck: bool = False
     online: bool = True
     why: str = "refused"
+    lives: bool = True
     health: Health = field(default_factory=lambda: Health(sim=True, registered=True, signal=20))
+
+    def alive(self) -> bool:
+        return self.lives
 
 
 def well(folder: Path) -> SelfTest:
@@ -106,9 +110,11 @@ FAULTS: dict[str, tuple[str, str, Callable[[SelfTest], None]]] = {
     "the owner switched it off": ("switch", "ecall-off", switched_off),
     "no crash frame is described": ("crash frames", "ecall-crash", sets(watched=0, readers=())),
     "the bus does not open": ("bus", "ecall-bus", sets(readers=[Part(problem="the bus does not open")])),
+    "the bus's thread is dead": ("bus", "ecall-bus", sets(readers=[Part(lives=False)])),
     "no crash frame comes": ("bus", "ecall-bus-quiet", sets(frame_ns=T_NS - QUIET_NS - 1)),
     "no crash frame ever came": ("bus", "ecall-bus-quiet", sets(frame_ns=None)),
     "the button is not read": ("sos", "ecall-sos", sets(sos=Part(problem="no such line"))),
+    "the button's thread is dead": ("sos", "ecall-sos", sets(sos=Part(lives=False))),
     "the button is stuck": ("sos", "ecall-sos-stuck", sets(sos=Part(stuck=True))),
     "the place is not known": ("position", "ecall-position", lambda test: test.machine.ring.clear()),
     "nobody vouches for the clock": ("clock", "ecall-clock", sets(utc_s=lambda: None)),
@@ -118,6 +124,7 @@ FAULTS: dict[str, tuple[str, str, Callable[[SelfTest], None]]] = {
     "the centre is not reached": ("centre", "ecall-centre", lambda test: offline(test, 1)),
     "no modem is configured": ("modem", "ecall-modem", sets(voice=None)),
     "the modem does not answer": ("modem", "ecall-modem", sets(voice=Part(problem="unplugged", health=Health()))),
+    "the modem's thread is dead": ("modem", "ecall-modem", sets(voice=Part(lives=False))),
     "there is no SIM": ("sim", "ecall-sim", lambda test: health(test, sim=False, registered=None)),
     "the modem is not registered": ("network", "ecall-network", lambda test: health(test, sim=True, registered=False)),
     "nothing would outlive a restart": ("memory", "ecall-memory", sets(store=Part(problem="on ext4"))),
