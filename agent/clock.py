@@ -34,6 +34,14 @@ GNSS_MOVE_MAX_NS = 300 * NS
 """All that GNSS may move an axis that was believed, in sum, until another source sets it."""
 GNSS_AGREEING_FIXES = 3
 ADJTIMEX_ERROR = 5
+AGE_NS_MAX = 2 * NS
+"""An older time stamp, or one from the future, is not of this clock."""
+
+
+def age_ns(stamp_s: float) -> int:
+    """How old a time stamp in seconds since 1970 is; 0 where it is of another clock than the host's: not every adapter stamps by that."""
+    age_ns = time.time_ns() - int(stamp_s * 1e9)
+    return age_ns if 0 <= age_ns <= AGE_NS_MAX else 0
 
 
 class Clock(Protocol):

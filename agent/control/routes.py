@@ -188,11 +188,11 @@ def audit_show(core: Core, args: Args) -> object:
 def audit_ecall(core: Core, args: Args) -> object:
     """Enters an emergency call that is over. Entering it again changes nothing."""
     session, kind, messages = _arg(args, "session", str) or "", _arg(args, "kind", str) or "", _arg(args, "messages", int) or 0
-    acknowledged = bool(_arg(args, "acknowledged", bool))
+    told = bool(_arg(args, "told", bool))
     if not core.delivery.may_send:
         raise DeviceError("the audit log is broken and written no more", "audit.ecall", "see modicum status")
     t_ms = core.parts.clock.now_ns() // NS_PER_MS
-    core.parts.audit.disclosed([disclosure_of(session, kind, messages, t_ms, acknowledged=acknowledged)])
+    core.parts.audit.disclosed([disclosure_of(session, kind, messages, t_ms, told=told)])
     return {}
 
 

@@ -10,8 +10,8 @@ MESSAGES_MAX = 255
 """Of one call: the identifier is an octet (EN 15722)."""
 
 
-def disclosure_of(session: str, kind: str, messages: int, t_ms: int, *, acknowledged: bool) -> Disclosure:
-    """Its entry: `samples` is how many messages there were, 0 where the centre acknowledged none.
+def disclosure_of(session: str, kind: str, messages: int, t_ms: int, *, told: bool) -> Disclosure:
+    """Its entry: `samples` is how many messages there were, 0 where none is known to have arrived.
 
     `session`: 16 hex digits, by which a repetition is recognised. Raises UsageError for what no emergency call says.
     """
@@ -29,7 +29,7 @@ def disclosure_of(session: str, kind: str, messages: int, t_ms: int, *, acknowle
         policy="",
         basis_ref=f"vital:{kind}",
         rules=(),
-        samples=messages if acknowledged else 0,
+        samples=messages if told else 0,
         bytes=0,
         seq=1,
         store_epoch=epoch,

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
+from agent.clock import AGE_NS_MAX, age_ns
 from agent.control.protocol import Peer
 from agent.control.routes import ROUTES
 from agent.control.server import ControlServer, permitted
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from hw.gnss.source import FixSource
 
 log = logging.getLogger("modicum.core")
-AGE_NS_MAX = 2_000_000_000
-"""An older time stamp, or one from the future, is not of this clock: the frame then counts as of now."""
 ACCEPT_PAUSE_S = 1.0
 """After a link that could not be accepted: descriptors or threads may be free again."""
 
@@ -91,8 +90,7 @@ def _open_buses(settings: Settings, assembled: Assembled, loop: Loop, core: Core
     clock = assembled.clock
 
     def to_axis(wall_s: float) -> int:
-        age_ns = time.time_ns() - int(wall_s * 1e9)
-        return clock.now_ns() - (age_ns if 0 <= age_ns <= AGE_NS_MAX else 0)  # not every adapter stamps since 1970
+        return clock.now_ns() - age_ns(wall_s)
 
     for bus in settings.bus:
         reader = cast("type[BusReader]", driver("can", "bus"))(
@@ -118,8 +116,8 @@ def _open_receiver(settings: Settings, assembled: Assembled, loop: Loop) -> FixS
     def deliver(fix: Fix) -> None:
         """To the emergency call first: it gets it from this thread, whatever the loop does; only its ring of three keeps it."""
         if tell is not None:
-            age_ns = clock.now_ns() - fix.t_ns
-            tell(fix, time.clock_gettime_ns(time.CLOCK_BOOTTIME) - (age_ns if 0 <= age_ns <= AGE_NS_MAX else 0))
+            waited_ns = clock.now_ns() - fix.t_ns
+            tell(fix, time.clock_gettime_ns(time.CLOCK_BOOTTIME) - (waited_ns if 0 <= waited_ns <= AGE_NS_MAX else 0))
         loop.inbox.put_nowait(fix)
 
     receiver = cast("type[FixSource]", driver("gnss", gnss.kind))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from agent.clock import NS, RELEASE_NS, kernel_synchronised
+from agent.clock import NS, RELEASE_NS, age_ns, kernel_synchronised
 from agent.control.protocol import ask
 from agent.control.server import ControlServer
 from agent.daemons.starting import started
@@ -74,11 +74,13 @@ def _run(settings: Settings, own: Ecall, built: contextlib.ExitStack) -> None:
     vehicle, found = _vehicle(settings)
     switch = Switch(own.state / "switch", vehicle.file.ecall.mode if vehicle else "third_party")
     machine = _machine(settings, own, vehicle, switch, store)
-    trigger = _trigger(vehicle, found, store, told=machine.standing.session is not None)
+    session = machine.standing.session
+    told = session is not None and session.kind == "automatic"  # killed before it could say that it has told of a crash
+    trigger = _trigger(vehicle, found, armed=store.armed and not told)
     addresses, wrong = addresses_of(settings, own)
     readers = [_reader(bus, trigger, inbox) for bus in settings.bus if trigger.ids(bus.name)]
     voice = _voice(settings, inbox)
-    sos = _sos(own, inbox)
+    sos = _sos(own, inbox, found)
     recorder = Recorder(functools.partial(ask, settings.control.socket))
     centre = _centre(settings, own, addresses, inbox)
     broker = settings.brokers[own.broker]
@@ -89,7 +91,7 @@ def _run(settings: Settings, own: Ecall, built: contextlib.ExitStack) -> None:
         switch=switch,
         utc_s=lambda: utc_s(settings.clock.sources),
         readers=readers,
-        watched=len(trigger.frames),
+        watched=sum(rule.bus in {bus.name for bus in settings.bus} for rule in trigger.frames),
         voice=voice,
         sos=sos,
         certificate=broker.cert if broker.tls else None,
@@ -128,15 +130,15 @@ def _vehicle(settings: Settings) -> tuple[Vehicle | None, dict[str, Finding]]:
         return None, {"crash frames": Finding(code="ecall-vehicle", severity="error", text=text, hint=error.hint)}
 
 
-def _trigger(vehicle: Vehicle | None, found: dict[str, Finding], store: Store, *, told: bool) -> Trigger:
+def _trigger(vehicle: Vehicle | None, found: dict[str, Finding], *, armed: bool) -> Trigger:
     """Of the rules that can be used; the first of those that cannot is found."""
     if vehicle is None:
-        return Trigger([], [], store.armed, told=told)
+        return Trigger([], [], armed)
     frames, signs, findings = rules_of(vehicle)
     for finding in findings:
         log.warning("%s: %s: %s", finding.code, finding.text, finding.hint)
         found.setdefault("crash frames", finding)
-    return Trigger(frames, signs, store.armed, told=told)
+    return Trigger(frames, signs, armed)
 
 
 def _machine(settings: Settings, own: Ecall, vehicle: Vehicle | None, switch: Switch, store: Store) -> Machine:
@@ -157,10 +159,12 @@ def _machine(settings: Settings, own: Ecall, vehicle: Vehicle | None, switch: Sw
 
 def _standing(store: Store) -> Standing:
     kept = store.read()
-    if kept is not None:
-        with contextlib.suppress(ValueError):
-            return Standing.read(kept)
-    return Standing()
+    try:
+        return Standing() if kept is None else Standing.read(kept)
+    except ValueError:
+        log.error("what was kept of a call cannot be read; it is erased")  # noqa: TRY400  what it says is no log's business
+        store.write(None)
+        return Standing()
 
 
 def _voice(settings: Settings, inbox: Inbox) -> Voice | None:
@@ -169,10 +173,15 @@ def _voice(settings: Settings, inbox: Inbox) -> Voice | None:
     return Voice(settings.modem.port, tell=inbox.put, found=inbox.put, baud=settings.modem.baud)
 
 
-def _sos(own: Ecall, inbox: Inbox) -> SosLine | None:
+def _sos(own: Ecall, inbox: Inbox, found: dict[str, Finding]) -> SosLine | None:
     if own.sos is None:
         return None
-    line = cast("type[SosLine]", driver("sos", "gpio"))  # its library is loaded where there is a button
+    try:
+        line = cast("type[SosLine]", driver("sos", "gpio"))  # its library is loaded where there is a button
+    except ImportError as error:
+        text = f"the SOS button is not read: its library does not load ({error})"
+        found["sos"] = Finding(code="ecall-sos", severity="error", text=text, hint="install the package anew")
+        return None
     return line(Wiring(**msgspec.structs.asdict(own.sos)), tell=lambda: inbox.put("held"))
 
 
@@ -202,7 +211,7 @@ def _sockets(own: Ecall, loop: Loop, selftest: SelfTest) -> list[ControlServer |
 
 def _reader(bus: Bus, trigger: Trigger, inbox: Inbox) -> BusReader:
     def to_axis(wall_s: float) -> int:
-        return boot_ns() - max(time.time_ns() - int(wall_s * 1e9), 0)
+        return boot_ns() - age_ns(wall_s)
 
     reader = BusReader(
         bus.name,

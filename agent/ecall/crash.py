@@ -24,32 +24,32 @@ SIGN_NS = 100_000_000
 BOOT_NS = 3 * NS
 """Who says so within this after the beginning, and never said otherwise, has said so before."""
 LATCH_NS = 5 * NS
-"""After the last frame that said so, or as soon as it is taken back, another crash can be told."""
+"""Whoever else says so within this of the last one that did means the same crash, and so does a frame that never takes it back."""
 
 
 @dataclass(slots=True)
 class Trigger:
     """Takes frames in the order of their time, says when there is a crash.
 
-    `armed`: an earlier run of the program, since the device was started, was past the beginning (`settled`). `told`: it has told of a
-    crash whose call still stands, so that frames that go on saying so are no news.
+    `armed`: an earlier run of the program, since the device was started, was past the beginning and has told of no crash that is still
+    said (`settled`). A unit that speaks all the time means the same crash until it takes it back, however long.
     """
 
     frames: Sequence[FrameRule]
     signs: Sequence[SignRule]
     armed: bool = False
-    told: bool = False
     _begun_ns: int | None = None
-    _fired: FrameRule | None = None
+    _said_ns: int | None = None
+    """When a crash that is told was last said."""
 
     def ids(self, bus: str) -> frozenset[int]:
         """The identifiers that it needs of a bus."""
         return frozenset([rule.can_id for rule in self.frames if rule.bus == bus] + [rule.can_id for rule in self.signs if rule.bus == bus])
 
     def settled(self, t_ns: int) -> bool:
-        """Whether the beginning is over and nothing was said since then: for `armed` of the next run."""
+        """Whether the beginning is over and no crash is said that is no news: for `armed` of the next run."""
         over = self.armed or (self._begun_ns is not None and t_ns - self._begun_ns >= BOOT_NS)
-        return over and not any(rule.since_boot for rule in self.frames)
+        return over and not any(rule.since_boot or (rule.told and (rule.cyclic or self._fresh(t_ns))) for rule in self.frames)
 
     def begin(self, t_ns: int) -> None:
         """The buses are read from now on."""
@@ -73,19 +73,19 @@ class Trigger:
         if crash is None or values is None:
             rule.between += 1
             return False
-        count = None if rule.counter is None else int(values[rule.counter[0]])
+        count = None if rule.counter is None else _whole(values.get(rule.counter[0]))
         before, rule.count = rule.count, count
         between, rule.between = rule.between, 0
+        on = between <= BETWEEN_MAX and _counts_on(rule, before, count)
         if not crash:
-            rule.calm, rule.since_boot, rule.last_ns = True, False, None
-            self.told, self._fired = False, None if self._fired is rule else self._fired
+            self._taken_back(rule, frame.t_ns, on=on)
             return False
-        last_ns, rule.last_ns = rule.last_ns, frame.t_ns
-        if self._is_old(rule, frame.t_ns) or self._is_told(rule, frame.t_ns, last_ns):
+        last_ns, rule.last_ns, rule.calm_ns = rule.last_ns, frame.t_ns, None
+        if self._is_old(rule, frame.t_ns) or self._is_told(rule, frame.t_ns):
             return False
-        confirmed = last_ns is not None and frame.t_ns - last_ns <= PAIR_NS and between <= BETWEEN_MAX and _counts_on(rule, before, count)
+        confirmed = on and last_ns is not None and frame.t_ns - last_ns <= PAIR_NS
         signed = any(sign.rose_ns is not None and abs(frame.t_ns - sign.rose_ns) <= SIGN_NS for sign in self.signs)
-        return self._fire(rule) if confirmed or signed else False
+        return self._fire(rule, frame.t_ns) if confirmed or signed else False
 
     def _sign(self, rule: SignRule, values: Values | None, t_ns: int) -> bool:
         holds = None if values is None else rule.when.value(lookup(values, f"{rule.message.name}."))
@@ -97,9 +97,18 @@ class Trigger:
             return False
         rule.rose_ns = t_ns
         for frame in self.frames:
-            if frame.last_ns is not None and abs(t_ns - frame.last_ns) <= SIGN_NS and not frame.since_boot and self._fired is None:
-                return self._fire(frame)
+            near = frame.last_ns is not None and abs(t_ns - frame.last_ns) <= SIGN_NS
+            if near and not frame.since_boot and not frame.told:
+                return self._fire(frame, t_ns)
         return False
+
+    def _taken_back(self, rule: FrameRule, t_ns: int, *, on: bool) -> None:
+        """It says that there is no crash, or none any more; who says so again and again is a unit that speaks all the time."""
+        rule.cyclic |= on and rule.calm_ns is not None and t_ns - rule.calm_ns <= PAIR_NS
+        rule.calm_ns, rule.last_ns = t_ns, None
+        rule.calm, rule.since_boot, rule.told = True, False, False
+        if not any(other.told for other in self.frames):
+            self._said_ns = None
 
     def _is_old(self, rule: FrameRule, t_ns: int) -> bool:
         """Whether it says what it said before anybody listened."""
@@ -107,21 +116,25 @@ class Trigger:
             rule.since_boot = True
         return rule.since_boot
 
-    def _is_told(self, rule: FrameRule, t_ns: int, last_ns: int | None) -> bool:
-        """Whether this crash was told already."""
-        if self.told:
-            self.told, self._fired = False, rule if t_ns - (self._begun_ns or 0) <= LATCH_NS else None
-            return self._fired is rule
-        if self._fired is None:
-            return False
-        if last_ns is None or t_ns - last_ns <= LATCH_NS:
-            return True
-        self._fired = None
-        return False
+    def _is_told(self, rule: FrameRule, t_ns: int) -> bool:
+        """Whether the crash of which it speaks is told already; then it goes on being said."""
+        rule.told = (rule.told and rule.cyclic) or self._fresh(t_ns)
+        if rule.told:
+            self._said_ns = t_ns
+        return rule.told
 
-    def _fire(self, rule: FrameRule) -> bool:
-        self._fired = rule
+    def _fresh(self, t_ns: int) -> bool:
+        """Whether a crash that is told was said just now, by whomever."""
+        return self._said_ns is not None and t_ns - self._said_ns <= LATCH_NS
+
+    def _fire(self, rule: FrameRule, t_ns: int) -> bool:
+        rule.told, self._said_ns = True, t_ns
         return True
+
+
+def _whole(count: object) -> int | None:
+    """A counter's value; None where this frame has none."""
+    return int(count) if isinstance(count, int | float) else None
 
 
 def _counts_on(rule: FrameRule, before: int | None, count: int | None) -> bool:

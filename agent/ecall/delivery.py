@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from agent.ecall.msd import ID_MAX
 from agent.ecall.outputs import Output, Send, Text
 from agent.ecall.positions import Ring, apart_m, is_trusted
 from agent.ecall.session import Session
 from agent.ecall.timers import Timers, ns
 
 NEVER_NS = 1 << 62
+FAST_MAX, SLOWER = 64, 12
+"""So many messages of a call may follow each other quickly; then a better place is told less often."""
+RESERVED = 16
+"""Identifiers that are kept for what is more than a better place: another crash, the centre's wish."""
 
 
 def acknowledged(session: Session, identifier: int) -> None:
@@ -15,6 +20,7 @@ def acknowledged(session: Session, identifier: int) -> None:
     if 1 <= identifier <= session.identifier:
         session.ever_acked = True
         session.acked = session.acked or identifier == session.identifier
+        session.texted = 0 if session.acked else session.texted
 
 
 def next_ns(session: Session, timers: Timers, *, link_up: bool, sms: bool) -> int:
@@ -35,14 +41,15 @@ def due(session: Session, timers: Timers, t_ns: int, *, link_up: bool, sms: bool
         session.sent += 1
     if _text_ns(session, timers, sms=sms) <= t_ns:
         found.append(Text(session.octets))
-        session.texted = session.identifier
+        session.texted, session.ever_texted = session.identifier, True
     return found
 
 
 def is_better(session: Session, ring: Ring, timers: Timers, t_ns: int) -> bool:
     """Whether the newest place is worth another message: trusted at last, much more exact, or elsewhere."""
     before, last = session.place, ring.last
-    if last is None or t_ns - session.made_ns < ns(timers.update_s):
+    gap_s = timers.update_s if session.identifier < FAST_MAX else timers.update_s * SLOWER
+    if last is None or t_ns - session.made_ns < ns(gap_s) or session.identifier >= ID_MAX - RESERVED:
         return False
     if before is None:
         return True
@@ -53,10 +60,10 @@ def is_better(session: Session, ring: Ring, timers: Timers, t_ns: int) -> bool:
 
 
 def _text_ns(session: Session, timers: Timers, *, sms: bool) -> int:
-    """Once for each message, after the time in which it should have arrived otherwise."""
-    if not sms or session.kind == "test" or session.texted == session.identifier:
+    """Once while the centre hears nothing, and once more after another crash; when it should have heard by then."""
+    if not sms or session.kind == "test" or session.texted:
         return NEVER_NS
-    return session.made_ns + ns(timers.transfer_s)
+    return session.unheard_ns + ns(timers.transfer_s)
 
 
 def _retry_s(session: Session, timers: Timers, t_ns: int) -> float:

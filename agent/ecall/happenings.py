@@ -42,9 +42,10 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class UpdateWanted:
-    """The centre asks how it is now."""
+    """The centre has this message and asks how it is now; said again, it asks for nothing more."""
 
     session: str
+    identifier: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import queue
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from agent.ecall import happenings as world
@@ -34,6 +34,7 @@ from hw.modem.voice import Said, Voice
 from hw.ports import Fix, Frame
 
 WAIT_S_MAX = 1.0
+FAILED_S = 0.02
 TEST_NS = 10 * NS
 """From one self-test to the next."""
 Held = Literal["held"]
@@ -86,7 +87,7 @@ class Loop:
                 item = self.inbox.get(timeout=self._wait_s())
                 if item is None:
                     break
-                self._take(item)
+                self._guarded("what it was told", self._take, item)
             except queue.Empty:
                 pass
             self._tick()
@@ -99,9 +100,8 @@ class Loop:
             self.latency.reached("made", boot_ns())
         self._do_all(outputs)
 
-    def turn(self, *, on: bool) -> None:
-        """The owner's switch. A call that stands goes on. Raises UsageError, DeviceError."""
-        self.switch.set(on=on)
+    def turned(self) -> None:
+        """The owner's switch is another than before. A call that stands goes on."""
         self.machine.enabled = self.switch.on
 
     def now(self) -> Now:
@@ -118,8 +118,16 @@ class Loop:
         return min(max(due_s, 0.0), WAIT_S_MAX)
 
     def _tick(self) -> None:
-        self.centre.tick(time.monotonic(), urgent=self._urgent)
-        self.step()
+        """Each by itself: what fails in one costs no other, and none the program."""
+        done = [
+            self._guarded("the connection", lambda: self.centre.tick(time.monotonic(), urgent=self._urgent)),
+            self._guarded("the call", self.step),
+            self._guarded("the devices", self._look_around),
+        ]
+        if not all(done):
+            time.sleep(FAILED_S)  # what fails each time must not take the whole computer
+
+    def _look_around(self) -> None:
         now_ns = boot_ns()
         if self.trigger.settled(now_ns):
             self.store.arm()
@@ -148,6 +156,7 @@ class Loop:
                 if self.trigger.feed(item):
                     self.latency.begins(item.t_ns)
                     self.step(world.Crashed())
+                    self.store.disarm()  # after the call is kept: a kill in between tells the crash twice, and loses none
             case Fix():
                 self._fix(item)
             case Ask():
@@ -162,7 +171,8 @@ class Loop:
     def _fix(self, fix: Fix) -> None:
         place = place_of(fix)
         if place is not None:
-            self.sources.heard_ns[fix.source] = fix.t_ns
+            place = replace(place, t_ns=min(place.t_ns, boot_ns()))  # none is of the future, whoever says so
+            self.sources.heard_ns[fix.source] = place.t_ns
             if self.machine.ring.take(place):
                 self.step(world.Fixed())
 
@@ -194,13 +204,20 @@ class Loop:
 
     def _do_all(self, outputs: tuple[Output, ...]) -> None:
         for output in outputs:
-            name = type(output).__name__
-            try:
-                self._do(output)
-                self.problems.pop(name, None)
-            except Exception as error:  # noqa: BLE001  one thing that fails must not cost another
-                self.problems[name] = f"{type(error).__name__}: {error}"
+            self._guarded(type(output).__name__, self._do, output)
+
+    def _guarded(self, name: str, act: Callable[..., object], *arguments: object) -> bool:
+        """Whether it could be done."""
+        try:
+            act(*arguments)
+            self.problems.pop(name, None)
+        except Exception as error:  # noqa: BLE001  one thing that fails must not cost another
+            told = f"{type(error).__name__}: {error}"
+            if self.problems.get(name) != told:
                 log.error("could not do %s: %s", name, type(error).__name__)  # noqa: TRY400  a trace of a call is no log's business
+            self.problems[name] = told
+            return False
+        return True
 
     def _do(self, output: Output) -> None:
         match output:
@@ -217,6 +234,8 @@ class Loop:
             case HangUp():
                 self._call().hang_up()
             case Ended():
+                if self.voice is not None:
+                    self.voice.forget()
                 self.ended(output)
             case Text(octets):
                 self._text(octets)

@@ -123,7 +123,7 @@ class Machine:
                 session.next_ns = 0
             case world.Acknowledged(session.id, identifier):
                 delivery.acknowledged(session, identifier)
-            case world.UpdateWanted(session.id):
+            case world.UpdateWanted(session.id, session.identifier):
                 return Event.UPDATE_WANTED
             case world.ClearedDown(session.id):
                 return Event.CLEAR_DOWN
@@ -178,7 +178,7 @@ class Machine:
         else:
             calls.note(session, event, self.timers, now.t_ns)
             if event is Event.CRASH:
-                session.kind = "automatic"
+                session.kind, session.texted = "automatic", 0
 
     def _do(self, action: Action, now: Now) -> None:
         match action:
@@ -203,15 +203,19 @@ class Machine:
         self._update(now)
 
     def _update(self, now: Now) -> None:
-        """The message as it is now; where no identifier is left, the last one once more."""
+        """The message as it is now; where no identifier is left, the last one once more. One that nobody can have seen gives its to it."""
         session = self._session()
-        session.sent, session.next_ns, session.acked = 0, now.t_ns, False
+        first = session.identifier == 0
+        seen = first or session.sent > 0 or session.texted == session.identifier
+        if session.acked or first:
+            session.unheard_ns = now.t_ns
+        session.sent, session.next_ns, session.acked, session.made_ns = 0, now.t_ns, False, now.t_ns
         if session.identifier == ID_MAX:
             return
-        session.identifier += 1
+        session.identifier += seen
         place = location(self.ring, now.t_ns, clock_trusted=now.utc_s is not None)
         session.octets = octets_of(self.facts, session.kind, session.identifier, session.incident_s, place)
-        session.made_ns, session.place = now.t_ns, self.ring.last
+        session.place = self.ring.last
 
     def _dial(self) -> None:
         session = self._session()
@@ -221,7 +225,8 @@ class Machine:
     def _end(self, now: Now) -> None:
         session = self._session()
         lasted_s = (now.t_ns - session.begun_ns) / NS
-        self._done.append(Ended(session.id, session.kind, session.ever_acked, session.voice, session.identifier, lasted_s))
+        told = session.ever_acked or session.ever_texted
+        self._done.append(Ended(session.id, session.kind, told, session.voice, session.identifier, lasted_s))
         self.standing.session = None
 
     def _session(self) -> Session:

@@ -54,11 +54,14 @@ class HangUp:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A session is over: what may be told of it, without its content and without a place. `messages`: how many it had."""
+    """A session is over: what may be known of it, without its content and without a place.
+
+    `told`: the centre acknowledged one of its `messages`, or one went as SMS.
+    """
 
     session: str
     kind: str
-    acknowledged: bool
+    told: bool
     voice: bool
     messages: int
     lasted_s: float

@@ -113,7 +113,7 @@ def location(ring: Ring, now_ns: int, *, clock_trusted: bool) -> Location:
 
 def is_trusted(place: Place, now_ns: int) -> bool:
     """New and exact enough."""
-    return now_ns - place.t_ns <= AGE_NS_MAX and PER_SIGMA * place.sigma_m <= TRUSTED_M
+    return 0 <= now_ns - place.t_ns <= AGE_NS_MAX and PER_SIGMA * place.sigma_m <= TRUSTED_M
 
 
 def apart_m(one: Place, other: Place) -> float:

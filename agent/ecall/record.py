@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from agent.ecall.outputs import Ended
-from agent.errors import ModicumError
+from agent.errors import ModicumError, UsageError
 
 ROUTE = "audit.ecall"
 AGAIN_S = 10.0
@@ -51,8 +51,11 @@ class Recorder:
                 pass
 
     def _told(self, ended: Ended) -> bool:
+        """Or refused for good: the same words would be refused again."""
         try:
             self._ask(ROUTE, **asdict(ended))
-        except ModicumError:
+        except ModicumError as error:
+            return error.exit_status == UsageError.exit_status
+        except OSError:  # no descriptor to be had
             return False
         return True

@@ -15,10 +15,11 @@ Permission = Literal["read", "drive", "own"]
 
 
 class Route(NamedTuple):
-    """`permission` as `agent.control.server` knows them."""
+    """`permission` as `agent.control.server` knows them. `before`: what may take long, in the peer's own thread; raises ModicumError."""
 
     permission: Permission
     run: Callable[[Loop], object]
+    before: Callable[[Loop], object] = lambda _: None
 
 
 def _status(loop: Loop) -> dict[str, object]:
@@ -62,12 +63,9 @@ def _happens(happening: world.Happening) -> Callable[[Loop], object]:
     return run
 
 
-def _turned(*, on: bool) -> Callable[[Loop], object]:
-    def run(loop: Loop) -> object:
-        loop.turn(on=on)
-        return {"enabled": loop.machine.enabled, "state": loop.machine.state}
-
-    return run
+def _turned(loop: Loop) -> object:
+    loop.turned()
+    return {"enabled": loop.machine.enabled, "state": loop.machine.state}
 
 
 ROUTES: Mapping[str, Route] = {
@@ -75,8 +73,8 @@ ROUTES: Mapping[str, Route] = {
     "ecall.sos": Route("drive", _happens(world.SosHeld())),
     "ecall.cancel": Route("drive", _happens(world.Cancelled())),
     "ecall.test": Route("drive", _happens(world.TestAsked())),
-    "ecall.on": Route("own", _turned(on=True)),
-    "ecall.off": Route("own", _turned(on=False)),
+    "ecall.on": Route("own", _turned, lambda loop: loop.switch.set(on=True)),
+    "ecall.off": Route("own", _turned, lambda loop: loop.switch.set(on=False)),
 }
 
 
@@ -84,6 +82,7 @@ def submit_to(loop: Loop) -> Callable[[str, dict[str, Any]], Future[object]]:
     """For the control server: runs a route in the loop's thread."""
 
     def submit(route: str, _: dict[str, Any]) -> Future[object]:
+        ROUTES[route].before(loop)
         ask = Ask(ROUTES[route].run)
         loop.inbox.put(ask)
         return ask.future

@@ -31,8 +31,14 @@ class FrameRule:
     crc: CrashCrc | None = None
     calm: bool = False
     """Whether it has said, since the beginning, that there was no crash."""
+    calm_ns: int | None = None
+    """When it last said so, if that was its last word."""
+    cyclic: bool = False
+    """Whether it speaks all the time, and not only of a crash: it has said so twice in a row."""
     since_boot: bool = False
     """Whether it has said from the beginning on that there was one."""
+    told: bool = False
+    """Whether the crash of which it speaks now has been told."""
     count: int | None = None
     last_ns: int | None = None
     """When it last said so."""
@@ -69,7 +75,7 @@ def lookup(values: Values, prefix: str) -> Callable[[str], Any]:
 
 
 def decoded(message: Message, data: bytes) -> Values | None:
-    """The raw signals; None for a frame that is too short or makes no sense."""
+    """The signals, scaled and without names of values; None for a frame that is too short or makes no sense."""
     try:
         decoded = message.decode(data, decode_choices=False)
     except Exception:  # noqa: BLE001  cantools raises many kinds, and none of them may cost the program its life

@@ -63,6 +63,7 @@ class SelfTest:
     sos: SosInput | None = None
     certificate: Path | None = None
     at_start: Mapping[str, Finding] = field(default_factory=dict)
+    swaps: Path = Path("/proc/swaps")
     frame_ns: int | None = None
     offline_ns: int | None = None
 
@@ -175,9 +176,11 @@ def _clock(test: SelfTest, _: int) -> Finding | None:
 
 
 def _memory(test: SelfTest, _: int) -> Finding | None:
-    if not test.store.problem:
-        return None
-    return _warning("memory", f"a call would not survive a restart: {test.store.problem}", "name a folder of a tmpfs in [ecall] run")
+    if test.store.problem:
+        return _warning("memory", f"a call would not survive a restart: {test.store.problem}", "name a folder of a tmpfs in [ecall] run")
+    if test.swaps.is_file() and len(test.swaps.read_text().splitlines()) > 1:
+        return _warning("swap", "memory may be swapped to a disk, and a place or a VIN with it", "swapoff, or an encrypted swap")
+    return None
 
 
 def _at_start(_: SelfTest, __: int) -> Finding | None:

@@ -22,10 +22,10 @@ class Session:
     """Moments are nanoseconds of CLOCK_BOOTTIME, which goes on across a restart of the program and not across one of the device.
 
     `incident_s`: UTC, 0 where the clock was not trusted; it stays the same in every message. `reply_key`: the centre's answers are
-    signed with it. `octets`: the message with
-    `identifier`, made at `made_ns` of `place`. `sent`: how often that one was sent; `next_ns`: when it is due again; `texted`: the
-    identifier that went as SMS. `dials`: how often was dialled; `redial_ns`: when the next time is; `drops`: redials after a
-    drop, `dropped_ns` the last of them; `voice`: whether any call was up.
+    signed with it. `octets`: the message with `identifier`, made at `made_ns` of `place`. `sent`: how often that one was sent;
+    `next_ns`: when it is due again; `unheard_ns`: since when the centre has acknowledged nothing new; `texted`: the identifier that
+    went as SMS since then. `dials`: how often was dialled; `redial_ns`: when the next time is; `drops`: redials after a drop,
+    `dropped_ns` the last of them; `voice`: whether any call was up.
     """
 
     id: str
@@ -42,6 +42,8 @@ class Session:
     acked: bool = False
     ever_acked: bool = False
     texted: int = 0
+    ever_texted: bool = False
+    unheard_ns: int = 0
     dials: int = 0
     redial_ns: int = 0
     drops: int = 0

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from agent.ecall.timers import NS
 
-CORE, OWN = "core", "own"
+CORE = "core"
+"""What a fix of core's names as its source."""
 SILENT_NS = 5 * NS
 """A receiver speaks each second."""
 ASK_NS, ASK_CALM_NS = NS, 5 * NS

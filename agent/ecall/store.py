@@ -9,11 +9,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from pathlib import Path
+from typing import BinaryIO
 
 IN_RAM = frozenset({"tmpfs", "ramfs"})
 CALL, ARMED = "call", "armed"
 DOCUMENT_BYTES_MAX = 16_384
+OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 class Store:
@@ -26,9 +29,11 @@ class Store:
         self._usable = not self.problem
 
     def read(self) -> bytes | None:
-        """The call that stood when the program ended; None where there was none."""
+        """The call that stood when the program ended; None where there was none. What was being written then goes."""
         if not self._usable:
             return None
+        with contextlib.suppress(OSError):
+            _erase_one((self.path / CALL).with_suffix(".new"))
         with contextlib.suppress(OSError):
             return (self.path / CALL).read_bytes()[:DOCUMENT_BYTES_MAX]
         return None
@@ -53,6 +58,13 @@ class Store:
             with contextlib.suppress(OSError):
                 (self.path / ARMED).touch(mode=0o600)
 
+    def disarm(self) -> None:
+        """A crash was told that is still said: a later run of the program must not take it for another one."""
+        self._arms = False
+        if self._usable:
+            with contextlib.suppress(OSError):
+                (self.path / ARMED).unlink(missing_ok=True)
+
     @property
     def armed(self) -> bool:
         """Whether an earlier run said so."""
@@ -74,9 +86,9 @@ def _unusable(path: Path, mounts: Path) -> str:
 def kind_of(path: Path, mounts: Path) -> str:
     """The kind of file system that `path` lies on (proc(5), /proc/self/mounts)."""
     found = ("/", "none")
-    for line in mounts.read_text().splitlines():
+    for line in mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
         _, where, kind, *_ = line.split(" ")
-        where = where.encode().decode("unicode_escape")  # a space in it stands there as \040
+        where = OCTAL.sub(lambda found: chr(int(found[1], 8)), where)  # a space in it stands there as \040
         if path.is_relative_to(where) and len(where) >= len(found[0]):
             found = (where, kind)
     return found[1]
@@ -92,7 +104,7 @@ def _put(path: Path, document: bytes) -> None:
 
 
 def _replace(path: Path, document: bytes) -> None:
-    """Whole or not at all; what was there is overwritten first, so that no page of it is left to be read."""
+    """Whole or not at all; what was there is overwritten afterwards, so that no page of it is left to be read."""
     new = path.with_suffix(".new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
@@ -100,17 +112,32 @@ def _replace(path: Path, document: bytes) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     finally:
         os.close(descriptor)
-    _overwrite(path)
-    new.replace(path)
+    with contextlib.ExitStack() as opened:
+        before = None
+        with contextlib.suppress(OSError):
+            before = opened.enter_context(path.open("r+b"))
+        new.replace(path)
+        if before is not None:
+            _blank(before)
 
 
 def _erase(path: Path) -> None:
     for one in (path.with_suffix(".new"), path):
-        _overwrite(one)
-        one.unlink(missing_ok=True)
+        _erase_one(one)
+
+
+def _erase_one(path: Path) -> None:
+    _overwrite(path)
+    path.unlink(missing_ok=True)
 
 
 def _overwrite(path: Path) -> None:
     """As well as can be: what cannot be overwritten is erased all the same."""
     with contextlib.suppress(OSError), path.open("r+b") as file:
-        file.write(bytes(path.stat().st_size))
+        _blank(file)
+
+
+def _blank(file: BinaryIO) -> None:
+    with contextlib.suppress(OSError):
+        file.write(bytes(os.fstat(file.fileno()).st_size))
+        file.flush()

@@ -47,5 +47,15 @@ class Switch:
                 file.flush()
                 os.fsync(file.fileno())
             new.replace(self.path)
+            _synchronise(self.path.parent)
         except OSError as error:
             raise DeviceError(f"the switch cannot be kept: {error.strerror}", str(self.path), "nothing has changed") from error
+
+
+def _synchronise(folder: Path) -> None:
+    """The name too is on the disk (fsync(2))."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

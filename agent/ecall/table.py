@@ -104,8 +104,9 @@ ROWS = (
     Row(WITHOUT_CALL, Event.SOS, State.SENDING, (Action.DIAL,)),
     Row(WITHOUT_CALL, Event.RINGING, State.SENDING, (Action.ANSWER,)),
     Row((State.CLEARED,), Event.RINGING, None, (Action.ANSWER,)),
-    # A second crash is news of the same call; a test gives way to what is real.
-    Row(IN_SESSION, Event.CRASH, None, (Action.UPDATE,)),
+    # A second crash is news of the same call, and a reason to speak again; a test gives way to what is real.
+    Row((State.SENDING, State.VOICE), Event.CRASH, None, (Action.UPDATE,)),
+    Row(WITHOUT_CALL, Event.CRASH, State.SENDING, (Action.UPDATE, Action.DIAL)),
     Row(IN_SESSION, Event.CRASH_IN_TEST, State.SENDING, (Action.HANG_UP, Action.END, Action.BEGIN, Action.DIAL)),
     Row(IN_SESSION, Event.SOS_IN_TEST, State.COUNTDOWN, (Action.HANG_UP, Action.END)),
     Row(IN_SESSION, Event.BETTER_POSITION, None, (Action.UPDATE,)),

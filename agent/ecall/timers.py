@@ -6,7 +6,7 @@ A bench may shorten them in [ecall.timers] of agent.toml.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 NS = 1_000_000_000
 
@@ -43,6 +43,16 @@ class Timers:
     """Between two messages whose only news is a better position. Ours."""
     update_m: float = 50.0
     """So much better or elsewhere it is, at least. Ours."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a wait that is none."""
+        for name in ("retry_s", "redial_s"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty")
+        for one in fields(self):
+            waits = getattr(self, one.name)
+            if any(wait <= 0 for wait in (waits if isinstance(waits, tuple) else (waits,))):
+                raise ValueError(f"{one.name} is not above 0")
 
 
 def ns(seconds: float) -> int:

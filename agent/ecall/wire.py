@@ -72,8 +72,8 @@ def said(word: Word, reply_key: bytes) -> bytes:
     match word:
         case Acknowledged(session, identifier):
             parts: dict[str, object] = {"do": "acknowledge", "session": session, "id": identifier}
-        case UpdateWanted(session):
-            parts = {"do": "update", "session": session}
+        case UpdateWanted(session, identifier):
+            parts = {"do": "update", "session": session, "id": identifier}
         case ClearedDown(session):
             parts = {"do": "clear_down", "session": session}
     body = to_cbor(parts)
@@ -97,8 +97,8 @@ def _word(parts: object) -> Word | None:
     match parts:
         case {"do": "acknowledge", "session": str(session), "id": int(identifier)}:
             return Acknowledged(session, identifier)
-        case {"do": "update", "session": str(session)}:
-            return UpdateWanted(session)
+        case {"do": "update", "session": str(session), "id": int(identifier)}:
+            return UpdateWanted(session, identifier)
         case {"do": "clear_down", "session": str(session)}:
             return ClearedDown(session)
     return None

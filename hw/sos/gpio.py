@@ -2,7 +2,7 @@
 
 Promises: a hold of 1.5 s is told at its end, once (hw/sos/held.py has the rules), also by a thread that was held up, for the moments are
 the kernel's; between edges the thread wakes for the end of a hold and to see that the chip is there; a chip that is back is read
-within 3 s. A press that goes on while the chip comes back does not count until the button was released.
+within 3 s. A press that goes on while the line is opened, or opened again, does not count until the button was released.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
-from errno import EACCES, EBUSY, EPERM
+from errno import EACCES, EBUSY, ENXIO, EPERM
 
 from hw.errors import DeviceLost
 from hw.sos.held import NS, Hold
@@ -21,7 +21,12 @@ from hw.supervision import TICK_S, Supervised
 
 TICK_NS = int(TICK_S * NS)
 FORBIDDEN = "the service may not open the chip's device"
-CAUSES = {EACCES: FORBIDDEN, EPERM: FORBIDDEN, EBUSY: "another program or driver has it"}
+CAUSES = {
+    EACCES: FORBIDDEN,
+    EPERM: FORBIDDEN,
+    EBUSY: "another program or driver has it",
+    ENXIO: "the chip tells no edges, it has no interrupt",
+}
 
 
 class SosLine(Supervised):
@@ -41,7 +46,7 @@ class SosLine(Supervised):
                 self._well()
                 self._listen(line, hold)
         except OSError as error:
-            raise DeviceLost("the SOS line is gone", str(self._wiring), "opened again by itself") from error
+            raise DeviceLost("the SOS line broke off", str(self._wiring), f"{_cause(error)}; opened again by itself") from error
         finally:
             self.stuck = False
             with contextlib.suppress(OSError):  # a chip that is gone may also fail to close
@@ -51,8 +56,7 @@ class SosLine(Supervised):
         try:
             return self._open_line(self._wiring)
         except OSError as error:
-            cause = CAUSES.get(error.errno or 0) or error.strerror or os.strerror(error.errno or 0)
-            raise DeviceLost("the SOS line does not open", str(self._wiring), f"{cause}; tried again by itself") from error
+            raise DeviceLost("the SOS line does not open", str(self._wiring), f"{_cause(error)}; tried again by itself") from error
 
     def _listen(self, line: Line, hold: Hold) -> None:
         """One wait, to its end or to the next edges."""
@@ -67,3 +71,8 @@ class SosLine(Supervised):
         if hold.passed(now_ns + wait_ns):
             self._tell()
         self.stuck = hold.stuck(now_ns + wait_ns)
+
+
+def _cause(error: OSError) -> str:
+    number = error.errno or 0
+    return CAUSES.get(number) or error.strerror or os.strerror(number)

@@ -6,8 +6,8 @@
 - A level that lasts less than BOUNCE_S is none, neither a release nor a press. Contacts bounce for some milliseconds and a car shakes
   the finger, so such a release must not begin the 1.5 s anew; and a wire that hums at 50 Hz or is chattering is no finger.
 - In a bounce nothing is held: it may be the release. If it was not, that is told with the edge that ends it.
-- Two edges to the same level: the one between was lost. How long it lay back nobody knows, so the press begins anew: what was not seen
-  to be held does not dial, and whoever still presses is heard 1.5 s later.
+- Two edges to the same level are a bounce too: the kernel reads the level some time after the interrupt, and found it back again.
+  Edges that it dropped are another matter, and the line's (hw/sos/kernel.py).
 
 Each answer holds for the moment that it is asked for, so a thread that comes late finds what one in time had found.
 """
@@ -37,8 +37,6 @@ class Hold:
     def edge(self, *, active: bool, t_ns: int) -> bool:
         """The line changed to `active`. Whether the press became held by then."""
         held = self.passed(t_ns)
-        if active == self._active:
-            self._pressed = self._spent = False
         self._active, self._since_ns = active, t_ns
         return self.passed(t_ns) or held
 
@@ -46,7 +44,7 @@ class Hold:
         """There was no further edge until `t_ns`. Whether the press became held by then."""
         self._settle(t_ns)
         due_ns = self.due_ns()
-        if due_ns is None or not self._pressed or t_ns < due_ns:
+        if due_ns is None or t_ns < due_ns:
             return False
         self._spent = True
         return True

@@ -20,7 +20,7 @@ from hw.sos.line import Edge, Line, Wiring
 CONSUMER = "sos"
 """Whose the line is, in `gpioinfo`."""
 EVENTS_MAX = 256
-"""What the kernel keeps for a thread that comes late; it drops the oldest."""
+"""What the kernel keeps for a thread that comes late; it drops the oldest. Some seconds of a wire that chatters, debounced."""
 BIASES = {"as-is": Bias.AS_IS, "disabled": Bias.DISABLED, "pull-up": Bias.PULL_UP, "pull-down": Bias.PULL_DOWN}
 
 
@@ -44,15 +44,23 @@ class _Line:
 
     def __init__(self, request: gpiod.LineRequest, offset: int) -> None:
         self._request, self._offset = request, offset
+        self._number = 0
+        """Of the last edge; the kernel counts also those that it drops."""
 
     def active(self) -> bool:
         return bool(self._request.get_value(self._offset))
 
     def edges(self, wait_s: float) -> Sequence[Edge]:
         if self._request.wait_edge_events(wait_s):
-            return [Edge(one.event_type is one.Type.RISING_EDGE, one.timestamp_ns) for one in self._request.read_edge_events()]
+            return [self._edge(event) for event in self._request.read_edge_events()]
         self.active()  # older kernels wake nobody when the chip goes; asked, they say it
         return ()
+
+    def _edge(self, event: gpiod.EdgeEvent) -> Edge:
+        self._number += 1
+        if event.line_seqno != self._number:  # there may have been a release: what is left tells of no press
+            raise OSError(errno.EOVERFLOW, "edges were lost")
+        return Edge(event.event_type is event.Type.RISING_EDGE, event.timestamp_ns)
 
     def close(self) -> None:
         self._request.release()

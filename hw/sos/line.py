@@ -13,7 +13,8 @@ Bias = Literal["as-is", "disabled", "pull-up", "pull-down"]
 class Wiring:
     """Where the button hangs.
 
-    `chip`: the device's path (/dev/gpiochip0), or the chip's name or label (gpiochip0, pinctrl-bcm2711): a label stays when numbers change.
+    `chip`: the device's path (/dev/gpiochip0), or the chip's name or label (gpiochip0, pinctrl-bcm2711). The label is the one to take:
+    numbers change with the order of drivers, and the kernel gives a chip that was unplugged while it was read another when it is back.
     `line`: its offset in the chip, or its name (GPIO17). `active_low`: pressed is low, a button to ground. `bias`: the chip's own
     resistor. `debounce_ms`: a level that lasts less is not told by the kernel, so a bounce wakes nobody; 0: each edge is.
     """
@@ -37,7 +38,7 @@ class Edge:
 
 
 class Line(Protocol):
-    """An open line. Every method but `close` raises OSError when the chip is gone."""
+    """An open line. `active` and `edges` raise OSError when the chip is gone or edges were lost: open it anew."""
 
     def active(self) -> bool: ...
 

@@ -70,7 +70,7 @@ def test_a_crash_is_told_acknowledged_spoken_of_and_forgotten(road: Road) -> Non
     road.says(Acknowledged(call.session, 1), call)
     until(road.reaches("voice"), "the call", 20)
     assert road.status()["session"]["acknowledged"]
-    road.says(UpdateWanted(call.session), call)
+    road.says(UpdateWanted(call.session, 1), call)
     assert road.message()[1].message_identifier == 2
     road.says(ClearedDown(call.session), call)
     until(road.reaches("cleared"), "the clear-down")

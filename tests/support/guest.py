@@ -40,6 +40,11 @@ def boot_command() -> Path:
     return lab / "guest"
 
 
+def kernel_mentions(word: str) -> bool:
+    """Whether the guest's kernel has a text; one that it has not, it cannot do. Asked before a boot for nothing."""
+    return word.encode() in (_cached() / "linux.uml").read_bytes()
+
+
 def run_in_guest(script: str, scratch: Path, seconds: float) -> None:
     """Runs a bash script of the project in it, as root, in the project's folder; $1 is the folder of the environment's packages.
 

@@ -295,7 +295,7 @@ def test_a_bus_that_is_not_there_does_not_stop_it(tmp_path: Path) -> None:
 
 def test_an_emergency_call_is_entered_once(agent: Agent) -> None:
     """However often it is told; and shown to the owner, with what it rested on and without what it said."""
-    said = {"session": "0123456789abcdef", "kind": "automatic", "acknowledged": True, "voice": True, "messages": 2, "lasted_s": 61.0}
+    said = {"session": "0123456789abcdef", "kind": "automatic", "told": True, "voice": True, "messages": 2, "lasted_s": 61.0}
     for _ in range(2):
         assert agent.ask("audit.ecall", **said) == {}
     (entry,) = agent.ask("audit.show")

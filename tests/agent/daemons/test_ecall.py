@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -16,6 +17,7 @@ from agent.ecall.store import Store
 from agent.ecall.switch import Switch
 from agent.errors import ConfigError
 from agent.folders import vehicle_folder
+from agent.model import Finding
 from agent.settings import Settings, load_settings
 from agent.vehicle import load_vehicle
 from tests.agent.ecall.build import VIN
@@ -125,7 +127,7 @@ def test_a_vehicle_file_that_cannot_be_used_costs_the_crash_and_not_the_button(
         (tmp_path / "vehicle.toml").write_text(content)
     vehicle, found = program._vehicle(settings(tmp_path))
     assert (vehicle, [finding.code for finding in found.values()]) == (None, ["ecall-vehicle"])
-    assert list(program._trigger(vehicle, found, Store(tmp_path / "run"), told=False).frames) == []
+    assert list(program._trigger(vehicle, found, armed=False).frames) == []
     loaded = settings(tmp_path)
     assert loaded.ecall is not None
     assert program._machine(loaded, loaded.ecall, vehicle, Switch(tmp_path / "switch", "third_party"), Store(tmp_path / "run")).enabled
@@ -135,3 +137,30 @@ def test_the_opt_in_for_texts_is_a_number(tmp_path: Path) -> None:
     """None is the default."""
     assert not machine(tmp_path).sms
     assert machine(tmp_path, 'sms = "+8610000003"').sms
+
+
+def test_what_was_kept_of_a_call_and_cannot_be_read_is_erased(tmp_path: Path) -> None:
+    """Of an earlier release, or torn: nobody would erase it later."""
+    written = list[bytes | None]()
+    store = cast("Store", SimpleNamespace(read=lambda: b"noise", write=written.append))
+    assert (program._standing(store).session, written) == (None, [None])
+
+
+def test_a_button_whose_library_does_not_load_costs_the_button(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is found."""
+
+    def broken(*_: str) -> object:
+        raise ImportError("libgpiod")
+
+    loaded, found = settings(tmp_path, '[ecall.sos]\nchip = "gpiochip0"\nline = 17'), dict[str, Finding]()
+    assert loaded.ecall is not None
+    monkeypatch.setattr(program, "driver", broken)
+    assert program._sos(loaded.ecall, program.Inbox(), found) is None
+    assert found["sos"].code == "ecall-sos"
+
+
+@pytest.mark.parametrize("wrong", ["retry_s = []", "redial_s = [5, 0]", "countdown_s = -1"])
+def test_a_wait_that_is_none_is_refused(tmp_path: Path, wrong: str) -> None:
+    """Before a crash finds it."""
+    with pytest.raises(ConfigError, match="no such wait"):
+        machine(tmp_path, f"[ecall.timers]\n{wrong}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import pytest
@@ -185,19 +185,55 @@ def test_a_restarted_program_needs_no_new_beginning() -> None:
 
 
 def test_a_restarted_program_is_not_told_of_its_crash_again() -> None:
-    """Its frames go on; another one counts once they have stopped or were taken back."""
-
-    def restarted() -> Trigger:
-        frames, signs, _ = rules_of(vehicle())
-        trigger = Trigger(frames, signs, armed=True, told=True)
-        trigger.begin(START_NS)
-        return trigger
-
-    assert not any(fires(restarted(), *(crash(100 * n, n) for n in range(100))))
-    back = restarted()
+    """Who has told of a crash that is still said is not past the beginning; its frames go on, until they are taken back."""
+    before = new()
+    assert fires(before, crash(0, 0, deploy=0), crash(100, 1, deploy=0), crash(200, 2), crash(300, 3))[-1]
+    assert not before.settled(START_NS + 3_600 * NS)
+    assert not any(fires(new(armed=False), *(crash(100 * n, n) for n in range(1_000))))
+    back = new(armed=False)
     assert fires(back, crash(0, 0), crash(100, 1), crash(200, 2, deploy=0), crash(300, 3), crash(400, 4))[-1]
-    late_ms = LATCH_NS / MS + 1
-    assert fires(restarted(), crash(late_ms, 0), crash(late_ms + 100, 1)) == [False, True]
+
+
+def test_a_program_that_was_told_of_none_finds_one_at_once_when_it_is_back() -> None:
+    """Also where a call by hand or a test stands: whoever is armed has told of no crash."""
+    assert fires(new(armed=True), crash(0, 0), crash(100, 1)) == [False, True]
+
+
+def test_a_unit_that_goes_on_saying_so_means_the_same_crash() -> None:
+    """Also after its bus has slept, as long as it has never taken it back; a unit that never does is believed again after a while."""
+    asleep_ms = LATCH_NS / MS + 1_000
+    flagged = new()
+    assert fires(flagged, crash(0, 0, deploy=0), crash(100, 1, deploy=0), crash(200, 2), crash(300, 3))[-1]
+    assert not any(fires(flagged, crash(300 + asleep_ms, 5), crash(400 + asleep_ms, 6), crash(500 + asleep_ms, 7)))
+    brought = new()
+    assert fires(brought, crash(0, 0), crash(100, 1))[-1]
+    assert fires(brought, crash(100 + asleep_ms, 5), crash(200 + asleep_ms, 6)) == [False, True]
+
+
+def test_another_unit_that_joins_means_the_same_crash_and_later_one_of_its_own() -> None:
+    """The first fires and falls silent; what the second says an hour later is another crash."""
+    frames, signs, _ = rules_of(vehicle())
+    trigger = Trigger([frames[0], replace(frames[0], bus="body")], signs, armed=True)
+
+    def body(frame: Frame) -> Frame:
+        return replace(frame, bus="body")
+
+    fires(trigger, crash(0, 0, deploy=0), body(crash(0, 0, deploy=0)))
+    assert fires(trigger, crash(100, 1), crash(200, 2), body(crash(300, 1)), body(crash(400, 2)), body(crash(500, 3, deploy=0)))[1:] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    hour_ms = 3_600_000
+    assert fires(trigger, body(crash(hour_ms, 4)), body(crash(hour_ms + 100, 5))) == [False, True]
+
+
+def test_a_frame_that_lacks_its_counter_ends_nothing() -> None:
+    """A multiplexed message whose other part has none."""
+    trigger = new()
+    trigger.frames[0].counter = ("NOT_IN_THIS_FRAME", 16)
+    assert fires(trigger, *(crash(100 * n, n) for n in range(5))) == [False] * 5
 
 
 def test_another_crash_counts_once_the_first_was_taken_back_or_has_faded() -> None:

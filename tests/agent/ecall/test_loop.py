@@ -124,11 +124,17 @@ class Fakes:
     def arm(self) -> None:
         """Past its beginning."""
 
+    def disarm(self) -> None:
+        """A crash was told."""
+
     def alive(self) -> bool:
         return True
 
     def look(self) -> None:
         self._do("look")
+
+    def forget(self) -> None:
+        self._do("forget")
 
     def locate(self) -> None:
         self._do("locate")
@@ -210,9 +216,9 @@ def test_the_centres_word_is_heard_and_nobody_elses() -> None:
     fakes.hears(Acknowledged(call.session, 1), call.reply_key)
     assert asked(fakes, "ecall.status")["session"]["acknowledged"]
     fakes.hears(ClearedDown(call.session), call.reply_key)
-    assert fakes.names()[-2:] == ["hang_up", "ended"]
+    assert fakes.names()[-3:] == ["hang_up", "forget", "ended"]
     told = fakes.did[-1][1]
-    assert (told.kind, told.acknowledged, told.voice, told.messages) == ("automatic", True, False, 1)
+    assert (told.kind, told.told, told.voice, told.messages) == ("automatic", True, False, 1)
 
 
 def test_a_link_that_comes_back_carries_the_message_at_once() -> None:
@@ -359,3 +365,34 @@ def test_the_loop_ends_when_it_is_told_to() -> None:
         fakes.loop.inbox.put(item)
     fakes.loop.run()
     assert fakes.names() == ["locate", "write", "dial", "send", "close"]
+
+
+def test_what_fails_in_the_loop_itself_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread to be had for a connection, an item that nobody can read: told as problems, and the crash is told."""
+
+    def no_thread(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    fakes = Fakes()
+    monkeypatch.setattr(Fakes, "tick", no_thread)
+    for item in (cast("Item", "no word of the modem's"), crash(0, 3), crash(100, 4), None):
+        fakes.loop.inbox.put(item)
+    fakes.loop.run()
+    assert "send" in fakes.names()
+    assert "the connection" in fakes.loop.problems
+
+
+def test_a_place_of_the_future_is_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever says so: it would bar those that come after it."""
+    fakes, later_ns = Fakes().takes(fix(2**62)), boot_ns() + 10**10
+    monkeypatch.setattr("agent.ecall.loop.boot_ns", lambda: later_ns)
+    fakes.takes(fix(later_ns))
+    assert len(list(fakes.loop.machine.ring)) == 2
+
+
+def test_what_waits_to_be_texted_is_forgotten_with_the_call() -> None:
+    """No message outlives the clear-down."""
+    fakes = crashed()
+    (call,) = fakes.sent()
+    fakes.hears(ClearedDown(call.session), call.reply_key)
+    assert "forget" in fakes.names()

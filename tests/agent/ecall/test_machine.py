@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from agent.ecall import happenings as world
+from agent.ecall.msd import ID_MAX
 from agent.ecall.outputs import Answer, Dial, Ended, HangUp, Look, Save, Send, Text
 from agent.ecall.table import State
 from agent.ecall.timers import Timers
@@ -169,27 +170,77 @@ def test_a_position_that_is_worse_is_no_news() -> None:
 
 def test_the_centre_can_ask_how_it_is_now() -> None:
     """And only of its own call."""
-    rig = crashed().ack().wait(3).tell(world.UpdateWanted("another")).tell(world.UpdateWanted("session-1"))
+    rig = crashed().ack().wait(3).tell(world.UpdateWanted("another", 1)).tell(world.UpdateWanted("session-1", 1))
     assert [said.message_identifier for said in rig.messages()] == [1, 2]
+
+
+def test_a_wish_that_is_said_again_asks_for_nothing_more() -> None:
+    """Whoever repeats the centre's word uses up no identifier: it is for the message that the centre had."""
+    rig = crashed().ack()
+    for _ in range(300):
+        rig.wait(1).tell(world.UpdateWanted("session-1", 1)).ack()
+    assert [said.message_identifier for said in rig.messages()] == [1, 2]
+
+
+def test_a_drive_of_hours_leaves_identifiers_for_another_crash() -> None:
+    """A car that moves on tells it, less and less often; what a crash then says is news, and that it was one."""
+    rig = Rig.make().tell(world.SosHeld()).wait(TIMERS.countdown_s).tell(world.CallUp()).ack()
+    for n in range(9_000):
+        rig.wait(1).fix(north_m=28.0 * n).ack()
+    before = rig.messages()[-1].message_identifier
+    assert before < ID_MAX - 8
+    rig.tell(world.Crashed()).wait(0)
+    last = rig.messages()[-1]
+    assert (last.message_identifier, last.automatic_activation) == (before + 1, True)
+
+
+def test_a_message_that_nobody_can_have_seen_is_made_anew_under_its_identifier() -> None:
+    """Without a link the place goes on getting better; the first that is sent is the newest, and is the first."""
+    rig = crashed(link=False)
+    for n in range(1, 40):
+        rig.wait(6).fix(north_m=100.0 * n)
+    rig.tell(world.Link(up=True)).wait(0)
+    (said,) = rig.messages()
+    assert (said.message_identifier, said.latitude_mas) == (1, round((LAT_DEG + 3_900 / 111_195) * 3_600_000))
+
+
+def test_a_car_that_moves_on_unheard_is_texted_all_the_same() -> None:
+    """A newer message does not begin the wait anew."""
+    rig = crashed(sms=True, link=False)
+    for n in range(1, 20):
+        rig.wait(2).fix(north_m=60.0 * n)
+    assert rig.when(Text) == [TIMERS.transfer_s]
+
+
+def test_another_crash_while_nobody_is_spoken_to_dials_again() -> None:
+    """After the first call was over, and while the next one is waited for; it stays the same session."""
+    rig = crashed().ack().tell(world.CallUp()).tell(world.CallOver())
+    assert rig.state is State.CALLBACK_WAIT
+    rig.tell(world.Crashed())
+    assert (rig.state, len(rig.all(Dial))) == (State.SENDING, 2)
+    held = crashed().tell(world.CallOver())
+    assert held.state is State.HOLD
+    held.tell(world.Crashed())
+    assert (held.state, len(held.all(Dial)), {one.session for one in held.all(Send)}) == (State.SENDING, 2, {"session-1"})
 
 
 def test_when_no_identifier_is_left_the_last_message_stays_and_goes_again() -> None:
     """One identifier never stands for two messages."""
     rig = crashed().ack()
     for _ in range(300):
-        rig.wait(1).tell(world.UpdateWanted("session-1")).ack()
+        rig.wait(1).tell(world.UpdateWanted("session-1", len({one.identifier for one in rig.all(Send)}))).ack()
     sent = {(one.identifier, one.octets) for one in rig.all(Send)}
     assert len(sent) == len({identifier for identifier, _ in sent}) == 255
     assert len(rig.all(Send)) == 301
 
 
 def test_an_unacknowledged_message_also_goes_as_text_where_that_is_allowed() -> None:
-    """Once for each message, after the time in which the transfer counts as failed; never for a test."""
+    """Once, when the transfer counts as failed, and at once after another crash while nothing is heard; never for a test."""
     rig = crashed(sms=True).wait(300)
     assert rig.when(Text) == [TIMERS.transfer_s]
     assert rig.all(Text)[0].octets == rig.all(Send)[0].octets
     rig.tell(world.Crashed()).wait(100)
-    assert rig.when(Text) == [TIMERS.transfer_s, 300 + TIMERS.transfer_s]
+    assert rig.when(Text) == [TIMERS.transfer_s, 300.0]
     assert Rig.make(sms=True).tell(world.TestAsked()).wait(300).all(Text) == []
     assert crashed().wait(300).all(Text) == []
 
@@ -293,7 +344,7 @@ def test_another_session_is_not_cleared_down() -> None:
 def test_what_is_told_of_a_call_has_neither_place_nor_content() -> None:
     """Kind, whether it was acknowledged, whether there was voice, how many messages, how long."""
     rig = crashed().ack().tell(world.CallUp()).wait(60).tell(world.ClearedDown("session-1"))
-    assert rig.ended() == [Ended("session-1", "automatic", acknowledged=True, voice=True, messages=1, lasted_s=60.0)]
+    assert rig.ended() == [Ended("session-1", "automatic", told=True, voice=True, messages=1, lasted_s=60.0)]
 
 
 @pytest.mark.parametrize("acked", [True, False])
@@ -303,7 +354,7 @@ def test_an_hour_after_the_crash_the_vehicle_clears_down_by_itself(acked: bool) 
     rig = rig.ack() if acked else rig
     rig.tell(world.CallUp()).tell(world.CallOver()).wait(TIMERS.clear_down_s + 1)
     assert rig.when(Ended) == [TIMERS.clear_down_s]
-    assert rig.ended()[0].acknowledged is acked
+    assert rig.ended()[0].told is acked
 
 
 def test_a_call_that_is_up_is_not_cut_by_the_clock() -> None:

@@ -62,6 +62,7 @@ def well(folder: Path) -> SelfTest:
         voice=cast("Voice", Part()),
         sos=Part(),
         certificate=certificate(folder, NOW + timedelta(days=365)),
+        swaps=folder / "swaps",
         frame_ns=T_NS,
     )
 
@@ -106,7 +107,7 @@ def unreadable(test: SelfTest) -> None:
     test.certificate.unlink()
 
 
-FAULTS: dict[str, tuple[str, str, Callable[[SelfTest], None]]] = {
+FAULTS: dict[str, tuple[str, str, Callable[[SelfTest], object]]] = {
     "the owner switched it off": ("switch", "ecall-off", switched_off),
     "no crash frame is described": ("crash frames", "ecall-crash", sets(watched=0, readers=())),
     "the bus does not open": ("bus", "ecall-bus", sets(readers=[Part(problem="the bus does not open")])),
@@ -127,6 +128,7 @@ FAULTS: dict[str, tuple[str, str, Callable[[SelfTest], None]]] = {
     "the modem's thread is dead": ("modem", "ecall-modem", sets(voice=Part(lives=False))),
     "there is no SIM": ("sim", "ecall-sim", lambda test: health(test, sim=False, registered=None)),
     "the modem is not registered": ("network", "ecall-network", lambda test: health(test, sim=True, registered=False)),
+    "memory may be swapped": ("memory", "ecall-swap", lambda test: test.swaps.write_text("Filename Type\n/dev/sda2 partition\n")),
     "nothing would outlive a restart": ("memory", "ecall-memory", sets(store=Part(problem="on ext4"))),
 }
 """What is wrong -> the check, the code, and how it comes to be."""

@@ -122,3 +122,45 @@ def test_the_beginning_is_remembered(ram: Path) -> None:
     (ram / "armed").unlink()
     store.arm()
     assert not store.armed  # it is said once, and not with every frame
+
+
+def test_a_kill_while_it_is_written_leaves_what_was_kept_before(ram: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole; and the next run finds nothing of what was to come."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    store = Store(ram)
+    store.write(b"the call as it was")
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        store.write(b"the call as it is")
+    monkeypatch.undo()
+    assert Store(ram).read() == b"the call as it was"
+    assert [path.name for path in ram.iterdir()] == ["call"]
+
+
+def test_what_was_replaced_is_overwritten(ram: Path) -> None:
+    """Whoever still has the old file open reads nothing of it."""
+    store = Store(ram)
+    store.write(b"the call as it was")
+    with (ram / "call").open("rb") as before:
+        store.write(b"the call as it is")
+        assert before.read() == bytes(len(b"the call as it was"))
+
+
+def test_who_has_told_of_a_crash_is_not_past_the_beginning_any_more(ram: Path) -> None:
+    """Until it is again."""
+    store = Store(ram)
+    store.arm()
+    store.disarm()
+    assert not Store(ram).armed
+    store.arm()
+    assert Store(ram).armed
+
+
+def test_a_mount_with_a_name_of_any_bytes_is_no_matter(tmp_path: Path) -> None:
+    """Somebody's stick."""
+    mounts = tmp_path / "mounts"
+    mounts.write_bytes(b"/dev/sdb1 /media/\xff\xfe vfat rw 0 0\n" + MOUNTS.encode())
+    assert kind_of(Path("/run/x"), mounts) == "tmpfs"

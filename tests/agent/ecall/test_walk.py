@@ -82,7 +82,8 @@ class Walk:
         sent = self.rig.all(Send)
         session = sent[-1].session if sent else "none"
         name = self.source.choice((session, session, session, "another"))
-        happening = self.source.choice((world.Acknowledged(name, sent[-1].identifier if sent else 1), world.UpdateWanted(name)))
+        number = sent[-1].identifier if sent else 1
+        happening = self.source.choice((world.Acknowledged(name, number), world.UpdateWanted(name, number)))
         self.rig.tell(world.ClearedDown(name) if self.source.random() < 0.2 else happening)
 
     def _moves(self) -> None:

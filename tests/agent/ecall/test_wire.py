@@ -20,7 +20,7 @@ PUBLIC, PRIVATE = CENTRE.public_key().public_bytes_raw(), CENTRE.private_bytes_r
 SENDER = sender_for(lambda info: (info * 32)[:32], "emergency")
 KEY, OTHER_KEY = bytes(range(32)), bytes(32)
 OCTETS = encode(msd(3))
-WORDS: tuple[Word, ...] = (Acknowledged("0123456789abcdef", 3), UpdateWanted("0123456789abcdef"), ClearedDown("0123456789abcdef"))
+WORDS: tuple[Word, ...] = (Acknowledged("0123456789abcdef", 3), UpdateWanted("0123456789abcdef", 3), ClearedDown("0123456789abcdef"))
 
 
 def call() -> Call:
