@@ -103,7 +103,7 @@ class Ecall(_Strict, frozen=True):
     number: Annotated[Number, Meta(description="the emergency centre. Required")]
     test_number: Annotated[Number, Meta(description="who answers test calls; never the emergency line. Required")]
     recipient: Annotated[str, Meta(description="of [recipients]: the centre's key. Default emergency")] = "emergency"
-    sos: Sos | None = None
+    sos: Annotated[Sos | None, Meta(description="the SOS button on a GPIO line. Default none")] = None
     sms: Annotated[
         Number | None,
         Meta(
