@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from agent.mqtt.connection import Access, Arrived, Connection, Event, Post
 from agent.mqtt.terms import ALTERNATIVE, Connect, Lost, Online
@@ -24,6 +25,8 @@ SILENT_S = 20.0
 """A single attempt of which nothing is heard for so long is given up."""
 NEVER_S = float("inf")
 Open = Callable[[Access, Connect, str, tuple[str, ...], Post], Connection]
+forgetful = partial(Connection, keeps=False)
+"""The broker keeps nothing for it: who has not been heard says it again, and each attempt is another client, which would leave its own."""
 
 
 class Centre:
@@ -32,7 +35,7 @@ class Centre:
     Each attempt is another client at the broker (`client_id` and a number), so that no broker ends one for the other.
     """
 
-    def __init__(self, to: Access, client_id: str, topic: str, post: Post, open_connection: Open = Connection) -> None:
+    def __init__(self, to: Access, client_id: str, topic: str, post: Post, open_connection: Open = forgetful) -> None:
         self._to, self._client_id, self._topic, self._post, self._open = to, client_id, topic, post, open_connection
         self._attempts: dict[int, Connection] = {}
         self._current = 0

@@ -215,10 +215,13 @@ class Connection:
     """One attempt and, if it succeeds, one connection. `post` is called from its thread and must not block.
 
     `client_id` empty: a random one, of this connection only, and nothing stays at the broker. With a client id and
-    `topics` the broker keeps the subscription for SESSION_EXPIRY_S.
+    `topics` the broker keeps the subscription for SESSION_EXPIRY_S, unless `keeps` is false: then it forgets it, and what
+    an earlier connection of that client id has left, too.
     """
 
-    def __init__(self, to: Access, order: Connect, client_id: str, topics: tuple[str, ...], post: Post) -> None:
+    def __init__(  # noqa: PLR0913  one whole connection
+        self, to: Access, order: Connect, client_id: str, topics: tuple[str, ...], post: Post, *, keeps: bool = True
+    ) -> None:
         self._to, self._topics, self._post = to, topics, post
         self._generation, self._protocol = order.generation, order.protocol
         self.outcome: Lost | None = None
@@ -229,7 +232,7 @@ class Connection:
         self._accepted = False
         self._why = ""
         self._code: int | None = None
-        self._kept = bool(client_id and topics)
+        self._kept = keeps and bool(client_id and topics)
         self._client = self._new_client(client_id or secrets.token_hex(CLIENT_ID_BYTES))
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{order.generation}", daemon=True)
 

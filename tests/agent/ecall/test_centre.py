@@ -9,8 +9,9 @@ from typing import Any, cast
 import pytest
 
 from agent.ecall.centre import ATTEMPTS_MAX, CALM_S, JITTER, SILENT_S, URGENT_S, Centre
-from agent.mqtt.connection import Access, Arrived, Connection
+from agent.mqtt.connection import Access, Arrived, Connection, access
 from agent.mqtt.terms import V5, V311, Connect, Lost, Online, Terms
+from tests.support.fake_broker import FakeBroker
 from tests.support.wait import until
 
 TO = Access(host="localhost", port=8883, tls=True, ca=Path("ca"))
@@ -169,6 +170,20 @@ def test_what_comes_on_its_topic_is_handed_on_and_all_is_accepted(topic: str, ex
     told = list[str]()
     assert World().online(0.0).centre.feed(1.0, arrived(topic, told)) == expected
     assert told == [topic]
+
+
+@pytest.mark.parametrize("protocol", [V5, V311])
+def test_nothing_of_an_attempt_stays_at_the_broker(protocol: int) -> None:
+    """A hundred names would each have their copy of every answer: the session begins clean, in MQTT 5 with no time to live."""
+    with FakeBroker() as broker:
+        to = access(f"mqtt://127.0.0.1:{broker.port}", protocol=protocol)
+        centre = Centre(to, "me", TOPIC, lambda _: None)
+        centre.tick(0.0, urgent=False)
+        until(lambda: broker.heard, "CONNECT")
+        centre.close()
+        body = broker.heard[0].body
+        assert (body[6], body[7]) == (protocol, 0b10)
+        assert (b"\x11" + (0).to_bytes(4, "big") in body) == (protocol == V5)
 
 
 def test_it_ends_politely() -> None:
