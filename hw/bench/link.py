@@ -1,4 +1,4 @@
-"""The link between a car and its broker: a TCP proxy on this machine that can be cut, stall, lose answers and come back.
+"""The link between a car and its broker: a TCP proxy on this machine that can be cut, stall, forget, lose answers and come back.
 
 Promises that, from `cut` without admission on, nothing more is forwarded and no connection lives until `restore`. Sees what it
 forwards and keeps none of it; with TLS it could not read it.
@@ -34,6 +34,7 @@ class Proxy:
         self._admits = True
         self._ended = threading.Event()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._forgotten: set[socket.socket] = set()
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
@@ -46,6 +47,10 @@ class Proxy:
     def stall(self) -> None:
         """Nothing flows, in either direction, and nobody is told."""
         self._flows.clear()
+
+    def forget(self) -> None:
+        """Swallows from now on what comes over the connections that there are, and tells nobody, for ever; new ones flow."""
+        self._forgotten.update(near for near, _ in list(self._pairs))
 
     def mute(self) -> None:
         """What is sent goes through, what the target answers does not: its acknowledgements are lost with the next cut."""
@@ -85,6 +90,7 @@ class Proxy:
     def _pump(self, near: socket.socket, far: socket.socket) -> None:
         with contextlib.ExitStack() as ended, near, far, contextlib.suppress(OSError, ValueError):
             ended.callback(lambda: self._pairs.remove((near, far)))
+            ended.callback(lambda: self._forgotten.discard(near))
             while not self._ended.is_set():
                 if not self._flows.wait(POLL_S):
                     continue
@@ -92,6 +98,8 @@ class Proxy:
                     data = ready.recv(CHUNK)
                     if not data:
                         return
+                    if near in self._forgotten:
+                        continue
                     (far if ready is near else near).sendall(data)
                     self.forwarded += len(data) if ready is near else 0
 

@@ -118,3 +118,16 @@ def test_a_stalled_link_holds_and_then_delivers(echo: int) -> None:
         near.settimeout(WAIT_S)
         proxy.restore()
         assert near.recv(100) == b"late"
+
+
+def test_a_forgotten_connection_swallows_and_a_new_one_flows(echo: int) -> None:
+    """As through a router that has forgotten it; `restore` does not bring it back, for a part of what was said is missing."""
+    with Proxy(echo) as proxy, socket.create_connection(("127.0.0.1", proxy.port), timeout=WAIT_S) as near:
+        assert says_on(near) == b"anybody?"
+        proxy.forget()
+        proxy.restore()
+        near.sendall(b"lost")
+        assert says(proxy.port) == b"anybody?"
+        near.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            near.recv(100)
