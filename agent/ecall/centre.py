@@ -1,8 +1,9 @@
 """The connection to the emergency centre's broker, kept up all the time: what has to be sent finds it warm.
 
 Owns its connection and the attempts at one: with a call a new attempt begins each URGENT_S, beside those that have not ended, and the first
-that is accepted is taken; without one there is a single attempt at a time, with growing pauses. Decides nothing of what is sent. All of it
-runs in the loop's thread and never waits for the network.
+that is accepted is taken; without one there is a single attempt at a time, with growing pauses. With a call attempts also begin beside a
+connection that owes an answer for too long, until it is heard again or one of them takes its place. Decides nothing of what is sent. All
+of it runs in the loop's thread and never waits for the network.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from agent.mqtt.connection import Access, Arrived, Connection, Event, Post
-from agent.mqtt.terms import ALTERNATIVE, Connect, Lost, Online
+from agent.mqtt.connection import Access, Arrived, Connection, Event, Post, PubAcked
+from agent.mqtt.terms import ALTERNATIVE, Connect, Lost, Online, Terms
 
 URGENT_S = 1.0
 """Between the beginnings of two attempts while there is a call."""
@@ -23,6 +24,9 @@ CALM_S = (1.0, 2.0, 5.0, 15.0, 60.0)
 JITTER = 0.2
 SILENT_S = 20.0
 """A single attempt of which nothing is heard for so long is given up."""
+UNHEARD_S = 5.0
+"""A connection that owes the broker's answer for so long is in doubt: a network that has forgotten it tells nobody, and TCP notices after
+30 s. As T6 of EN 16062."""
 NEVER_S = float("inf")
 Open = Callable[[Access, Connect, str, tuple[str, ...], Post], Connection]
 forgetful = partial(Connection, keeps=False)
@@ -38,18 +42,25 @@ class Centre:
     def __init__(self, to: Access, client_id: str, topic: str, post: Post, open_connection: Open = forgetful) -> None:
         self._to, self._client_id, self._topic, self._post, self._open = to, client_id, topic, post, open_connection
         self._attempts: dict[int, Connection] = {}
-        self._current = 0
+        self._owed: dict[int, float] = {}
+        """What was sent and the broker has not answered yet, the oldest first -> since when it is waited for."""
         self._generation, self._failures = 0, 0
         self._protocol = to.protocol
         self._due_s, self._begun_s = 0.0, -URGENT_S
-        self.online = False
+        self.link = 0
+        """Which connection is in use, each has another number; 0: none. Another one has carried nothing yet."""
         self.why = "not tried yet"
         """Why it is not online."""
+
+    @property
+    def online(self) -> bool:
+        return self.link != 0
 
     def next_due_s(self, *, urgent: bool) -> float:
         """When `tick` is to be called at the latest."""
         if self.online:
-            return NEVER_S
+            doubt_s = next(iter(self._owed.values()), NEVER_S) + UNHEARD_S
+            return max(doubt_s, self._begun_s + URGENT_S) if urgent else NEVER_S
         return min(self._due_s, self._begun_s + URGENT_S) if urgent else self._due_s
 
     def tick(self, now_s: float, *, urgent: bool) -> None:
@@ -60,31 +71,36 @@ class Centre:
     def feed(self, now_s: float, event: Event) -> bytes | None:
         """Takes an event of a connection; what the centre said, if it said something."""
         match event:
-            case Online(generation) if generation in self._attempts and not self.online:
-                self.online, self.why, self._failures, self._current = True, "", 0, generation
-                for other in [one for one in self._attempts if one != generation]:
-                    self._give_up(other)
+            case Online(generation, terms) if generation in self._others():
+                self._use(generation, terms)
             case Lost(generation) if self._attempts.pop(generation, None) is not None:
                 self._lost(now_s, event)
-            case Arrived():
+            case PubAcked(generation, mid) if generation == self.link:
+                self._heard(now_s, mid)
+            case Arrived(generation):
+                if generation == self.link:
+                    self._heard(now_s)
                 event.accept()
                 return event.payload if event.topic == self._topic else None
         return None
 
-    def send(self, topic: str, payload: bytes) -> bool:
+    def send(self, now_s: float, topic: str, payload: bytes) -> bool:
         """Hands it over, QoS 1, never retained. Whether it could be; that it arrived only the centre's answer says."""
-        return self.online and self._attempts[self._current].publish(topic, payload) is not None
+        mid = self._attempts[self.link].publish(topic, payload) if self.online else None
+        if mid is not None:
+            self._owed[mid] = now_s
+        return mid is not None
 
     def close(self) -> None:
         """Ends the connection politely, and every attempt."""
         for generation, connection in self._attempts.items():
-            connection.hang_up(politely=self.online and generation == self._current)
+            connection.hang_up(politely=generation == self.link)
         self._attempts.clear()
-        self.online = False
+        self.link = 0
 
     def _connect(self, now_s: float, attempts_max: int) -> None:
-        while len(self._attempts) >= attempts_max:
-            self._give_up(next(iter(self._attempts)))
+        while len(others := self._others()) >= attempts_max:
+            self._give_up(others[0])
         self._generation += 1
         self._begun_s, self._due_s = now_s, now_s + SILENT_S
         order = Connect(self._generation, self._protocol)
@@ -92,17 +108,33 @@ class Centre:
         connection = self._attempts[self._generation] = self._open(self._to, order, name, (self._topic,), self._post)
         connection.start()
 
+    def _others(self) -> list[int]:
+        """The attempts under way, the oldest first."""
+        return [generation for generation in self._attempts if generation != self.link]
+
+    def _use(self, generation: int, terms: Terms) -> None:
+        self.link, self.why, self._failures, self._protocol = generation, "", 0, terms.protocol
+        self._owed.clear()
+        for other in self._others():
+            self._give_up(other)
+
+    def _heard(self, now_s: float, mid: int | None = None) -> None:
+        """The connection lives. What it still owes is waited for anew."""
+        self._owed = {owed: now_s for owed in self._owed if owed != mid}
+        for other in self._others():
+            self._give_up(other)
+
     def _give_up(self, generation: int) -> None:
         """Without waiting for it: a thread may hang in a name service."""
         connection = self._attempts.pop(generation)
         threading.Thread(target=connection.hang_up, kwargs={"politely": False}, name="centre gives up", daemon=True).start()
 
     def _lost(self, now_s: float, lost: Lost) -> None:
-        if self.online and lost.generation != self._current:
+        if self.online and lost.generation != self.link:
             return
         if not self.online and lost.reached:
             self._protocol = ALTERNATIVE[self._protocol]
-        self.online, self.why = False, lost.why
+        self.link, self.why = 0, lost.why
         pause_s = CALM_S[min(self._failures, len(CALM_S) - 1)]
         self._failures += 1
         if not self._attempts:

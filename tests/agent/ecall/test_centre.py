@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from agent.ecall.centre import ATTEMPTS_MAX, CALM_S, JITTER, SILENT_S, URGENT_S, Centre
-from agent.mqtt.connection import Access, Arrived, Connection, access
+from agent.ecall.centre import ATTEMPTS_MAX, CALM_S, JITTER, SILENT_S, UNHEARD_S, URGENT_S, Centre
+from agent.mqtt.connection import Access, Arrived, Connection, Event, PubAcked, access
 from agent.mqtt.terms import V5, V311, Connect, Lost, Online, Terms
 from tests.support.fake_broker import FakeBroker
 from tests.support.wait import until
@@ -32,7 +32,7 @@ class Fake:
 
     def publish(self, topic: str, payload: bytes) -> int | None:
         self.published.append((topic, payload))
-        return 1
+        return len(self.published)
 
     def hang_up(self, *, politely: bool) -> None:
         self.polite = politely
@@ -52,6 +52,17 @@ class World:
             return cast("Connection", self.made[-1])
 
         self.centre = Centre(TO, "me", TOPIC, lambda _: None, opened)
+
+    def send(self, now_s: float = 0.0) -> bool:
+        return self.centre.send(now_s, "t", b"p")
+
+    def called(self, until_s: float) -> World:
+        """A call on a first connection: sent at 0 and each second, nothing heard."""
+        self.online(0.0)
+        for second in range(round(until_s) + 1):
+            self.send(float(second))
+            self.centre.tick(float(second), urgent=True)
+        return self
 
     def online(self, now_s: float) -> World:
         self.centre.tick(now_s, urgent=False)
@@ -79,9 +90,9 @@ def test_what_is_sent_while_it_is_not_online_is_not_taken() -> None:
     """It would wait somewhere where nobody sees it."""
     world = World()
     world.centre.tick(0.0, urgent=True)
-    assert not world.centre.send("t", b"p")
+    assert not world.send()
     world.online(0.1)
-    assert world.centre.send("t", b"p")
+    assert world.send()
     assert world.made[-1].published == [("t", b"p")]
 
 
@@ -117,7 +128,7 @@ def test_attempts_that_hang_go_on_beside_the_newer_ones_and_the_first_is_taken()
     assert [one.polite for one in world.made] == [None] * 3
     world.centre.feed(3.0, Online(1, Terms(protocol=V5)))
     until(lambda: [one.polite for one in world.made] == [None, False, False], "the others to be given up")
-    assert world.centre.send("t", b"p")
+    assert world.send()
     assert world.made[0].published == [("t", b"p")]
 
 
@@ -150,8 +161,86 @@ def test_what_an_attempt_says_that_was_given_up_changes_nothing() -> None:
     world.lost(1.2, generation=1)
     world.centre.feed(1.3, Online(1, Terms(protocol=V5)))
     assert world.centre.online
-    assert world.centre.send("t", b"p")
+    assert world.send()
     assert world.made[1].published == [("t", b"p")]
+
+
+# -- a connection that swallows what is sent ------------------------------------------------------------------------------
+
+
+def test_a_connection_that_is_silent_during_a_call_gets_another_each_second_beside_it() -> None:
+    """From UNHEARD_S after the first that is not answered; what is sent meanwhile goes on it all the same."""
+    world = World().online(0.0)
+    assert world.centre.next_due_s(urgent=True) == float("inf")
+    world.send(10.0)
+    assert world.centre.next_due_s(urgent=False) == float("inf")
+    for tenth in range(20 * 10):
+        world.centre.tick(10.0 + tenth / 10, urgent=True)
+        assert len(world.made) == 1 + max(0, tenth // 10 - 4)
+        assert world.centre.next_due_s(urgent=True) == max(10.0 + UNHEARD_S, 10.0 + tenth // 10 + URGENT_S)
+    assert world.send(30.0)
+    assert len(world.made[0].published) == 2
+    until(lambda: [one.polite for one in world.made[1:]].count(False) == len(world.made) - 1 - ATTEMPTS_MAX, "the oldest to be given up")
+    assert world.made[0].polite is None
+
+
+def test_the_first_that_is_accepted_takes_its_place() -> None:
+    """It is another link, which carries what is sent from then on and owes nothing yet; the others are given up."""
+    world = World().called(UNHEARD_S + 2)
+    assert (len(world.made), world.centre.link) == (4, 1)
+    world.centre.feed(7.5, Online(3, Terms(protocol=V5)))
+    assert (world.centre.link, world.centre.next_due_s(urgent=True)) == (3, float("inf"))
+    until(lambda: [one.polite for one in world.made] == [False, False, None, False], "the others to be given up")
+    world.send(8.0)
+    assert len(world.made[2].published) == 1
+    world.lost(8.1, generation=1)
+    assert world.centre.online
+    assert world.centre.next_due_s(urgent=True) == 8.0 + UNHEARD_S
+
+
+@pytest.mark.parametrize("heard", [PubAcked(1, 1, 0), Arrived(1, TOPIC, b"word", lambda: None)], ids=["the broker", "the centre"])
+def test_whatever_is_heard_on_it_ends_the_doubt(heard: Event) -> None:
+    """The attempts are given up, also where one is accepted just then; what is still owed is waited for anew."""
+    world = World().called(UNHEARD_S)
+    assert len(world.made) == 2
+    world.centre.feed(5.5, heard)
+    until(lambda: world.made[1].polite is False, "the attempt to be given up")
+    world.centre.feed(5.6, Online(2, Terms(protocol=V5)))
+    assert (world.centre.link, world.centre.next_due_s(urgent=True)) == (1, 5.5 + UNHEARD_S)
+
+
+def test_a_broker_that_answers_is_not_in_doubt_for_a_centre_that_does_not() -> None:
+    """Another connection would not make the centre answer."""
+    world = World().online(0.0)
+    for second in range(60):
+        world.send(float(second))
+        world.centre.tick(float(second), urgent=True)
+        world.centre.feed(second + 0.5, PubAcked(1, second + 1, 0))
+    assert (len(world.made), world.centre.next_due_s(urgent=True)) == (1, float("inf"))
+
+
+def test_what_an_earlier_connection_says_does_not_speak_for_the_one_in_use() -> None:
+    """Its last words may lie in the queue."""
+    world = World().called(UNHEARD_S)
+    world.centre.feed(5.5, Online(2, Terms(protocol=V5)))
+    world.send(6.0)
+    for late in (PubAcked(1, 1, 0), Arrived(1, TOPIC, b"word", lambda: None)):
+        world.centre.feed(10.0, late)
+    assert world.centre.next_due_s(urgent=True) == 6.0 + UNHEARD_S
+
+
+def test_attempts_beside_a_silent_connection_that_fail_change_nothing() -> None:
+    """It is still the one there is; the protocol stays the one that was accepted last."""
+    world = World()
+    for _ in range(2):
+        world.centre.tick(world.centre.next_due_s(urgent=True), urgent=True)
+    world.lost(1.5, generation=1, reached=True)
+    world.centre.feed(1.6, Online(2, Terms(protocol=V5)))
+    world.send(2.0)
+    for now_s in (7.0, 8.0):
+        world.centre.tick(now_s, urgent=True)
+        world.lost(now_s + 0.1, reached=True)
+    assert (world.centre.link, [one.order.protocol for one in world.made]) == (2, [V5] * 4)
 
 
 def test_a_broker_that_hears_and_refuses_is_tried_with_the_other_protocol() -> None:
