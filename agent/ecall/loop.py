@@ -177,9 +177,9 @@ class Loop:
                 self.step(world.Fixed())
 
     def _connection(self, event: Event) -> None:
-        before = self.centre.online
+        before = self.centre.link
         heard = self.centre.feed(time.monotonic(), event)
-        if self.centre.online != before:
+        if self.centre.link != before:
             self.selftest.offline_ns = None if self.centre.online else boot_ns()
             self.step(world.Link(self.centre.online))
         if heard is None:
@@ -244,7 +244,7 @@ class Loop:
         own = self.addresses
         call = wire.Call(own.sender.id.hex(), send.session, send.octets, send.reply_key)
         payload = wire.sealed(own.sender, own.recipient_key, call, send.identifier, own.vin)
-        if self.centre.send(own.topic, payload):
+        if self.centre.send(time.monotonic(), own.topic, payload):
             self.counts["sent"] += 1
             self.latency.reached("sent", boot_ns())
 

@@ -48,7 +48,7 @@ class Fakes:
 
     did: list[tuple[str, Any]] = field(default_factory=list)
     breaks: set[str] = field(default_factory=set)
-    online: bool = True
+    link: int = 1
     why: str = ""
     problem: str = ""
     health: Health = field(default_factory=Health)
@@ -89,13 +89,19 @@ class Fakes:
         self.did.append((name, what))
         return True
 
-    def send(self, topic: str, payload: bytes) -> bool:
+    @property
+    def online(self) -> bool:
+        return self.link != 0
+
+    def send(self, _now_s: float, topic: str, payload: bytes) -> bool:
         return self._do("send", (topic, payload))
 
     def feed(self, _now_s: float, event: object) -> bytes | None:
         match event:
-            case Online() | Lost():
-                self.online = isinstance(event, Online)
+            case Online(generation):
+                self.link = generation
+            case Lost():
+                self.link = 0
             case Arrived(topic=topic, payload=payload):
                 return payload if topic == TOPIC else None
         return None
@@ -227,6 +233,11 @@ def test_a_link_that_comes_back_carries_the_message_at_once() -> None:
     fakes.takes(Lost(1, "gone"), Online(2, Terms(protocol=5)))
     assert fakes.names().count("send") == 2
     assert len({call.session for call in fakes.sent()}) == 1
+
+
+def test_a_connection_that_takes_the_place_of_another_carries_the_message_at_once() -> None:
+    """Nothing was lost before: the old one swallowed it."""
+    assert crashed().takes(Online(2, Terms(protocol=5))).names().count("send") == 2
 
 
 def test_what_the_modem_says_moves_the_call() -> None:
