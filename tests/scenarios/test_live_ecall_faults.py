@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from agent.control.protocol import RemoteError, ask
+from agent.ecall.centre import UNHEARD_S
 from agent.ecall.happenings import Acknowledged
 from agent.ecall.msd import MAS_PER_DEG, Msd, encode
 from agent.errors import AgentAbsent
@@ -255,6 +256,18 @@ def test_a_crash_without_a_link_is_told_as_soon_as_there_is_one(car: Car) -> Non
     print(f"acknowledged {time.monotonic() - back_s:.2f} s after the link was back")
     assert time.monotonic() - back_s < 6
     assert (car.dials - dials, msd.message_identifier) == (1, 1)
+
+
+def test_a_crash_on_a_connection_that_the_network_has_forgotten_is_told_on_another(car: Car) -> None:
+    """Nobody says that the old one is dead: acknowledged within UNHEARD_S and two seconds (here three times that)."""
+    until(lambda: car.status()["centre"]["online"], "the connection")
+    connections = car.link.connections
+    car.link.forget()
+    told = car.crashed(within_s=(UNHEARD_S + 2) * 3)
+    print(f"acknowledged {told.acknowledged_s:.2f} s after the crash")
+    assert told.acknowledged_s < (UNHEARD_S + 2) * 3
+    assert (told.dials, told.sessions, told.msd.message_identifier) == (1, 1, 1)
+    assert car.link.connections > connections
 
 
 # -- the program itself -----------------------------------------------------------------------------------------------
