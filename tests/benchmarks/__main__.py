@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tests.benchmarks", description="What modicum costs, next to the plainest way of doing it.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default all")
     parser.add_argument("--seconds", type=float, default=600.0, help="length of the log of `replay`")
-    parser.add_argument("--crashes", type=int, default=100, help="how many `crash` makes, twice; 1,000 take a quarter of an hour")
+    parser.add_argument("--crashes", type=int, default=100, help="how many `crash` makes, three times; 1,000 take 20 minutes")
     options = parser.parse_args()
     unknown = set(options.names) - set(NAMES)
     if unknown:
