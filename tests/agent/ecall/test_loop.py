@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import queue
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -16,17 +14,16 @@ from agent.ecall import wire
 from agent.ecall.addresses import Addresses
 from agent.ecall.centre import Centre
 from agent.ecall.happenings import Acknowledged, ClearedDown
-from agent.ecall.loop import Ask, Item, Loop, boot_ns
+from agent.ecall.loop import Item, Loop, boot_ns
 from agent.ecall.machine import Machine
 from agent.ecall.msd import decode
 from agent.ecall.outputs import Text
-from agent.ecall.routes import ROUTES, submit_to
+from agent.ecall.routes import submit_to
 from agent.ecall.selftest import SelfTest
 from agent.ecall.store import Store
 from agent.ecall.switch import Switch
 from agent.ecall.table import State
 from agent.envelope import sender_for
-from agent.errors import UsageError
 from agent.mqtt.connection import Arrived
 from agent.mqtt.terms import Lost, Online, Terms
 from hw.modem.health import Health
@@ -172,6 +169,12 @@ def crashed(*breaks: str) -> Fakes:
     return Fakes(breaks=set(breaks)).takes(crash(0, 3), crash(100, 4))
 
 
+def asked(fakes: Fakes, route: str) -> Any:
+    future = submit_to(fakes.loop)(route, {})
+    fakes.takes(fakes.loop.inbox.get_nowait())
+    return future.result(0)
+
+
 def test_how_long_a_crash_took_to_be_told_is_measured_once() -> None:
     """From its last frame to the octets, the connection and the centre's word, in this order; a repetition changes nothing."""
     fakes = crashed()
@@ -291,20 +294,6 @@ def test_a_message_as_text_goes_to_its_own_number() -> None:
     assert "Text" in fakes.loop.problems
 
 
-def test_the_owner_switches_it_off_and_on(tmp_path: Path) -> None:
-    """At once, and where it can be kept only."""
-    fakes = Fakes(switch=Switch(tmp_path / "switch", "third_party"))
-    assert asked(fakes, "ecall.off") == {"enabled": False, "state": "idle"}
-    assert fakes.takes(crash(0, 3), crash(100, 4)).did == []
-    assert asked(fakes, "ecall.status")["checks"]["switch"]["code"] == "ecall-off"
-    with pytest.raises(UsageError, match="switched off"):
-        asked(fakes, "ecall.sos")
-    assert asked(fakes, "ecall.on")["enabled"]
-    regulated = Fakes(switch=Switch(tmp_path / "switch", "regulated"))
-    with pytest.raises(UsageError, match="the law asks for"):
-        asked(regulated, "ecall.off")
-
-
 def test_the_log_says_once_what_the_self_test_finds_and_when_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
     """Here: the place, which is not known, and then is."""
     caplog.set_level("INFO", "modicum.ecall")
@@ -316,57 +305,6 @@ def test_the_log_says_once_what_the_self_test_finds_and_when_it_is_over(caplog: 
     said = [record.getMessage() for record in caplog.records if "ecall-position" in record.getMessage()]
     assert len(said) == 2
     assert said[1] == "ecall-position: no more"
-
-
-def asked(fakes: Fakes, route: str) -> Any:
-    future = submit_to(fakes.loop)(route, {})
-    fakes.takes(fakes.loop.inbox.get_nowait())
-    return future.result(0)
-
-
-def test_the_status_shows_neither_place_nor_number() -> None:
-    """In the middle of a call."""
-    fakes = Fakes().takes(fix(), crash(0, 3), crash(100, 4))
-    status = asked(fakes, "ecall.status")
-    text = json.dumps(status)
-    assert (status["state"], status["session"]["kind"], status["places"], status["sent"]) == ("sending", "automatic", 1, 1)
-    assert not [secret for secret in (VIN, NUMBER, TEST_NUMBER, "39.9", "143646840", SENDER.id.hex()) if secret in text]
-
-
-def test_the_head_unit_calls_and_cancels_and_tests() -> None:
-    """What cannot be done just now is said."""
-    fakes = Fakes()
-    assert asked(fakes, "ecall.sos") == {"state": "countdown"}
-    assert asked(fakes, "ecall.cancel")["state"] in ("cleared", "idle")
-    assert fakes.names() == ["write", "write"]
-    assert asked(fakes, "ecall.test") == {"state": "sending"}
-    assert dict(fakes.did)["dial"] == TEST_NUMBER
-    with pytest.raises(UsageError, match="nothing changed"):
-        asked(fakes, "ecall.cancel")
-
-
-def test_a_question_that_fails_is_answered_and_the_loop_goes_on() -> None:
-    """Whatever it was."""
-
-    def breaks(_: Loop) -> object:
-        raise ZeroDivisionError
-
-    ask: Ask = Ask(cast("Callable[[Loop], object]", breaks))
-    Fakes().takes(ask)
-    with pytest.raises(ZeroDivisionError):
-        ask.future.result(0)
-
-
-def test_every_route_says_who_may() -> None:
-    """Reading is for everybody of the agent's group; what calls somebody is for who drives."""
-    assert {name: route.permission for name, route in ROUTES.items()} == {
-        "ecall.status": "read",
-        "ecall.sos": "drive",
-        "ecall.cancel": "drive",
-        "ecall.test": "drive",
-        "ecall.on": "own",
-        "ecall.off": "own",
-    }
 
 
 def test_the_loop_ends_when_it_is_told_to() -> None:
