@@ -7,7 +7,8 @@ and GNSS AT commands manual. `^DSCI` and SIMCom's words are as seen in public dr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -32,6 +33,17 @@ DSCI: Mapping[int, Progress] = {1: "held", 2: "dialling", 3: "up", 4: "ringing",
 """<stat> of Quectel's ^DSCI, which is not that of +CLCC."""
 STAT_FIELD = 2
 """Both reports begin with <id>,<dir>,<stat>."""
+_CALL = re.compile(rb" *\+CLCC: *\d+ *, *([01]) *, *(\d+) *(?:, *(\d+))?")
+_NO_VOICE = frozenset({1, 2})
+"""<mode> of +CLCC: data, as some modems list the session of packets that they have all the time, and fax."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A voice call that the modem has. `incoming`: the other side called us."""
+
+    incoming: bool
+    progress: Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,3 +113,16 @@ def progress_in(profile: Profile, line: bytes) -> Progress | None:
             stat = fields[STAT_FIELD].strip() if len(fields) > STAT_FIELD else b""
             return states.get(int(stat)) if stat.isdigit() else None
     return None
+
+
+def calls_in(lines: Iterable[bytes]) -> list[Call] | None:
+    """The voice calls that the lines of an answer to AT+CLCC list (27.007 7.18); None where a line cannot be read."""
+    calls: list[Call] = []
+    for line in lines:
+        found = _CALL.match(line)
+        if found is None:
+            return None
+        progress = CLCC.get(int(found[2]), "over")
+        if progress != "over" and int(found[3] or 0) not in _NO_VOICE:
+            calls.append(Call(found[1] == b"1", progress))
+    return calls

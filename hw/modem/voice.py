@@ -1,10 +1,10 @@
 """The voice call of a modem: dialled, answered and hung up over an AT port of its own, by one thread.
 
 Promises that what is asked for is done as soon as the modem can: an unplugged or silent one gets it when it is back, unless it was taken
-back meanwhile. That there is one call: before dialling the modem is asked whether one stands, and that is taken. That how it stands
-is told by what the modem says unasked and, in case a line of that was lost, by asking each POLL_S; a call that is gone while the port was
-gone is told as over. That a text, which may have to be waited for, is begun only while no order waits. No number, no caller and
-no octet of a text reaches a log, an error or a repr.
+back meanwhile. That there is one call: before dialling the modem is asked whether one of ours stands, and that is taken; who only rings is
+hung up. That how it stands is told by what the modem says unasked and, in case a line of that was lost, by asking each POLL_S; a call that
+is gone while the port was gone is told as over, one of which the modem says nothing is not. That a text, which may have to be waited for,
+is begun only while no order waits. No number, no caller and no octet of a text reaches a log, an error or a repr.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 import queue
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -23,7 +23,7 @@ from hw.errors import DeviceLost
 from hw.modem.at import BAUD_DEFAULT, CallFailed, ModemError, Port, Refused, Silent
 from hw.modem.errands import Checkup, Errand, Place, Texts
 from hw.modem.health import Health
-from hw.modem.profiles import CLCC, STAT_FIELD, Profile, Progress, profiles_at, progress_in
+from hw.modem.profiles import Call, Profile, Progress, calls_in, profiles_at, progress_in
 from hw.modem.sms import submit
 from hw.ports import Fix
 from hw.supervision import TICK_S, Supervised
@@ -44,6 +44,11 @@ SILENCES_MAX = 3
 """So many questions in a row without an answer are a modem that is stuck: the port is opened anew."""
 NUMBER = re.compile(r"\+?[0-9*#]{1,32}")
 SAYS: dict[Progress, Said] = {"up": "up", "over": "over", "busy": "over", "unanswered": "over", "ringing": "ringing"}
+
+DIALLED: tuple[Progress, ...] = ("dialling", "alerting", "up")
+"""How a call of ours stands. In one that is held nobody speaks: it only is in the way."""
+ANSWERED: tuple[Progress, ...] = ("ringing", "up")
+"""How a call stands that we picked up: for a moment it may still be listed as incoming."""
 
 
 def boot_ns() -> int:
@@ -85,6 +90,8 @@ class Voice(Supervised):
         self._on = False
         """Whether there is a call, or one is being set up, as far as is known."""
         self._up = False
+        self._answered = False
+        """Whether the call that is on is one that we picked up."""
         self._rang_s = -math.inf
         self._port: Port | None = None
         """Of this session or the last one."""
@@ -196,9 +203,10 @@ class Voice(Supervised):
                 self._dial(port, profile, order.number)
             case "answer" if not self._on:
                 self._begin(port, "ATA")
+                self._answered = self._on
             case "hang_up":
                 port.tried(profile.hang_up, ANSWER_S_MAX)
-                self._on = self._up = False
+                self._on = self._up = self._answered = False
             case "look":
                 self._on = True
                 self._ask(port)
@@ -226,16 +234,20 @@ class Voice(Supervised):
         return min(max(0.0, due_s - time.monotonic()), REST_S_MAX)
 
     def _dial(self, port: Port, profile: Profile, number: str) -> None:
-        if _stands(port) is None:
-            self._on = self._up = False
-            self._listen(profile)  # how an earlier call ended is no news of this one
-            self._begin(port, f"ATD{number};")
-        else:
-            self._on = True
-            self._ask(port)
+        calls = _calls(port)
+        ours = self._ours(calls or ())
+        if ours is not None:
+            self._on, self._up = True, False  # who dials is told that it is up, also where that was told before
+            self._take(ours.progress)
+            return
+        if calls:
+            port.tried(profile.hang_up, ANSWER_S_MAX)
+        self._on = self._up = False
+        self._listen(profile)  # how an earlier call ended is no news of this one
+        self._begin(port, f"ATD{number};")
 
     def _begin(self, port: Port, command: str) -> None:
-        self._on, self._up = True, False
+        self._on, self._up, self._answered = True, False, False
         try:
             port.ask(command, DIAL_S_MAX)
         except (CallFailed, Refused):
@@ -243,11 +255,19 @@ class Voice(Supervised):
 
     def _ask(self, port: Port) -> None:
         """How it stands, by asking."""
-        found = _stands(port)
-        if found is None:
+        calls = _calls(port)
+        if calls is None:
+            return
+        ours = self._ours(calls)
+        if ours is None:
             self._over()
-        else:
-            self._take(found)
+        for call in [ours] if ours else calls:
+            self._take(call.progress)
+
+    def _ours(self, calls: Iterable[Call]) -> Call | None:
+        """The call in which we speak or soon shall: one that we dialled or picked up, also where that was before a restart of ours."""
+        stands = {False: DIALLED, True: ANSWERED if self._answered else ("up",)}
+        return next((call for call in calls if call.progress in stands[call.incoming]), None)
 
     def _listen(self, profile: Profile) -> None:
         while not self._heard.empty():
@@ -268,20 +288,13 @@ class Voice(Supervised):
 
     def _over(self) -> None:
         if self._on:
-            self._on = self._up = False
+            self._on = self._up = self._answered = False
             self._tell("over")
 
 
-def _stands(port: Port) -> Progress | None:
-    """How the call stands (27.007 7.18); None where there is none, or the modem does not say."""
+def _calls(port: Port) -> list[Call] | None:
+    """What calls there are; None where the modem does not say, as while its SIM is busy."""
     try:
-        lines = port.ask("AT+CLCC", ANSWER_S_MAX).lines
+        return calls_in(port.ask("AT+CLCC", ANSWER_S_MAX).lines)
     except Refused:
         return None
-    for line in lines:
-        fields = line.partition(b":")[2].split(b",")
-        if len(fields) > STAT_FIELD and fields[STAT_FIELD].strip().isdigit():
-            found = CLCC.get(int(fields[STAT_FIELD]))
-            if found not in (None, "over"):
-                return found
-    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hw.modem.exchange import Exchange
-from hw.modem.profiles import PROFILES, Progress, profiles_of, progress_in
+from hw.modem.profiles import PROFILES, Call, Progress, calls_in, profiles_of, progress_in
 
 BY_NAME = {profile.name: profile for profile in PROFILES}
 
@@ -53,3 +53,19 @@ def test_the_maker_is_known_by_its_own_name(maker: bytes, names: list[str]) -> N
 def test_each_line_tells_the_progress_that_it_means(name: str, line: bytes, progress: Progress | None) -> None:
     """The same number means different things in +CLCC and ^DSCI."""
     assert progress_in(BY_NAME[name], line) == progress
+
+
+@pytest.mark.parametrize(
+    ("lines", "calls"),
+    [
+        ((), []),
+        ((b'+CLCC: 1,0,3,0,0,"10086",129', b"+CLCC: 2, 1, 5, 0, 0"), [Call(False, "alerting"), Call(True, "ringing")]),
+        ((b'+CLCC: 1,0,0,1,0,"",128', b"+CLCC: 2,1,0,0,0", b"+CLCC: 3,1,4,2,0"), [Call(True, "up")]),
+        ((b"+CLCC: 1,0,6,0,0", b"+CLCC: 2,0,1"), [Call(False, "held")]),
+        ((b"+CLCC: 1,0,0,0,0", b"+CLCC: 1,0"), None),
+        ((b"+CLCC: 1,x,0,0,0",), None),
+    ],
+)
+def test_the_calls_that_are_listed_are_those_of_voice(lines: tuple[bytes, ...], calls: list[Call] | None) -> None:
+    """No data, no fax, none that is over; what cannot be read says nothing, which is not that there is none."""
+    assert calls_in(lines) == calls

@@ -177,6 +177,108 @@ def test_a_lost_report_is_found_by_asking(tmp_path: Path) -> None:
     puppet.unplug()
 
 
+# -- calls that are not ours, and a modem that does not say -----------------------------------------------------------
+
+
+def listed(*calls: bytes) -> bytes:
+    """The answer to AT+CLCC."""
+    return b"".join(b"\r\n+CLCC: " + call + b"\r\n" for call in calls) + b"\r\nOK\r\n"
+
+
+BUSY = b"\r\n+CME ERROR: 14\r\n"
+RINGS, UP = listed(b'1,1,4,0,0,"10086",129'), listed(b"1,0,0,0,0")
+
+
+def orders(puppet: Puppet) -> list[bytes]:
+    """What was done about a call."""
+    return [command for command in puppet.heard if command[:3] in (b"ATD", b"ATA") or command == b"AT+CHUP"]
+
+
+@pytest.mark.parametrize("call", [b'1,1,4,0,0,"10086",129', b"2,1,5,0,0", b"1,0,1,0,0"])
+def test_who_rings_or_is_held_is_hung_up_and_the_number_dialled(tmp_path: Path, call: bytes) -> None:
+    """Also where it goes on ringing: it keeps no emergency call away."""
+    with talking(tmp_path, {b"AT+CLCC": listed(call)}) as (voice, puppet):
+        voice.dial(NUMBER)
+        voice.start()
+        until(lambda: len(orders(puppet)) == 2, "the dial")
+        assert orders(puppet) == [b"AT+CHUP", b"ATD+8610000000;"]
+
+
+@pytest.mark.parametrize(
+    ("calls", "up"),
+    [((b"1,0,2,0",), False), ((b"1,0,3,0",), False), ((b"1,0,0,0",), True), ((b"1,1,0,0",), True), ((b"2,1,5,0", b"1,0,0,0"), True)],
+)
+def test_a_call_of_ours_is_taken(tmp_path: Path, calls: tuple[bytes, ...], up: bool) -> None:
+    """Dialled, or picked up: the centre's call back. Who waits beside it costs nothing."""
+    told = queue.SimpleQueue[Said]()
+    with talking(tmp_path, {b"AT+CLCC": listed(*calls)}, tell=told.put) as (voice, puppet):
+        voice.dial(NUMBER)
+        voice.start()
+        until(lambda: puppet.heard.count(b"AT+CLCC") >= 3, "the call to be looked at")
+        assert ([told.get_nowait() for _ in range(told.qsize())], orders(puppet)) == (["up"] * up, [])
+
+
+def test_who_dials_into_a_call_that_is_known_is_told_that_it_is_up(tmp_path: Path) -> None:
+    """Each time: whoever asks waits for it."""
+    told = queue.SimpleQueue[Said]()
+    with talking(tmp_path, {b"AT+CLCC": UP}, tell=told.put) as (voice, _):
+        voice.start()
+        for _ in range(2):
+            voice.dial(NUMBER)
+            assert told.get(timeout=20) == "up"
+
+
+def test_a_session_of_packets_is_no_call(tmp_path: Path) -> None:
+    """Quectel lists it as one with mode 1: the number is dialled, and the session not hung up."""
+    with talking(tmp_path, {b"AT+CLCC": listed(b'1,0,0,1,0,"",128')}) as (voice, puppet):
+        voice.dial(NUMBER)
+        voice.start()
+        until(lambda: orders(puppet), "the dial")
+        assert orders(puppet) == [b"ATD+8610000000;"]
+
+
+def test_a_modem_that_does_not_say_how_the_call_stands_ends_none(tmp_path: Path) -> None:
+    """Its SIM is busy for a while: that is no news, and the call is asked for again."""
+    answers, told = {b"AT+CLCC": UP}, queue.SimpleQueue[Said]()
+    with talking(tmp_path, answers, tell=told.put) as (voice, puppet):
+        voice.dial(NUMBER)
+        voice.start()
+        assert told.get(timeout=20) == "up"
+        for answer in (BUSY, listed(b"1,?")):
+            before, answers[b"AT+CLCC"] = puppet.heard.count(b"AT+CLCC"), answer
+            until(lambda: puppet.heard.count(b"AT+CLCC") >= before + 2, "the next look")  # noqa: B023  asked at once
+            assert told.empty()
+        answers[b"AT+CLCC"] = listed()
+        assert told.get(timeout=20) == "over"
+
+
+def test_a_modem_that_does_not_say_whether_a_call_stands_is_dialled_with(tmp_path: Path) -> None:
+    """A call too many is better than none."""
+    with talking(tmp_path, {b"AT+CLCC": BUSY}) as (voice, puppet):
+        voice.dial(NUMBER)
+        voice.start()
+        until(lambda: orders(puppet), "the dial")
+        assert orders(puppet) == [b"ATD+8610000000;"]
+
+
+def test_a_call_that_is_lost_unheard_while_the_centre_rings_is_over(tmp_path: Path) -> None:
+    """And the ring is told, so that it can be answered; once that is done it is ours, though still listed as incoming."""
+    answers, told = {b"AT+CLCC": UP}, queue.SimpleQueue[Said]()
+    with talking(tmp_path, answers, tell=told.put) as (voice, puppet):
+        voice.dial(NUMBER)
+        voice.start()
+        assert told.get(timeout=20) == "up"
+        answers[b"AT+CLCC"] = RINGS
+        assert [told.get(timeout=20), told.get(timeout=20)] == ["over", "ringing"]
+        voice.answer()
+        until(lambda: orders(puppet), "the answer")
+        before = puppet.heard.count(b"AT+CLCC")
+        until(lambda: puppet.heard.count(b"AT+CLCC") >= before + 2, "the next look")
+        assert (orders(puppet), told.empty()) == ([b"ATA"], True)
+        answers[b"AT+CLCC"] = listed(b"1,1,0,0,0")
+        assert told.get(timeout=20) == "up"
+
+
 # -- resting ----------------------------------------------------------------------------------------------------------
 
 
