@@ -100,6 +100,7 @@ class Port:
         self._in_step = self._set_up = False
         self._heard_s = time.monotonic()
         self._closing = threading.Lock()
+        """Held while the port is woken, and while `_closed` is set; never while anything is waited for."""
         self._closed = False
         try:
             self._serial = open_port(path, baud, timeout=0.0, write_timeout=WRITE_S_MIN, exclusive=True)
@@ -165,9 +166,12 @@ class Port:
                 self._serial.cancel_read()
 
     def close(self) -> None:
-        with self._closing, contextlib.suppress(OSError, termios.error):  # an unplugged port may also fail to close
-            self._closed = True
-            self._serial.close()
+        """Once; may take as long as the system lets the port drain (Linux: 30 s), in which nobody who wakes it is kept waiting."""
+        with self._closing:  # nobody is in `wake` any more, and nobody comes in
+            first, self._closed = not self._closed, True
+        if first:
+            with contextlib.suppress(OSError, termios.error):  # an unplugged port may also fail to close
+                self._serial.close()
 
     def _told(self, line: bytes) -> None:
         try:

@@ -289,6 +289,39 @@ def test_fault_a_port_that_is_gone_is_woken_in_vain(puppets: Callable[[Reply], P
     assert tried == [True]
 
 
+def test_fault_a_port_that_drains_while_it_is_closed_keeps_nobody_waiting(puppets: Callable[[Reply], Puppet]) -> None:
+    """Whoever wakes it goes on at once, without touching it; closed a second time meanwhile it is closed once."""
+    closing, drained, touched = threading.Event(), threading.Event(), list[str]()
+
+    class Drains(serial.Serial):
+        def close(self) -> None:
+            if self.is_open:
+                touched.append("closed")
+                closing.set()
+                drained.wait(20)
+            super().close()
+
+        def cancel_read(self) -> None:
+            touched.append("woken")
+
+    def wake_and_close() -> None:
+        port.wake()
+        port.close()
+
+    port = Port(str(puppets(usual).path), open_port=Drains)
+    closer = threading.Thread(target=port.close)
+    closer.start()
+    try:
+        assert closing.wait(20)
+        other = threading.Thread(target=wake_and_close, daemon=True)
+        other.start()
+        other.join(5)
+        assert (other.is_alive(), closer.is_alive(), touched) == (False, True, ["closed"])
+    finally:
+        drained.set()
+        closer.join()
+
+
 # -- texts after a prompt ---------------------------------------------------------------------------------------------
 
 CMGS, TEXT = "AT+CMGS=16", "0011000B916407281553F800040B0203FF"
