@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Container
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -256,19 +257,21 @@ class Settings(_Strict, frozen=True):
         return Path(folder) / (self.keys.path or "modicum-credential")
 
 
-def load_settings(path: Path) -> Settings:
-    """The settings of `path`. Raises ConfigError (file and key) for the first thing wrong."""
+def load_settings(path: Path, sections: Container[str] | None = None) -> Settings:
+    """The settings of `path`, or of these sections of it. Raises ConfigError (file and key) for the first thing wrong."""
     report = Report()
-    settings = read_settings(path, report)
+    settings = read_settings(path, report, sections)
     report.raise_first()
     if settings is None:
         raise ConfigError("no settings", path.name, "correct the file")
     return settings
 
 
-def read_settings(path: Path, report: Report) -> Settings | None:
+def read_settings(path: Path, report: Report, sections: Container[str] | None = None) -> Settings | None:
     """As `load_settings`, with everything that is wrong in the report instead; None when the form is."""
     raw = read_table(path, path.name, report)
+    if raw is not None and sections is not None:
+        raw = {name: section for name, section in raw.items() if name in sections}
     settings = None if raw is None else decode(raw, Settings, At(path.name), report)
     if settings is None:
         return None
@@ -286,6 +289,10 @@ def read_settings(path: Path, report: Report) -> Settings | None:
 
 
 def _ecall(settings: Settings, ecall: Ecall, at: At, report: Report) -> None:
+    if ecall.test_number == ecall.number:
+        report.error("test-number", "a test call would go to the emergency centre", at.key("test_number"), "name another number")
+    if ecall.sos is not None and isinstance(ecall.sos.line, int) and ecall.sos.line < 0:
+        report.error("sos-line", "no line has a negative offset", at.key("sos").key("line"), "write its offset in the chip, or its name")
     if ecall.broker not in settings.brokers:
         report.error("unknown-broker", f"no broker {ecall.broker!r}", at.key("broker"), "describe it in [brokers], or correct the name")
     if ecall.recipient not in settings.recipients:

@@ -20,7 +20,7 @@ from agent.cli.streams import Entry
 from agent.cli.words import counted
 from agent.control.protocol import ask
 from agent.ecall.msd import DIRECTION_UNKNOWN, MAS_PER_DEG, UNKNOWN_MAS, AdditionalData, Delta, Msd, MsdError, decode, encode
-from agent.errors import UsageError
+from agent.errors import AgentAbsent, FindingsError, UsageError
 
 NAMES = {
     "message_identifier": "messageIdentifier",
@@ -112,8 +112,21 @@ def _told(config: Path, route: str) -> Entry:
     own = settings_of(config).ecall
     if own is None:
         raise UsageError("no [ecall] section", str(config), "this device has no emergency call")
-    answer: Entry = ask(own.run / "control.sock", route)
+    try:
+        answer: Entry = ask(own.run / "control.sock", route)
+    except AgentAbsent as error:
+        raise AgentAbsent(
+            "modicum-ecall does not answer", error.where, "is it running, and is this its configuration (--config)?"
+        ) from error
     return answer
+
+
+def _began(config: Path, state: str) -> None:
+    """What was asked for, and what of it cannot be had."""
+    cancel = "; modicum ecall cancel takes it back, as long as it counts down" if state == "countdown" else ""
+    click.echo(f"emergency call: {state}{cancel}")
+    found = _told(config, "ecall.status")["checks"].values()
+    click.echo("".join(f"but {_finding(one)}\n" for one in found if one and one["severity"] == "error"), nl=False)
 
 
 @ecall_group.command("status")
@@ -123,13 +136,15 @@ def status_command(config: Path, *, as_json: bool) -> None:
     """Say how the emergency call stands, and what its self-test finds. No place and no number is shown."""
     status = _told(config, "ecall.status")
     click.echo(json.dumps(status) if as_json else "\n".join(_status(status)))
+    if any(found and found["severity"] == "error" for found in status["checks"].values()):
+        raise click.exceptions.Exit(1)
 
 
 @ecall_group.command("sos")
 @config_option
 def sos_command(config: Path) -> None:
     """Call for help, as the SOS button of the head unit does: there are some seconds to cancel."""
-    click.echo(f"emergency call: {_told(config, 'ecall.sos')['state']}")
+    _began(config, _told(config, "ecall.sos")["state"])
 
 
 @ecall_group.command("cancel")
@@ -144,8 +159,8 @@ def cancel_command(config: Path) -> None:
 @click.option("--yes", is_flag=True, help="do not ask")
 def off_command(config: Path, *, yes: bool) -> None:
     """Switch the emergency call off, where it is the owner's to decide, until `on`; a call that stands goes on."""
-    if not yes:
-        click.confirm(f"{OFF_MEANS} Switch it off?", abort=True)
+    if not yes and not click.confirm(f"{OFF_MEANS} Switch it off?"):
+        raise FindingsError("nothing has changed", "the emergency call stays on", "say yes, or --yes, to switch it off")
     _told(config, "ecall.off")
     click.echo(f"emergency call: off. {OFF_MEANS}")
 
@@ -162,7 +177,7 @@ def on_command(config: Path) -> None:
 @config_option
 def test_command(config: Path) -> None:
     """Make a test call: a message that says so, and a call to the number for tests."""
-    click.echo(f"emergency call: {_told(config, 'ecall.test')['state']}")
+    _began(config, _told(config, "ecall.test")["state"])
 
 
 def _status(status: Entry) -> list[str]:
@@ -171,9 +186,12 @@ def _status(status: Entry) -> list[str]:
     rows = [f"state: {status['state']}"]
     if session is not None:
         acked = "acknowledged" if session["acknowledged"] else "not acknowledged yet"
-        rows.append(f"call: {session['kind']}, {counted(session['messages'], 'message')}, {acked}, dialled {session['dials']} times")
+        rows.append(
+            f"call: {session['kind']}, {counted(session['messages'], 'message')}, {acked}, dialled {counted(session['dials'], 'time')}"
+        )
     if "acknowledged" in latency:
-        rows.append(f"last crash: message made after {latency['made']:.1f} ms, acknowledged after {latency['acknowledged']:.1f} ms")
+        took = f"message made {latency['made']:.1f} ms, acknowledged {latency['acknowledged']:.1f} ms"
+        rows.append(f"last crash: {took} after the frame that told of it")
     rows.append(f"read: {counted(status['frames'], 'crash frame')}; in memory: {counted(status['places'], 'place')}")
     width = max(map(len, status["checks"]))
     for name, found in status["checks"].items():

@@ -159,7 +159,7 @@ def basis(ref: str) -> str:
     """What a message rested on, by the reference that it carried: `grant 11`."""
     kind, _, name = ref.partition(":")
     known = {"ledger": f"ledger entry {name}", "policy": f"contract, policy {name or 'none shipped'}", "order": f"order for {name}"}
-    known |= {"vital": f"vital interest, {name} call"}
+    known |= {"vital": "a test call, asked for" if name == "test" else f"vital interest, {name} call"}
     return known.get(kind, ref or "not kept")
 
 

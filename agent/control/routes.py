@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from agent.catalogue.types import duration_s
 from agent.consent.state import GUEST
 from agent.control.protocol import ANSWER_S_MAX, REQUEST_S_MAX
-from agent.core.emergency import disclosure_of
+from agent.core.emergency import disclosures_of
 from agent.core.outcome import plan_document
 from agent.errors import DeviceError, UsageError
 from agent.plan.subscribe import subscriptions
@@ -192,7 +192,7 @@ def audit_ecall(core: Core, args: Args) -> object:
     if not core.delivery.may_send:
         raise DeviceError("the audit log is broken and written no more", "audit.ecall", "see modicum status")
     t_ms = core.parts.clock.now_ns() // NS_PER_MS
-    core.parts.audit.disclosed([disclosure_of(session, kind, messages, t_ms, told=told)])
+    core.parts.audit.disclosed(disclosures_of(session, kind, messages, t_ms, told=told))
     return {}
 
 

@@ -190,6 +190,7 @@ def _chains(parts: Parts) -> dict[str, Finding]:
 
 
 def _regions(settings: Settings) -> list[Finding]:
+    called = settings.ecall.recipient if settings.ecall else None  # core sends nothing to it, and the call finds its own
     return [
         Finding(
             code="region-refused",
@@ -198,7 +199,7 @@ def _regions(settings: Settings) -> list[Finding]:
             hint="correct [recipients], [brokers] or [regions] allowed",
         )
         for name, entry in settings.recipients.items()
-        if entry.region not in settings.regions.allowed or settings.brokers[entry.broker].region not in settings.regions.allowed
+        if name != called and not {entry.region, settings.brokers[entry.broker].region} <= set(settings.regions.allowed)
     ]
 
 

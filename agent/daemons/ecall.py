@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import logging
 import queue
@@ -35,7 +36,7 @@ from agent.ecall.session import Standing
 from agent.ecall.store import Store
 from agent.ecall.switch import Switch
 from agent.ecall.timers import Timers
-from agent.errors import ConfigError, ModicumError
+from agent.errors import ConfigError, ModicumError, UsageError
 from agent.folders import vehicle_folder
 from agent.model import Finding
 from agent.mqtt.connection import access
@@ -52,13 +53,15 @@ if TYPE_CHECKING:
     from hw.sos.gpio import SosLine
 
 EVERYTHING = 2**512 - 1
+CALL_SECTIONS = frozenset({"vehicle", "regions", "bus", "brokers", "recipients", "modem", "ecall", "topics", "clock", "control"})
+"""What is wrong elsewhere in agent.toml costs no call."""
 log = logging.getLogger("modicum.ecall")
 Inbox = queue.SimpleQueue[Item]
 
 
 def main() -> int:
     """Runs until SIGTERM. Exit status as the command line's."""
-    return started("modicum-ecall", "Makes the emergency call, by itself.", run)
+    return started("modicum-ecall", "Makes the emergency call, by itself.", run, CALL_SECTIONS)
 
 
 def run(settings: Settings) -> None:
@@ -71,6 +74,7 @@ def run(settings: Settings) -> None:
 
 def _run(settings: Settings, own: Ecall, built: contextlib.ExitStack) -> None:
     inbox, store = Inbox(), Store(own.run)
+    _alone(own, built)
     vehicle, found = _vehicle(settings)
     switch = Switch(own.state / "switch", vehicle.file.ecall.mode if vehicle else "third_party")
     machine = _machine(settings, own, vehicle, switch, store)
@@ -117,8 +121,18 @@ def _run(settings: Settings, own: Ecall, built: contextlib.ExitStack) -> None:
     trigger.begin(boot_ns())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: inbox.put(None))
-    log.info("watching %d crash frames", len(trigger.frames))
+    log.info("crash frames that are watched: %d", len(trigger.frames))
     loop.run()
+
+
+def _alone(own: Ecall, built: contextlib.ExitStack) -> None:
+    """Raises UsageError where another one runs: it would take the sockets of the first away. What cannot be locked bars nobody."""
+    with contextlib.suppress(OSError):
+        lock = built.enter_context((own.run / "lock").open("w"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError("modicum-ecall runs already", str(own.run), "look at it: modicum ecall status") from error
 
 
 def _vehicle(settings: Settings) -> tuple[Vehicle | None, dict[str, Finding]]:

@@ -8,7 +8,7 @@ import logging
 import os
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 
 from agent.errors import ModicumError
@@ -18,15 +18,15 @@ PR_SET_DUMPABLE = 4
 DEFAULT_CONFIG = Path("/etc/modicum/agent.toml")
 
 
-def started(name: str, what: str, run: Callable[[Settings], None]) -> int:
-    """Runs `run` with the settings until it returns. The exit status, as the command line's."""
+def started(name: str, what: str, run: Callable[[Settings], None], sections: Container[str] | None = None) -> int:
+    """Runs `run` with the settings, or these sections of them, until it returns. The exit status, as the command line's."""
     parser = argparse.ArgumentParser(prog=name, description=what)
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="agent.toml of this device")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     keep_private()
     try:
-        run(load_settings(arguments.config))
+        run(load_settings(arguments.config, sections))
     except ModicumError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_status

@@ -41,20 +41,25 @@ class Addresses:
 
 
 def addresses_of(settings: Settings, own: Ecall) -> tuple[Addresses, dict[str, Finding]]:
-    """And what is wrong with them, by the self-test's checks `key` and `region`."""
+    """And what is wrong with them, by the self-test's checks `key`, `region` and `state`."""
     found: dict[str, Finding] = {}
     path, key = settings.recipients[own.recipient].key, b""
     try:
         key = public_key(path.read_bytes(), str(path))
     except (OSError, ConfigError) as error:
-        text = f"no key of the centre's: no message can be sent, only the call is made ({type(error).__name__})"
-        found["key"] = Finding(code="ecall-key", severity="error", text=text, hint=f"put it at {path}")
+        why = (error.strerror or "cannot be read") if isinstance(error, OSError) else error.what
+        text = f"no key of the centre's, so no message can be sent and only the call is made: {why}"
+        found["key"] = Finding(code="ecall-key", severity="error", text=text, hint=f"put the centre's public key at {path}")
     regions = {settings.brokers[own.broker].region, settings.recipients[own.recipient].region}
     if not regions <= set(settings.regions.allowed):
         text = "the centre or its broker is in a region that is not allowed; the emergency call speaks to it all the same"
         found["region"] = Finding(code="ecall-region", severity="error", text=text, hint="correct [regions], [brokers] or [recipients]")
+    sender = _sender(own)
+    if not (own.state / "secret").is_file():
+        text = f"{own.state} cannot be written: the owner's switch is not kept, and the centre knows the vehicle by another name each time"
+        found["state"] = Finding(code="ecall-state", severity="error", text=text, hint="correct [ecall] state, or the rights of the folder")
     made = Addresses(
-        sender=_sender(own),
+        sender=sender,
         recipient_key=key,
         prefix=settings.topics.prefix,
         number=own.number,

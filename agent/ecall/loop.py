@@ -95,7 +95,10 @@ class Loop:
 
     def step(self, happening: Happening | None = None) -> None:
         """Something happened, or time passed."""
+        before = self.machine.state
         outputs = self.machine.step(self.now(), happening)
+        if self.machine.state is not before:
+            log.info("the call: %s, after %s", self.machine.state, before)
         if self._urgent:
             self.latency.reached("made", boot_ns())
         self._do_all(outputs)
@@ -139,7 +142,8 @@ class Loop:
 
     def _test(self, now_ns: int) -> None:
         """Says in the log what came and what went; a finding carries no place, no number and no VIN."""
-        standing = {finding.code: finding for finding in self.selftest.run(now_ns).values() if finding}
+        found = self.selftest.run(now_ns).values()
+        standing = {finding.code: finding for finding in found if finding and finding.severity != "info"}
         for code in sorted(standing.keys() - self._found):
             log.warning("%s: %s: %s", code, standing[code].text, standing[code].hint)
         for code in sorted(self._found - standing.keys()):
@@ -242,6 +246,8 @@ class Loop:
 
     def _send(self, send: Send) -> None:
         own = self.addresses
+        if not own.recipient_key:
+            raise LookupError("there is no key of the centre's to seal a message with")
         call = wire.Call(own.sender.id.hex(), send.session, send.octets, send.reply_key)
         payload = wire.sealed(own.sender, own.recipient_key, call, send.identifier, own.vin)
         if self.centre.send(time.monotonic(), own.topic, payload):

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from agent.ecall import happenings as world
 from agent.ecall.loop import Ask, Loop, boot_ns
-from agent.errors import UsageError
+from agent.errors import FindingsError
 
 Permission = Literal["read", "drive", "own"]
 
@@ -56,8 +56,8 @@ def _happens(happening: world.Happening) -> Callable[[Loop], object]:
         loop.step(happening)
         if (loop.machine.standing.session, loop.machine.state) == before:
             if not loop.machine.enabled:
-                raise UsageError("the emergency call is switched off", "nobody was called", "modicum ecall on")
-            raise UsageError("nothing changed", f"the emergency call is {loop.machine.state}", "see `modicum ecall status`")
+                raise FindingsError("the emergency call is switched off", "nobody was called", "modicum ecall on")
+            raise FindingsError("nothing changed", f"the emergency call is {loop.machine.state}", "see `modicum ecall status`")
         return {"state": loop.machine.state}
 
     return run

@@ -16,6 +16,7 @@ from cryptography import x509
 
 from agent.ecall.centre import Centre
 from agent.ecall.machine import Machine
+from agent.ecall.message import VIN_UNKNOWN
 from agent.ecall.store import Store
 from agent.ecall.switch import Switch
 from agent.ecall.timers import NS
@@ -76,6 +77,10 @@ def _error(code: str, text: str, hint: str) -> Finding:
     return Finding(code=f"ecall-{code}", severity="error", text=text, hint=hint)
 
 
+def _info(code: str, text: str, hint: str) -> Finding:
+    return Finding(code=f"ecall-{code}", severity="info", text=text, hint=hint)
+
+
 def _warning(code: str, text: str, hint: str) -> Finding:
     return Finding(code=f"ecall-{code}", severity="warning", text=text, hint=hint)
 
@@ -83,6 +88,15 @@ def _warning(code: str, text: str, hint: str) -> Finding:
 def _trouble(device: Device) -> str:
     """Why it is not read; empty while it is."""
     return device.problem or ("" if device.alive() else "its thread has ended by a fault of ours: restart modicum-ecall")
+
+
+UNKNOWN = _info("unknown", "not known: the modem has not said yet", "wait, or see the modem")
+
+
+def _vin(test: SelfTest, _: int) -> Finding | None:
+    if test.machine.facts.vin != VIN_UNKNOWN:
+        return None
+    return _warning("vin", "no VIN is known: a message names no vehicle", "write it in [vehicle] vin")
 
 
 def _switch(test: SelfTest, _: int) -> Finding | None:
@@ -109,29 +123,35 @@ def _crash(test: SelfTest, _: int) -> Finding | None:
 
 
 def _sos(test: SelfTest, _: int) -> Finding | None:
-    if test.sos is not None and (trouble := _trouble(test.sos)):
+    if test.sos is None:
+        return _info("sos-none", "no button is configured: the head unit alone calls by hand", "[ecall.sos] names its line")
+    if trouble := _trouble(test.sos):
         return _error("sos", f"the SOS button is not read: {trouble}", "see [ecall.sos] and the wiring")
-    if test.sos is not None and test.sos.stuck:
+    if test.sos.stuck:
         return _error("sos-stuck", "the SOS button is held all the time", "see the button and its wiring")
     return None
 
 
 def _modem(test: SelfTest, _: int) -> Finding | None:
     if test.voice is None:
-        return _warning("modem", "no modem is configured: nobody is called", "name the port in [modem]")
+        return _error("modem", "no modem is configured: nobody is called", "name the port in [modem]")
     if trouble := _trouble(test.voice):
         return _error("modem", f"the modem does not answer: {trouble}", "see the port, and that nothing else holds it")
     return None
 
 
 def _sim(test: SelfTest, _: int) -> Finding | None:
-    if test.voice is not None and test.voice.health.sim is False:
+    if test.voice is None or test.voice.health.sim is None:
+        return UNKNOWN
+    if not test.voice.health.sim:
         return _error("sim", "the modem has no SIM that it can use", "insert one, without a PIN")
     return None
 
 
 def _network(test: SelfTest, _: int) -> Finding | None:
-    if test.voice is not None and test.voice.health.registered is False:
+    if test.voice is None or test.voice.health.registered is None:
+        return UNKNOWN
+    if not test.voice.health.registered:
         return _error("network", "the modem is not registered", "see the antenna, the coverage and the contract of the SIM")
     return None
 
@@ -190,6 +210,7 @@ def _at_start(_: SelfTest, __: int) -> Finding | None:
 Check = Callable[[SelfTest, int], Finding | None]
 CHECKS: Mapping[str, Check] = {
     "switch": _switch,
+    "vin": _vin,
     "crash frames": _crash,
     "bus": _bus,
     "sos": _sos,
@@ -203,6 +224,7 @@ CHECKS: Mapping[str, Check] = {
     "network": _network,
     "memory": _memory,
     "region": _at_start,
+    "state": _at_start,
     "sockets": _at_start,
 }
 """A new check is a function and a line."""

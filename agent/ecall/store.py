@@ -79,7 +79,7 @@ def _unusable(path: Path, mounts: Path) -> str:
     except OSError as error:
         return f"{path}: {error.strerror}"
     if kind not in IN_RAM:
-        return f"{path} lies on {kind}, which keeps what is erased: name a folder of a tmpfs, such as one in /run"
+        return f"{path} lies on {kind}, which keeps what is erased"
     return ""
 
 

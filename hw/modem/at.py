@@ -224,12 +224,14 @@ class Port:
         return answer
 
     def _submitted(self, command: str, end_s: float, text: str) -> Answer | None:
-        self._write(self._exchange.begin(command, text=text), end_s)
-        self._await(min(end_s, time.monotonic() + PROMPT_S))
-        if self._exchange.prompted:
-            self._write(self._exchange.given(), end_s)
-            self._await(end_s)
-        self._exchange.abandon()
+        try:
+            self._write(self._exchange.begin(command, text=text), end_s)
+            self._await(min(end_s, time.monotonic() + PROMPT_S))
+            if self._exchange.prompted:
+                self._write(self._exchange.given(), end_s)
+                self._await(end_s)
+        finally:
+            self._exchange.abandon()  # also of a port that is gone, which somebody may keep
         if self._exchange.answer is None:
             self._write(ESCAPE, end_s)
         return self._exchange.answer

@@ -9,6 +9,7 @@ import collections
 import contextlib
 import math
 import queue
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -64,21 +65,34 @@ class Texts:
         self._waiting: collections.deque[Submit] = collections.deque()
         self._text: _Text | None = None
         """The one that is tried now."""
+        self._lock = threading.Lock()
+        """Held while texts change hands, never while one goes."""
         self._retry_s = -math.inf
 
     def add(self, submit: Submit) -> None:
-        """From any one thread, while another takes steps."""
-        self._waiting.append(submit)
+        """From any thread, while another takes steps."""
+        with self._lock:
+            self._waiting.append(submit)
+
+    def forget(self) -> None:
+        """From any thread: no text is kept or begun; the one that is under way may end, and is not tried again."""
+        with self._lock:
+            self._waiting.clear()
+            self._text = None
 
     @property
     def due_s(self) -> float:
         return self._retry_s if self._text is not None else -math.inf if self._waiting else math.inf
 
     def step(self, port: Port) -> None:
-        text = self._text = self._text or self._next()
+        text = self._next()
+        if text is None:
+            return
         text.tries += 1
         try:
             port.ask("AT+CMGF=0", STEP_S_MAX)  # in the other mode the length were taken for a number
+            if self._text is not text:
+                return  # forgotten meanwhile
             port.submit(text.submit.command, text.submit.pdu, TEXT_S_MAX)
         except HwError as error:
             self._failed(text)
@@ -88,11 +102,15 @@ class Texts:
             self.gone += 1
             self._text = None
 
-    def _next(self) -> _Text:
-        while len(self._waiting) > TEXTS_MAX:
-            self._waiting.popleft()
-            self.given_up += 1
-        return _Text(self._waiting.popleft())
+    def _next(self) -> _Text | None:
+        """The one that is to be tried; None where all are forgotten."""
+        with self._lock:
+            while len(self._waiting) > TEXTS_MAX and self._text is None:
+                self._waiting.popleft()
+                self.given_up += 1
+            if self._text is None and self._waiting:
+                self._text = _Text(self._waiting.popleft())
+            return self._text
 
     def _failed(self, text: _Text) -> None:
         self._retry_s = time.monotonic() + RETRY_S

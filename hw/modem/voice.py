@@ -137,6 +137,10 @@ class Voice(Supervised):
         self._texts.add(submit(number, octets))
         self._wake()
 
+    def forget(self) -> None:
+        """No text that waits, or is to be tried again, is kept or goes; one that is under way may end. From any thread."""
+        self._texts.forget()
+
     def locate(self) -> None:
         """Has the modem asked for a position once nothing else is to be done; asked again before the answer, it is one question."""
         self._place.want()

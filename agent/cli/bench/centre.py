@@ -16,6 +16,7 @@ from agent.cli.bench.telling import EMERGENCY
 from agent.cli.streams import Entry
 from agent.ecall import wire
 from agent.ecall.happenings import Acknowledged, ClearedDown
+from agent.ecall.message import STORAGE_OF
 from agent.ecall.msd import MAS_PER_DEG, UNKNOWN_MAS, Msd, MsdError, decode
 from agent.errors import DeviceError, IntegrityError
 from agent.mqtt.connection import Access, Arrived, Connection, Event
@@ -24,6 +25,7 @@ from agent.mqtt.terms import Connect, Online
 PREFIX = "modicum"
 TOPIC = f"{PREFIX}/v1/+/{wire.SERVICE}/{wire.STREAM}"
 CONNECT_S = 15.0
+AGAIN_S = 2.0
 TALK_S = 8.0
 """So long the centre speaks with the car before it clears down."""
 
@@ -35,13 +37,15 @@ class Centre:
     to: Access
     private_key: bytes = field(repr=False)
     note: Callable[[str], object]
+    received: list[str] = field(default_factory=list)
+    """The messages' octets in hexadecimal, as `modicum ecall decode` takes them."""
     refused: int = 0
     """Messages that could not be read."""
     _events: queue.SimpleQueue[Event | None] = field(default_factory=queue.SimpleQueue)
     _connection: Connection | None = None
     _thread: threading.Thread | None = None
     _call: wire.Call | None = None
-    _spoke_s: float | None = None
+    _clears_s: float = 0.0
     _state: str = "idle"
     _timed: bool = False
 
@@ -74,13 +78,13 @@ class Centre:
             self._timed = True
             self.note(f"{EMERGENCY}the car has the acknowledgement, {acknowledged_ms:.0f} ms after the frame that told of the crash")
         if self._state == "voice" and before != "voice":
-            self._spoke_s = time.monotonic()
+            self._clears_s = time.monotonic() + TALK_S
             self.note(f"{EMERGENCY}the centre speaks with the car")
         if self._state in ("cleared", "idle") and before not in ("cleared", "idle", "countdown"):
             self.note(f"{EMERGENCY}cleared down; the message and the places are erased in the car")
             self._call = None
-        if self._spoke_s is not None and time.monotonic() - self._spoke_s >= TALK_S and self._call is not None:
-            self._spoke_s = None
+        if self._state == "voice" and self._call is not None and time.monotonic() >= self._clears_s:
+            self._clears_s = time.monotonic() + AGAIN_S  # a car whose link is cut has not heard it
             self._say(ClearedDown(self._call.session), self._call)
 
     def _listen(self) -> None:
@@ -100,6 +104,7 @@ class Centre:
         self._call = call
         self._say(Acknowledged(call.session, msd.message_identifier), call)
         if not again:
+            self.received.append(call.octets.hex().upper())
             self.note(f"{EMERGENCY}the centre has message {msd.message_identifier} and acknowledges it: {told(msd)}")
 
     def _say(self, word: wire.Word, call: wire.Call) -> None:
@@ -114,4 +119,5 @@ def told(msd: Msd) -> str:
     if UNKNOWN_MAS not in (msd.latitude_mas, msd.longitude_mas):
         trusted = "trusted" if msd.position_can_be_trusted else "not trusted"
         place = f"at {msd.latitude_mas / MAS_PER_DEG:.5f}, {msd.longitude_mas / MAS_PER_DEG:.5f} ({trusted})"
-    return f"{kind}, VIN {msd.vin}, {place}, {', '.join(sorted(msd.propulsion)) or 'propulsion not known'}"
+    named = {storage: word for word, storage in STORAGE_OF.items()}
+    return f"{kind}, VIN {msd.vin}, {place}, {', '.join(named[one] for one in sorted(msd.propulsion)) or 'propulsion not known'}"

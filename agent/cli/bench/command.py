@@ -228,12 +228,15 @@ def _check_bus(drive: Drive, record: Path | None, noise_per_s: float) -> None:
 
 
 class _Teller:
-    """Prints a line every few seconds."""
+    """Prints a line every few seconds, and each thing that somebody did or that became of the emergency call."""
 
     def __init__(self, seconds: float) -> None:
-        self._seconds, self._next_s = seconds, 0.0
+        self._seconds, self._next_s, self._told = seconds, 0.0, 0
 
     def __call__(self, stage: Stage) -> None:
+        for note in stage.actions.done[self._told :]:
+            self._told += 1
+            click.echo(f"  {note}")
         if time.monotonic() >= self._next_s and stage.status:
             self._next_s = time.monotonic() + LINE_S
             received = list(stage.listeners.lines) if stage.listeners else []

@@ -99,7 +99,12 @@ def _numbers(summary: Mapping[str, Any]) -> list[str]:
     rows += _unsent(summary)
     dropped = read - summary["frames_delivered"]
     seen = "that the kernel let through" if summary.get("kernel_filters") else "on the car's bus"
-    return [*rows, f"Of {read:,} frames {seen} the agent dropped {dropped:,} unread; {values} left."]
+    beside = telling.beside(summary.get("notes", ()))
+    return [
+        *rows,
+        f"Of {read:,} frames {seen} the agent dropped {dropped:,} unread; {values} left.",
+        *(wrapped(beside, 0) if beside else ()),
+    ]
 
 
 def _unsent(summary: Mapping[str, Any]) -> list[str]:

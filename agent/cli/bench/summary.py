@@ -50,4 +50,5 @@ def summary_of(stage: Stage) -> tuple[dict[str, object], list[dict[str, object]]
         "kernel_filters": stage.bus is not None and stage.bus.interface == SOCKETCAN,
         "opened_by_others": stage.listeners.opened_by_others,
         "not_opened": stage.listeners.refused,
+        "emergency_messages": stage.centre.received if stage.centre else [],
     }, lines

@@ -95,6 +95,13 @@ def called(notes: Iterable[str]) -> list[str]:
     return [note.replace(EMERGENCY, "", 1) for note in notes if note.startswith(DONE) and EMERGENCY in note]
 
 
+def beside(notes: Iterable[str]) -> str:
+    """What the totals of values do not count, in a sentence; empty where there was no emergency call."""
+    if not any("the centre has message" in note for note in called(notes)):
+        return ""
+    return "Beside that, the emergency call told its centre the car's number and exact place, as long as it stood."
+
+
 def recipients(run: Run, name: str) -> str:
     """Who got something of a stream. A notice that a grant has ended goes to whoever had got something of its service."""
     stream, (service, _, kind) = run.stream(name), name.partition(".")

@@ -35,6 +35,8 @@ CONFIG_S = 12.0
 KEYS = (("Tab", "next"), ("g", "grant"), ("w", "withdraw"), ("l", "cut the link"), ("c", "crash the car"), ("q", "end"))
 RESTORE = "restore link"
 NO_KEYS = " No keys: stdin is no terminal. Ctrl-C ends the run."
+UNTOLD = "the centre does not know of it yet"
+CALLING = "the centre is called, and the message waits for the link"
 STATES = {"YES": "granted", "NO": "refused", "IN_VEHICLE": "for use in the car only", "NOT_SET": "not granted"}
 
 
@@ -178,7 +180,8 @@ def _legend(gone: Sequence[Place]) -> list[Text]:
 
 def _below(known: Known, columns: int) -> list[Text]:
     said = known.said or _hint(known)
-    told = [Text(f" {line}", "bold" if known.said else SOFT) for line in textwrap.wrap(said, max(columns - 2, 1))[:SAID_ROWS_MAX]]
+    rows = textwrap.wrap(said, max(columns - 2, 8), max_lines=SAID_ROWS_MAX, placeholder=" ...")
+    told = [Text(f" {line}", "bold" if known.said else SOFT) for line in rows]
     return [Text("─" * columns, SOFT), *told, _item(known), _keys(known, columns)]
 
 
@@ -186,10 +189,11 @@ def _hint(known: Known) -> str:
     """What there is to see just now, in a sentence: the first that is so."""
     crashed_s = known.crash_s or 0.0
     sentences = (
+        (known.link_is_cut and known.crash_s is not None, f"The car crashed and the link is cut: {known.call or CALLING}."),
         (known.link_is_cut, f"The link is cut: {counted(known.waiting, 'sealed message')} in the car until it is restored."),
         (not known.online, "The link is there; the agent tries to connect again by itself, after a pause of up to a minute."),
         (known.elapsed_s < CONFIG_S, f"Another terminal can ask: --config {known.config}"),
-        (known.crash_s is not None, f"The car crashed at {_clock(crashed_s)}: {known.call or 'the centre does not know of it yet'}."),
+        (known.crash_s is not None, f"The car crashed at {_clock(crashed_s)}: {known.call or UNTOLD}."),
         (True, _where_told(known)),
     )
     return next(sentence for holds, sentence in sentences if holds)
@@ -197,6 +201,8 @@ def _hint(known: Known) -> str:
 
 def _where_told(known: Known) -> str:
     """Of the places that left, the most that anybody learnt."""
+    if known.call:
+        return f"The emergency centre was told the exact place; {known.call}"
     gone, near_m = places(known.run), trimmed_m(known.run.chronicle.plan)
     exact, squares = (sum((one.width_m is None) is alone for one in gone) for alone in (True, False))
     if exact:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from agent.cli.ecall import ecall_group
 from agent.ecall.msd import AdditionalData, encode
-from agent.errors import UsageError
+from agent.errors import AgentAbsent, FindingsError, UsageError
 from tests.agent.daemons.test_ecall import CONFIG
 from tests.agent.ecall.build import VIN, msd
 
@@ -23,9 +23,9 @@ KEYS = [
 FULL = encode(msd(3, additional_data=AdditionalData("8.1", b"\xab\xcd"))).hex()
 
 
-def said(*arguments: str, stdin: str | None = None) -> str:
+def said(*arguments: str, stdin: str | None = None, status: int = 0) -> str:
     result = CliRunner().invoke(ecall_group, arguments, input=stdin, catch_exceptions=False)
-    assert result.exit_code == 0
+    assert result.exit_code == status
     return result.stdout
 
 
@@ -150,36 +150,46 @@ def test_a_person_reads_how_the_call_stands(monkeypatch: pytest.MonkeyPatch, tmp
     """The call, each check, and every problem; as JSON the answer itself."""
     running(monkeypatch, tmp_path, ANSWER)
     config = ("--config", str(tmp_path / "agent.toml"))
-    assert said("status", *config).splitlines() == [
+    assert said("status", *config, status=1).splitlines() == [
         "state: voice",
-        "call: automatic, 2 messages, not acknowledged yet, dialled 1 times",
-        "last crash: message made after 3.2 ms, acknowledged after 41.4 ms",
+        "call: automatic, 2 messages, not acknowledged yet, dialled 1 time",
+        "last crash: message made 3.2 ms, acknowledged 41.4 ms after the frame that told of it",
         "read: 1 crash frame; in memory: 3 places",
         "  bus  ok",
         "  sim  error ecall-sim: no SIM: insert one",
         "problem: Send: OSError: gone",
     ]
-    assert json.loads(said("status", "--json", *config)) == ANSWER
+    assert json.loads(said("status", "--json", *config, status=1)) == ANSWER
 
 
 def test_what_switching_off_means_is_said_before_it_is_done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing happens without a yes; with one it is said again."""
     asked = running(monkeypatch, tmp_path, {"enabled": False})
     config = ("--config", str(tmp_path / "agent.toml"))
-    refused = CliRunner().invoke(ecall_group, ("off", *config), input="n\n")
-    assert (refused.exit_code, asked) == (1, [])
-    assert "After a crash nobody will be called and no message sent" in refused.stdout
+    with pytest.raises(FindingsError, match="nothing has changed"):
+        said("off", *config, stdin="n\n")
+    assert asked == []
     assert "After a crash nobody will be called and no message sent" in said("off", "--yes", *config)
     assert said("on", *config) == "emergency call: on\n"
     assert asked == ["ecall.off", "ecall.on"]
 
 
-@pytest.mark.parametrize("verb", ["sos", "cancel", "test"])
-def test_what_is_asked_for_is_asked_of_the_program_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, verb: str) -> None:
-    """On its own socket; what it then is, is said."""
-    asked = running(monkeypatch, tmp_path, {"state": "countdown"})
-    assert said(verb, "--config", str(tmp_path / "agent.toml")) == "emergency call: countdown\n"
-    assert asked == [f"ecall.{verb}"]
+def test_what_is_asked_for_is_asked_of_the_program_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """On its own socket; what it then is, is said, how to take it back, and what of it cannot be had."""
+    config, well = ("--config", str(tmp_path / "agent.toml")), {"checks": {"sos": None}}
+    asked = running(monkeypatch, tmp_path, {"state": "countdown", **well})
+    assert said("sos", *config) == "emergency call: countdown; modicum ecall cancel takes it back, as long as it counts down\n"
+    assert said("cancel", *config) == "emergency call: countdown\n"
+    running(monkeypatch, tmp_path, {"state": "sending", "checks": ANSWER["checks"]})
+    assert said("test", *config) == "emergency call: sending\nbut error ecall-sim: no SIM: insert one\n"
+    assert asked == ["ecall.sos", "ecall.status", "ecall.cancel"]
+
+
+def test_a_program_that_does_not_answer_is_called_by_its_name(tmp_path: Path) -> None:
+    """It is not core that has to be started."""
+    (tmp_path / "agent.toml").write_text(CONFIG.format(vin="WMWTESTCAR0000001", more=""))
+    with pytest.raises(AgentAbsent, match="modicum-ecall does not answer"):
+        said("status", "--config", str(tmp_path / "agent.toml"))
 
 
 def test_a_device_without_an_emergency_call_says_so(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from agent.clock import RELEASE_NS
 from agent.daemons import ecall as program
 from agent.ecall.store import Store
 from agent.ecall.switch import Switch
-from agent.errors import ConfigError
+from agent.errors import ConfigError, UsageError
 from agent.folders import vehicle_folder
 from agent.model import Finding
 from agent.settings import Settings, load_settings
@@ -164,3 +165,34 @@ def test_a_wait_that_is_none_is_refused(tmp_path: Path, wrong: str) -> None:
     """Before a crash finds it."""
     with pytest.raises(ConfigError, match="no such wait"):
         machine(tmp_path, f"[ecall.timers]\n{wrong}")
+
+
+def test_a_second_one_is_refused(tmp_path: Path) -> None:
+    """It would take the sockets of the first away with it."""
+    loaded = settings(tmp_path)
+    assert loaded.ecall is not None
+    (tmp_path / "run").mkdir()
+    with contextlib.ExitStack() as first, contextlib.ExitStack() as second:
+        program._alone(loaded.ecall, first)
+        with pytest.raises(UsageError, match="runs already"):
+            program._alone(loaded.ecall, second)
+    with contextlib.ExitStack() as later:
+        program._alone(loaded.ecall, later)
+
+
+def test_a_folder_that_cannot_be_locked_bars_nobody(tmp_path: Path) -> None:
+    """The call is worth more than the order."""
+    loaded = settings(tmp_path)
+    assert loaded.ecall is not None
+    with contextlib.ExitStack() as built:
+        program._alone(loaded.ecall, built)
+
+
+def test_what_is_wrong_in_a_section_that_it_does_not_need_costs_no_call(tmp_path: Path) -> None:
+    """Of core's receiver, say; core itself does not start with it."""
+    settings(tmp_path)
+    path = tmp_path / "agent.toml"
+    path.write_text(path.read_text() + "\n[gnss]\nprot = 1\n")
+    assert load_settings(path, program.CALL_SECTIONS).ecall is not None
+    with pytest.raises(ConfigError):
+        load_settings(path)

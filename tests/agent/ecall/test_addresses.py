@@ -29,6 +29,7 @@ def test_a_key_that_cannot_be_used_does_not_keep_the_call_from_being_made(tmp_pa
         (tmp_path / "emergency.pub").write_bytes(content)
     made, wrong = found(tmp_path)
     assert (made.recipient_key, made.number, list(wrong)) == (b"", "+8610000001", ["key"])
+    assert "put the centre's public key at" in wrong["key"].hint
 
 
 def test_nothing_is_found_where_all_is_there(tmp_path: Path) -> None:
@@ -59,3 +60,10 @@ def test_the_secret_is_made_once_and_kept(tmp_path: Path) -> None:
     (tmp_path / "state").rmdir()
     (tmp_path / "state").write_text("in the way")
     assert found(tmp_path)[0].sender.id != found(tmp_path)[0].sender.id
+
+
+def test_a_folder_that_keeps_nothing_is_found(tmp_path: Path) -> None:
+    """Neither the owner's switch nor the name that the centre knows."""
+    with_key(tmp_path)
+    (tmp_path / "state").write_text("in the way")
+    assert [finding.code for finding in found(tmp_path)[1].values()] == ["ecall-state"]

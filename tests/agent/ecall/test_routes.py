@@ -12,7 +12,7 @@ import pytest
 from agent.ecall.loop import Ask, Loop
 from agent.ecall.routes import ROUTES
 from agent.ecall.switch import Switch
-from agent.errors import UsageError
+from agent.errors import FindingsError, UsageError
 from tests.agent.ecall.build import VIN
 from tests.agent.ecall.test_crash import crash
 from tests.agent.ecall.test_loop import NUMBER, SENDER, TEST_NUMBER, Fakes, asked, fix
@@ -35,7 +35,7 @@ def test_the_head_unit_calls_and_cancels_and_tests() -> None:
     assert fakes.names() == ["write", "write"]
     assert asked(fakes, "ecall.test") == {"state": "sending"}
     assert dict(fakes.did)["dial"] == TEST_NUMBER
-    with pytest.raises(UsageError, match="nothing changed"):
+    with pytest.raises(FindingsError, match="nothing changed"):
         asked(fakes, "ecall.cancel")
 
 
@@ -69,7 +69,7 @@ def test_the_owner_switches_it_off_and_on(tmp_path: Path) -> None:
     assert asked(fakes, "ecall.off") == {"enabled": False, "state": "idle"}
     assert fakes.takes(crash(0, 3), crash(100, 4)).did == []
     assert asked(fakes, "ecall.status")["checks"]["switch"]["code"] == "ecall-off"
-    with pytest.raises(UsageError, match="switched off"):
+    with pytest.raises(FindingsError, match="switched off"):
         asked(fakes, "ecall.sos")
     assert asked(fakes, "ecall.on")["enabled"]
     regulated = Fakes(switch=Switch(tmp_path / "switch", "regulated"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from agent.ecall.centre import Centre
 from agent.ecall.machine import Machine
+from agent.ecall.message import VIN_UNKNOWN
 from agent.ecall.positions import Place
 from agent.ecall.selftest import CHECKS, EXPIRES_DAYS, QUIET_NS, UNREACHED_NS, SelfTest
 from agent.ecall.store import Store
@@ -117,16 +118,18 @@ FAULTS: dict[str, tuple[str, str, Callable[[SelfTest], object]]] = {
     "the button is not read": ("sos", "ecall-sos", sets(sos=Part(problem="no such line"))),
     "the button's thread is dead": ("sos", "ecall-sos", sets(sos=Part(lives=False))),
     "the button is stuck": ("sos", "ecall-sos-stuck", sets(sos=Part(stuck=True))),
+    "no VIN is known": ("vin", "ecall-vin", lambda test: setattr(test.machine, "facts", replace(FACTS, vin=VIN_UNKNOWN))),
+    "no button is configured": ("sos", "ecall-sos-none", sets(sos=None)),
+    "the modem has not said whether there is a SIM": ("sim", "ecall-unknown", lambda test: health(test, sim=None, registered=True)),
     "the place is not known": ("position", "ecall-position", lambda test: test.machine.ring.clear()),
     "nobody vouches for the clock": ("clock", "ecall-clock", sets(utc_s=lambda: None)),
     "the certificate is gone": ("certificate", "ecall-certificate", unreadable),
     "the certificate has ended": ("certificate", "ecall-certificate", lambda test: ends(test, -1)),
     "the certificate ends soon": ("certificate", "ecall-certificate", lambda test: ends(test, EXPIRES_DAYS - 1)),
     "the centre is not reached": ("centre", "ecall-centre", lambda test: offline(test, 1)),
-    "no modem is configured": ("modem", "ecall-modem", sets(voice=None)),
-    "the modem does not answer": ("modem", "ecall-modem", sets(voice=Part(problem="unplugged", health=Health()))),
+    "the modem does not answer": ("modem", "ecall-modem", sets(voice=Part(problem="unplugged"))),
     "the modem's thread is dead": ("modem", "ecall-modem", sets(voice=Part(lives=False))),
-    "there is no SIM": ("sim", "ecall-sim", lambda test: health(test, sim=False, registered=None)),
+    "there is no SIM": ("sim", "ecall-sim", lambda test: health(test, sim=False, registered=True)),
     "the modem is not registered": ("network", "ecall-network", lambda test: health(test, sim=True, registered=False)),
     "memory may be swapped": ("memory", "ecall-swap", lambda test: test.swaps.write_text("Filename Type\n/dev/sda2 partition\n")),
     "nothing would outlive a restart": ("memory", "ecall-memory", sets(store=Part(problem="on ext4"))),
@@ -147,15 +150,15 @@ def test_each_fault_has_its_own_finding(fault: str, tmp_path: Path) -> None:
     cause(test)
     found = {check: finding for check, finding in test.run(T_NS).items() if finding}
     assert {check: finding.code for check, finding in found.items()} == {name: code}
-    assert all(finding.hint and finding.severity in {"warning", "error"} for finding in found.values())
+    assert all(finding.hint and finding.severity in {"info", "warning", "error"} for finding in found.values())
 
 
 def test_every_check_is_caused_or_made_at_start() -> None:
     """A check without a test of its fault could never fail."""
-    assert CHECKS.keys() - {name for name, _, _ in FAULTS.values()} == {"key", "region", "sockets"}
+    assert CHECKS.keys() - {name for name, _, _ in FAULTS.values()} == {"key", "region", "state", "sockets"}
 
 
-@pytest.mark.parametrize("name", ["key", "region", "sockets", "crash frames"])
+@pytest.mark.parametrize("name", ["key", "region", "state", "sockets", "crash frames"])
 def test_what_was_found_at_start_stands(name: str, tmp_path: Path) -> None:
     """Whatever the check itself would say."""
     test, finding = well(tmp_path), Finding(code="x", severity="error", text="y", hint="z")
@@ -188,3 +191,11 @@ def test_a_vehicle_without_an_emergency_call_says_so(tmp_path: Path) -> None:
     finding = test.run(T_NS)["switch"]
     assert finding is not None
     assert finding.code == "ecall-absent"
+
+
+def test_without_a_modem_nobody_is_called_and_nothing_is_known_of_a_sim(tmp_path: Path) -> None:
+    """Not "ok": what cannot be known is said to be so."""
+    test = well(tmp_path)
+    test.voice = None
+    found = test.run(T_NS)
+    assert [finding.code for name in ("modem", "sim", "network") if (finding := found[name])] == ["ecall-modem", *["ecall-unknown"] * 2]

@@ -49,6 +49,7 @@ class BenchModem:
             wire.close()
 
 
+Reply = Callable[[bytes], bytes | None]
 ENDED = re.compile(rb"[^\r\x1a\x1b]*[\r\x1a\x1b]")
 
 
@@ -58,7 +59,7 @@ class Puppet:
     A text is one too, with the Ctrl-Z that ends it; so is an ESC.
     """
 
-    def __init__(self, path: Path, reply: Callable[[bytes], bytes | None]) -> None:
+    def __init__(self, path: Path, reply: Reply) -> None:
         self.path, self.reply, self.heard = path, reply, list[bytes]()
         self._ours, theirs = os.openpty()
         tty.setraw(theirs)
@@ -117,9 +118,7 @@ class Line:
 
 
 @contextlib.contextmanager
-def talking(
-    folder: Path, answers: Mapping[bytes, bytes | None] | Callable[[bytes], bytes | None], **more: Any
-) -> Iterator[tuple[Voice, Puppet]]:
+def talking(folder: Path, answers: Mapping[bytes, bytes | None] | Reply, **more: Any) -> Iterator[tuple[Voice, Puppet]]:
     """A Voice that is not started yet, and a modem that says to some commands, or to all, what the test wants."""
     puppet = Puppet(folder / "at", answers if callable(answers) else lambda command: answers.get(command, usual(command)))
     voice = Voice(str(folder / "at"), **({"tell": lambda _: None} | more))

@@ -1,4 +1,4 @@
-"""Lines for the tests of a call: a modem of the bench and a Voice each."""
+"""Lines for the tests of a call, a modem of the bench and a Voice each; modems that say what a test wants."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hw.bench.dialogue import Manner
-from tests.hw.modem.cable import Line
+from tests.hw.modem.cable import Line, Puppet, Reply
 
 
 @pytest.fixture
@@ -23,3 +23,16 @@ def lines(tmp_path: Path) -> Iterator[Callable[..., Line]]:
     yield make
     for line in made:
         line.close()
+
+
+@pytest.fixture
+def puppets(tmp_path: Path) -> Iterator[Callable[[Reply], Puppet]]:
+    made: list[Puppet] = []
+
+    def make(reply: Reply) -> Puppet:
+        made.append(Puppet(tmp_path / "at", reply))
+        return made[-1]
+
+    yield make
+    for puppet in made:
+        puppet.unplug()

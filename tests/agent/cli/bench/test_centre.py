@@ -63,19 +63,30 @@ def test_each_message_is_acknowledged_and_told_once() -> None:
 
 
 def test_it_speaks_for_a_while_and_then_clears_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not before somebody spoke, and once."""
-    times = iter([10.0, 10.0, 17.9, 18.0, 19.0, 20.0])
-    monkeypatch.setattr("agent.cli.bench.centre.time.monotonic", lambda: next(times))
+    """Again and again until the car has heard it, whose link may be cut; told once."""
+    now_s = 10.0
+    monkeypatch.setattr("agent.cli.bench.centre.time.monotonic", lambda: now_s)
     heard = Heard().gets(example()).sees("sending", acknowledged=41.6)
-    for _ in range(3):
+    for now_s in (10.0, 17.9, 18.0, 19.9, 20.0):  # noqa: B007  read by the clock above
         heard.sees("voice", acknowledged=41.6)
-    assert heard.words()[1:] == [ClearedDown(SESSION)]
+    assert heard.words()[1:] == [ClearedDown(SESSION)] * 2
     heard.sees("cleared", acknowledged=41.6).sees("cleared")
     assert [note.removeprefix(EMERGENCY).partition(",")[0].partition(";")[0] for note in heard.notes[1:]] == [
         "the car has the acknowledgement",
         "the centre speaks with the car",
         "cleared down",
     ]
+
+
+def test_a_call_that_it_hears_of_late_is_cleared_down_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The voice was there before the message: the link was cut meanwhile, and while an earlier call stood."""
+    now_s = 10.0
+    monkeypatch.setattr("agent.cli.bench.centre.time.monotonic", lambda: now_s)
+    heard = Heard()
+    for now_s in (10.0, 20.0, 30.0):  # noqa: B007  read by the clock above
+        heard.sees("voice")
+    heard.gets(example()).sees("voice")
+    assert heard.words()[1:] == [ClearedDown(SESSION)]
 
 
 def test_what_it_cannot_read_is_counted_and_not_answered() -> None:
