@@ -139,11 +139,20 @@ def open_socket(to: Access, timeout_s: float = OPEN_S) -> socket.socket:
         try:
             _tune(sock, timeout_s)
             sock.connect(address)
-            return context.wrap_socket(sock, server_hostname=to.host) if context is not None else sock
+            return _secured(sock, context, to.host) if context is not None else sock
         except (OSError, ssl.CertificateError) as error:
             sock.close()
             last = error
     raise Unreachable(f"no connection: {_reason(last)}", f"{to.host}:{to.port}", "see the network and the broker's certificate") from last
+
+
+def _secured(sock: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
+    """With its handshake done. `ssl` leaves it out, without a word, where the peer has hung up before; then nothing is secured."""
+    secured = context.wrap_socket(sock, server_hostname=host)
+    if secured.version() is None:
+        secured.close()
+        raise ConnectionResetError("the peer hung up before the handshake")
+    return secured
 
 
 def tls_context(to: Access) -> ssl.SSLContext:

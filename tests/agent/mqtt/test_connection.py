@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -213,6 +214,23 @@ def test_a_server_that_never_shakes_hands_is_given_up() -> None:
         with pytest.raises(Unreachable):
             open_socket(replace(folder_less, port=server.getsockname()[1]), timeout_s=0.2)
         assert time.monotonic() - began < 2
+
+
+def test_a_server_that_hangs_up_before_the_handshake_is_none(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python gives a socket without TLS then; a network that cuts at once must not pass for a broker that does not know our MQTT."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connect = socket.socket.connect
+
+        def cut(sock: socket.socket, address: tuple[str, int]) -> None:
+            connect(sock, address)
+            peer, _ = server.accept()
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.shutdown(socket.SHUT_RDWR)  # and then a reset
+            peer.close()
+
+        monkeypatch.setattr(socket.socket, "connect", cut)
+        with pytest.raises(Unreachable, match="before the handshake"):
+            open_socket(access(f"mqtts://127.0.0.1:{server.getsockname()[1]}", ca=keys.authority.ca))
 
 
 def test_a_credential_that_cannot_be_read_is_said(keys: Keys, tmp_path: Path) -> None:
