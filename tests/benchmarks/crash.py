@@ -1,8 +1,8 @@
 """The emergency call against the clock: from the frame that makes it a crash to the message, to the broker, to the centre's answer.
 
 The same crashes with nothing else on the device; beside core on a bus as full as it can be and an uplink that uploads a backlog; and
-beside these with a real-time priority, where whoever runs it may give one. The figures are the program's own (`ecall.status`), from the
-kernel's time stamp of the frame on. Broker, modem, car and centre take their share of the same processors.
+beside these without the real-time priority that the program gives itself, where it may. The figures are the program's own
+(`ecall.status`), from the kernel's time stamp of the frame on. Broker, modem, car and centre take their share of the same processors.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def main(options: Namespace) -> None:
         runs = {"alone": _series(road, unit, options.crashes)}
         with _everything_else(road, 2 * options.crashes):
             runs["beside all else"] = _beside(road, unit, options.crashes)
-            if _comes_first(road.programs.running["ecall"].pid):
-                runs["beside all else, first in line"] = _beside(road, unit, options.crashes)
+            _queue(road.programs.running["ecall"].pid)
+            runs["beside all else, without its priority"] = _beside(road, unit, options.crashes)
     _print(road, starts, runs)
 
 
@@ -132,14 +132,10 @@ def _beside(road: Road, unit: Airbag, crashes: int) -> Run:
     return run
 
 
-def _comes_first(pid: int) -> bool:
-    """Gives all its threads the least of the real-time priorities; whether that was allowed."""
-    try:
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            os.sched_setscheduler(int(thread.name), os.SCHED_RR, os.sched_param(1))
-    except PermissionError:
-        return False
-    return True
+def _queue(pid: int) -> None:
+    """Takes the real-time priority away that the program has given itself, where it was allowed to."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setscheduler(int(thread.name), os.SCHED_OTHER, os.sched_param(0))
 
 
 @contextlib.contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import resource
 import subprocess
 import sys
 import time
@@ -196,3 +198,25 @@ def test_what_is_wrong_in_a_section_that_it_does_not_need_costs_no_call(tmp_path
     assert load_settings(path, program.CALL_SECTIONS).ecall is not None
     with pytest.raises(ConfigError):
         load_settings(path)
+
+
+def test_it_comes_first_where_it_may() -> None:
+    """In a process of its own: the kernel says which priority it has, and its threads have the same."""
+    ask = (
+        "import os, threading; from agent.daemons.ecall import come_first; come_first(); "
+        "t = threading.Thread(target=lambda: print(os.sched_getscheduler(0) == os.SCHED_RR, end=' ')); t.start(); t.join(); "
+        "print(os.sched_getscheduler(0) == os.SCHED_RR)"
+    )
+    said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.split()
+    may = os.geteuid() == 0 or resource.getrlimit(resource.RLIMIT_RTPRIO)[0] > 0
+    assert said == ["True", "True"] or not may
+
+
+def test_without_the_right_to_come_first_it_runs_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a user without it, or in a container."""
+
+    def forbidden(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", forbidden)
+    program.come_first()
