@@ -36,7 +36,7 @@ IN_BAND_MS = 4000
 """3GPP TS 22.101 and 26.267: the message is with the centre typically within 4 s after the call stands."""
 ANSWER_S = 0.05
 STARTS = 5
-RECORDS_A_CRASH = 150
+RECORDS_A_CRASH = 130
 """More than what is uploaded meanwhile."""
 SEED = 1
 
