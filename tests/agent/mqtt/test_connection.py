@@ -390,7 +390,8 @@ def test_mosquitto_refuses_us_without_a_certificate(keys: Keys, tmp_path: Path) 
                 uplink.core.open_lane()
                 assert uplink.core.run(lambda core=uplink.core: len(core.states) >= 2)  # type: ignore[misc]  # bound at once
                 assert not any(state.online for state in uplink.core.states)
-                assert "ALERT" in uplink.core.states[-1].why.upper()
+                why = uplink.core.states[-1].why.upper()
+                assert any(word in why for word in ("ALERT", "EOF", "RESET")), why  # the end may overtake the alert that says why
         with Running(lambda _: good) as uplink:
             uplink.core.open_lane()
             assert uplink.core.run(lambda: uplink.core.online)
