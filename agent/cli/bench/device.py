@@ -135,7 +135,7 @@ def write_config(device: Device, bus: BusChoice, package: str | None, catalogue:
         f'[[bus]]\nname = "pt"\ninterface = "{bus.interface}"\nchannel = "{bus.channel}"',
         f"options = {{ {', '.join([*options, 'fd = true'])} }}",
         f'[gnss]\nkind = "{device.gnss_kind}"\nport = "{device.gnss}"\nbaud = 115200',
-        call or call_sections(device),
+        call or (call_sections(device) if EMERGENCY in device.recipients else ""),
         '[clock]\nsources = ["system"]',
         f'[entitlement]\npackage = "{package or "none"}"',
         f'[regions]\nallowed = ["{REGION}"]',

@@ -146,7 +146,7 @@ def test_a_file_that_is_there_is_replaced(tmp_path: Path) -> None:
 def test_the_program_records_what_it_sends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The drive with its noise, in a file that is whole when the program has ended."""
     monkeypatch.setattr(Pace, "stop_on_signals", lambda _: None)
-    log, start_ns = tmp_path / "drive.log", time.time_ns() // 1000 * 1000 + SECONDS // 5
+    log, start_ns = tmp_path / "drive.log", time.time_ns() // 1000 * 1000 + SECONDS  # a busy computer starts late
     where = ["--interface", "virtual", "--channel", "recorded", "--start-ns", str(start_ns), "--seconds", "0.4"]
     assert main([*where, "--noise", "400", "--record", str(log)]) == 0
     frames = list(log_frames(log, lambda channel: channel))
