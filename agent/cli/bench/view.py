@@ -155,13 +155,13 @@ def _middle(known: Known, size: Size, *, unicode: bool) -> list[Text]:
 def _where(known: Known, size: Size, *, unicode: bool) -> list[Text]:
     """The picture with what its signs mean."""
     gone = places(known.run)
-    legend = _legend(gone)
+    legend = _legend(gone, called=bool(known.call))
     frame = frame_of(known.way, gone, known.flat, size.columns, max(size.rows - len(legend) - 1, 1))
     drawn = draw(known.way, gone, known.flat, frame, braille=unicode)
     return [listing.heading("WHERE THE CAR WAS", scale(frame)), *drawn, *legend]
 
 
-def _legend(gone: Sequence[Place]) -> list[Text]:
+def _legend(gone: Sequence[Place], *, called: bool) -> list[Text]:
     way = Text.assemble(
         (START, SILENT.style), " start ", (CAR, ALARM), " car ", ("━━", TOLD.style), " told ", ("· ·", SILENT.style), " not told"
     )
@@ -172,7 +172,7 @@ def _legend(gone: Sequence[Place]) -> list[Text]:
         said.append(EXACT, f"bold {SQUARE}").append(f" {counted(exact, 'exact place')} ")
     if squares:
         said.append("■", f"{SQUARE} {FILLED}").append(f" {counted(squares, 'square')} of {' and '.join(map(length, widths))}")
-    return [way, said if gone else Text("No place has left the car.")]
+    return [way, said if gone else Text("To the emergency centre alone." if called else "No place has left the car.")]
 
 
 # -- the rows below ---------------------------------------------------------------------------------------------------

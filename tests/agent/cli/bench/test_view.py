@@ -106,6 +106,13 @@ def test_after_a_crash_it_is_said_how_far_the_call_is() -> None:
     assert "The car crashed at 0:39: at 39.5 s: cleared down" in text(known(crash_s=39.0, call="at 39.5 s: cleared down"), SMALL)
 
 
+def test_a_place_that_the_emergency_centre_was_told_is_not_called_none() -> None:
+    """Where nobody else was told one."""
+    shown = text(known(run=replace(ran(60.0), lines=[]), crash_s=39.0, call="at 39.5 s: cleared down"), LARGE)
+    assert "To the emergency centre alone." in shown
+    assert "No place has left" not in shown
+
+
 def test_the_keys_fit_a_terminal_of_80_columns() -> None:
     """All of them, whatever the link does."""
     for shown in (known(), known(**CUT)):
