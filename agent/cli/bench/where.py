@@ -10,7 +10,7 @@ from agent.cli.bench.map import Report, draw_map, silences
 from agent.cli.bench.markup import Markup, element
 from agent.cli.bench.places import Place, places
 from agent.cli.bench.strips import legend
-from agent.cli.bench.telling import Run, ended, grouped, listed, recipients, several, trim_ever
+from agent.cli.bench.telling import Run, beside, ended, grouped, listed, recipients, several, trim_ever
 from agent.cli.streams import name_of, silent, trim_of
 from agent.cli.words import HALVES, REASONS, counted, length, occasions
 from agent.vss import LOCATION
@@ -24,15 +24,18 @@ PARTS = {
     "barred": "{} while it was not allowed",
 }
 """Of a part of the way of which no place left: how it is told."""
+NOWHERE = "No position left the car: nobody was told where it was."
+CALLED = "No position left the car but to the emergency centre, which was told the exact place."
 
 
 def where(run: Run, journey: Journey) -> Markup:
     """The true way and the squares, or why there are none."""
     reports = _reports(run)
     quiet = silences(journey, reports, _barred(run, journey))
-    got = [*_squares(reports), *_silences(run, journey, quiet)] if reports else ["No position left the car: nobody was told where it was."]
+    called = beside(run.summary.get("notes", ()))
+    got = [*_squares(reports), *_silences(run, journey, quiet), called] if reports else [CALLED if called else NOWHERE]
     picture = draw_map(journey, reports, quiet, "The true way of the car and the places that left. " + " ".join(got))
-    words = [legend(*_entries(reports, quiet)), *(element("p", text) for text in got)]
+    words = [legend(*_entries(reports, quiet)), *(element("p", text) for text in got if text)]
     words += [] if reports else [element("ul", *_why_no_place(run), class_="plain")]
     figure = element("figure", picture, element("figcaption", *words), class_="pair")
     return element("section", element("h2", "Where the car was, and what of it left"), figure)

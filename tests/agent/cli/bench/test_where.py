@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from agent.cli.bench.journey import Journey
 from agent.cli.bench.telling import Run
@@ -120,3 +121,13 @@ def test_a_moment_before_the_driver_is_known_is_no_withdrawal() -> None:
     assert "m of a trip (0:00 to 1:00)" in text
     assert "not allowed" not in text
     assert not re.search(r"\b0 m", text)
+
+
+def test_what_the_emergency_centre_was_told_is_not_left_out() -> None:
+    """Where no service was told a place, and where one was."""
+    notes = {"notes": ["at 39.5 s: emergency call: the centre has message 1 and acknowledges it: an automatic call"]}
+    asked = rule(LOCATION, FIND, triggers=["request"])
+    silent = told([], 120, (0, plan("1", asked)))
+    assert "but to the emergency centre" in shown(replace(silent, summary={**silent.summary, **notes})).text
+    spoke = told(place(50, journey("drive").drive, 1), 120, (0, plan("1", PLACE)))
+    assert "Beside that, the emergency call told its centre" in shown(replace(spoke, summary={**spoke.summary, **notes})).text
