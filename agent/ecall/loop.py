@@ -35,6 +35,7 @@ from hw.ports import Fix, Frame
 
 WAIT_S_MAX = 1.0
 FAILED_S = 0.02
+"""A pause after a turn in which something failed."""
 TEST_NS = 10 * NS
 """From one self-test to the next."""
 Held = Literal["held"]

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from agent.cli.bench.telling import EMERGENCY
+from agent.cli.bench.telling import EMERGENCY, NO_PLACE
 from agent.cli.streams import Entry
 from agent.ecall import wire
 from agent.ecall.happenings import Acknowledged, ClearedDown
@@ -26,6 +26,7 @@ PREFIX = "modicum"
 TOPIC = f"{PREFIX}/v1/+/{wire.SERVICE}/{wire.STREAM}"
 CONNECT_S = 15.0
 AGAIN_S = 2.0
+"""From one clear-down to the next, until the car has heard it."""
 TALK_S = 8.0
 """So long the centre speaks with the car before it clears down."""
 
@@ -115,7 +116,7 @@ class Centre:
 def told(msd: Msd) -> str:
     """What the centre reads, for a person."""
     kind = "a test" if msd.test_call else "an automatic call" if msd.automatic_activation else "a call by hand"
-    place = "place not known"
+    place = NO_PLACE
     if UNKNOWN_MAS not in (msd.latitude_mas, msd.longitude_mas):
         trusted = "trusted" if msd.position_can_be_trusted else "not trusted"
         place = f"at {msd.latitude_mas / MAS_PER_DEG:.5f}, {msd.longitude_mas / MAS_PER_DEG:.5f} ({trusted})"

@@ -57,8 +57,9 @@ def _head(run: Run) -> Markup:
     """The run in a sentence and in three numbers."""
     read, values = run.summary["frames_read"], counted(run.summary["samples"], "value")
     to = listed([f"{count} to {who}" for who, (count, _) in _to_whom(run).items()])
-    left = f"{values} left the car: {to}." if to else "Nothing left the car by consent or contract."
-    left += f" {beside}" if (beside := telling.beside(run.summary.get("notes", ()))) else ""
+    beside = telling.beside(run.summary.get("notes", ()))
+    left = f"{values} left the car: {to}." if to else "No service got anything." if beside else "Nothing left the car."
+    left += f" {beside}" if beside else ""
     dropped = read - run.summary["frames_delivered"]
     lead = FILTERED if run.summary.get("kernel_filters") else SEEN_ALL
     spoke, quiet, withheld = telling.kinds(run)

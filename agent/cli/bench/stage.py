@@ -86,8 +86,6 @@ class Stage:
     chronicle: Chronicle = field(default_factory=Chronicle)
     actions: Actions = field(default_factory=lambda: Actions([]))
     centre: Centre | None = None
-    call: dict[str, Any] = field(default_factory=dict)
-    """The emergency call's own status."""
 
     @property
     def elapsed_s(self) -> float:
@@ -285,8 +283,7 @@ def _drive(stage: Stage) -> None:
 def _look_at_the_call(stage: Stage) -> None:
     assert stage.centre is not None
     stage.actions.crashed(stage.drive.crash_s, stage.elapsed_s)
-    stage.call = ask(stage.device.call_control, "ecall.status")
-    stage.centre.look(stage.call)
+    stage.centre.look(ask(stage.device.call_control, "ecall.status"))
 
 
 def _sit_down(stage: Stage) -> None:
@@ -340,8 +337,8 @@ def _answering(stage: Stage) -> bool:
 
 def _online(stage: Stage) -> bool:
     status = stage.ask("status")
-    stage.call = ask(stage.device.call_control, "ecall.status")
-    return status["uplink"] and all(lane["online"] for lane in status["lanes"].values()) and stage.call["centre"]["online"]
+    call = ask(stage.device.call_control, "ecall.status")
+    return status["uplink"] and all(lane["online"] for lane in status["lanes"].values()) and call["centre"]["online"]
 
 
 def _seen(stage: Stage) -> bool:

@@ -24,6 +24,8 @@ SHOWN_MAX = 4
 """Of so many signals in one row the last values are shown."""
 DONE = "at "
 """So begins a note of what somebody in the car did."""
+NO_PLACE = "place not known"
+"""In the note of a message that had none."""
 EMERGENCY = "emergency call: "
 """So begins, after its time, a note of what became of the emergency call."""
 
@@ -97,9 +99,19 @@ def called(notes: Iterable[str]) -> list[str]:
 
 def beside(notes: Iterable[str]) -> str:
     """What the totals of values do not count, in a sentence; empty where there was no emergency call."""
-    if not any("the centre has message" in note for note in called(notes)):
-        return ""
-    return "Beside that, the emergency call told its centre the car's number and exact place, as long as it stood."
+    told = messages(notes)
+    what = "number and exact place" if place_told(notes) else "number, and no place, which it did not know"
+    return f"Beside that, the emergency call told its centre the car's {what}." if told else ""
+
+
+def messages(notes: Iterable[str]) -> list[str]:
+    """The notes of what the emergency centre has read."""
+    return [note for note in called(notes) if "the centre has message" in note]
+
+
+def place_told(notes: Iterable[str]) -> bool:
+    """Whether the emergency centre was told where the car was."""
+    return any(NO_PLACE not in note for note in messages(notes))
 
 
 def recipients(run: Run, name: str) -> str:

@@ -44,8 +44,8 @@ STATES = {"YES": "granted", "NO": "refused", "IN_VEHICLE": "for use in the car o
 class Known:
     """What is known of a run at one moment. `status`, `live`, `consent`: as the agent answers; `way`: the truth, `kmh` among it.
 
-    `picked` counts through the consent items; `call`: what became last of the emergency call; `keys`: whether there are any;
-    `said`: what a key did, for as long as it is shown.
+    `picked` counts through the consent items; `call`: what became last of the emergency call, `place_told`: whether its centre has a
+    place; `keys`: whether there are any; `said`: what a key did, for as long as it is shown.
     """
 
     run: Run
@@ -63,6 +63,7 @@ class Known:
     link_is_cut: bool = False
     crash_s: float | None = None
     call: str = ""
+    place_told: bool = False
     keys: bool = True
     said: str = ""
 
@@ -155,7 +156,7 @@ def _middle(known: Known, size: Size, *, unicode: bool) -> list[Text]:
 def _where(known: Known, size: Size, *, unicode: bool) -> list[Text]:
     """The picture with what its signs mean."""
     gone = places(known.run)
-    legend = _legend(gone, called=bool(known.call))
+    legend = _legend(gone, called=known.place_told)
     frame = frame_of(known.way, gone, known.flat, size.columns, max(size.rows - len(legend) - 1, 1))
     drawn = draw(known.way, gone, known.flat, frame, braille=unicode)
     return [listing.heading("WHERE THE CAR WAS", scale(frame)), *drawn, *legend]
@@ -201,7 +202,7 @@ def _hint(known: Known) -> str:
 
 def _where_told(known: Known) -> str:
     """Of the places that left, the most that anybody learnt."""
-    if known.call:
+    if known.place_told:
         return f"The emergency centre was told the exact place; {known.call}"
     gone, near_m = places(known.run), trimmed_m(known.run.chronicle.plan)
     exact, squares = (sum((one.width_m is None) is alone for one in gone) for alone in (True, False))

@@ -21,7 +21,7 @@ from agent.cli.bench.keys import Keys
 from agent.cli.bench.picture import Spot
 from agent.cli.bench.places import plane
 from agent.cli.bench.stage import Stage
-from agent.cli.bench.telling import Run, called
+from agent.cli.bench.telling import Run, called, place_told
 from agent.cli.bench.view import Known, screen
 from agent.cli.streams import Entry
 from agent.control.protocol import RemoteError
@@ -185,6 +185,7 @@ class Watch:
             link_is_cut=stage.link_is_cut,
             crash_s=drive.crash_s if drive.crash_s is not None and drive.crash_s <= now_s else None,
             call=next(iter(called(stage.actions.done)[::-1]), ""),
+            place_told=place_told(stage.actions.done),
             keys=self._keys is not None,
             said=self._said,
         )

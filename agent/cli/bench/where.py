@@ -10,7 +10,7 @@ from agent.cli.bench.map import Report, draw_map, silences
 from agent.cli.bench.markup import Markup, element
 from agent.cli.bench.places import Place, places
 from agent.cli.bench.strips import legend
-from agent.cli.bench.telling import Run, beside, ended, grouped, listed, recipients, several, trim_ever
+from agent.cli.bench.telling import Run, beside, ended, grouped, listed, place_told, recipients, several, trim_ever
 from agent.cli.streams import name_of, silent, trim_of
 from agent.cli.words import HALVES, REASONS, counted, length, occasions
 from agent.vss import LOCATION
@@ -32,8 +32,9 @@ def where(run: Run, journey: Journey) -> Markup:
     """The true way and the squares, or why there are none."""
     reports = _reports(run)
     quiet = silences(journey, reports, _barred(run, journey))
-    called = beside(run.summary.get("notes", ()))
-    got = [*_squares(reports), *_silences(run, journey, quiet), called] if reports else [CALLED if called else NOWHERE]
+    notes = run.summary.get("notes", ())
+    called = beside(notes)
+    got = [*_squares(reports), *_silences(run, journey, quiet), called] if reports else [CALLED if place_told(notes) else NOWHERE]
     picture = draw_map(journey, reports, quiet, "The true way of the car and the places that left. " + " ".join(got))
     words = [legend(*_entries(reports, quiet)), *(element("p", text) for text in got if text)]
     words += [] if reports else [element("ul", *_why_no_place(run), class_="plain")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agent.cli.bench import telling
 from agent.cli.bench.telling import kinds, listed, pieces, trim_ever
 from agent.vss import LOCATION
 from hw.bench.truth import Drive
@@ -39,3 +40,15 @@ def test_the_longest_trim_of_a_run_is_told() -> None:
     run = told([], 120, (0, plan("1", PLACE)), (90, plan("2")))
     assert trim_ever(run, PROBE) == 500
     assert trim_ever(run, "teleservices.breakdown") is None
+
+
+def test_what_the_emergency_centre_was_told_is_said_and_no_more() -> None:
+    """A call of which it has read nothing told nothing; a message without a place told none."""
+    spoken = "at 3 s: emergency call: the centre speaks with the car"
+    blind = "at 4 s: emergency call: the centre has message 1 and acknowledges it: a test, VIN X, place not known, gasoline"
+    whole = "at 9 s: emergency call: the centre has message 2 and acknowledges it: a test, VIN X, at 1, 2 (trusted), gasoline"
+    assert (telling.beside([spoken]), telling.place_told([spoken])) == ("", False)
+    assert "and no place" in telling.beside([spoken, blind])
+    assert not telling.place_told([spoken, blind])
+    assert "exact place" in telling.beside([spoken, blind, whole])
+    assert telling.called([spoken, "at 5 s: the car crashed", "bus pt"]) == ["at 3 s: the centre speaks with the car"]

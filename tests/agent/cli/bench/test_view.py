@@ -108,7 +108,7 @@ def test_after_a_crash_it_is_said_how_far_the_call_is() -> None:
 
 def test_a_place_that_the_emergency_centre_was_told_is_not_called_none() -> None:
     """Where nobody else was told one."""
-    shown = text(known(run=replace(ran(60.0), lines=[]), crash_s=39.0, call="at 39.5 s: cleared down"), LARGE)
+    shown = text(known(run=replace(ran(60.0), lines=[]), crash_s=39.0, call="at 39.5 s: cleared down", place_told=True), LARGE)
     assert "To the emergency centre alone." in shown
     assert "No place has left" not in shown
 
