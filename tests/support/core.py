@@ -39,6 +39,10 @@ class Core:
     def open_lane(self, client_id: str = "car-1", topics: tuple[str, ...] = ()) -> None:
         self.end.send(link.Lane(lane=self.lane, broker="main", client_id=client_id, topics=topics))
 
+    def told_why(self, word: str) -> bool:
+        """Whether there were two states at least, and the last one gives this reason."""
+        return len(self.states) >= 2 and word in self.states[-1].why.upper()
+
     def run(self, until: Callable[[], bool], within_s: float = 10.0) -> bool:
         """Whether `until` came to hold in time."""
         give_up = time.monotonic() + within_s

@@ -381,11 +381,6 @@ def test_the_last_word_is_a_disconnect() -> None:
         assert uplink.core.run(lambda: broker.heard[-1].kind == 14)
 
 
-def refused(states: list[link.State]) -> bool:
-    """Twice at least, and the last time with the alert that says why."""
-    return len(states) >= 2 and "ALERT" in states[-1].why.upper()
-
-
 def test_mosquitto_refuses_us_without_a_certificate(keys: Keys, tmp_path: Path) -> None:
     """The credential of the tests is needed: without it, or with a stranger's, there is no connection."""
     stranger = Authority(tmp_path, "stranger").issue("car-1")
@@ -395,7 +390,7 @@ def test_mosquitto_refuses_us_without_a_certificate(keys: Keys, tmp_path: Path) 
             with Running(lambda _, to=to: to) as uplink:  # type: ignore[misc]  # bound at once
                 uplink.core.open_lane()
                 # The end of the connection may overtake the alert that says why; another attempt follows.
-                assert uplink.core.run(partial(refused, uplink.core.states))
+                assert uplink.core.run(partial(uplink.core.told_why, "ALERT"))
                 assert not any(state.online for state in uplink.core.states)
         with Running(lambda _: good) as uplink:
             uplink.core.open_lane()
