@@ -38,10 +38,19 @@ AGE_NS_MAX = 2 * NS
 """An older time stamp, or one from the future, is not of this clock."""
 
 
+def boot_ns() -> int:
+    """CLOCK_BOOTTIME: goes on while the device is suspended and across a restart of the program; every process has the same."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def plausible_ns(age_ns: int) -> int:
+    """The age; 0 where it is that of another clock, as the future and what is long ago are."""
+    return age_ns if 0 <= age_ns <= AGE_NS_MAX else 0
+
+
 def age_ns(stamp_s: float) -> int:
     """How old a time stamp in seconds since 1970 is; 0 where it is of another clock than the host's: not every adapter stamps by that."""
-    age_ns = time.time_ns() - int(stamp_s * 1e9)
-    return age_ns if 0 <= age_ns <= AGE_NS_MAX else 0
+    return plausible_ns(time.time_ns() - int(stamp_s * 1e9))
 
 
 class Clock(Protocol):
@@ -219,7 +228,7 @@ class SystemClock:
 
     @staticmethod
     def _mono_ns() -> int:
-        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        return boot_ns()
 
     @staticmethod
     def _awake_ns() -> int:

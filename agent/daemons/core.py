@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from agent.clock import AGE_NS_MAX, age_ns
+from agent.clock import age_ns, boot_ns, plausible_ns
 from agent.control.protocol import Peer
 from agent.control.routes import ROUTES
 from agent.control.server import ControlServer, permitted
@@ -116,8 +116,7 @@ def _open_receiver(settings: Settings, assembled: Assembled, loop: Loop) -> FixS
     def deliver(fix: Fix) -> None:
         """To the emergency call first: it gets it from this thread, whatever the loop does; only its ring of three keeps it."""
         if tell is not None:
-            waited_ns = clock.now_ns() - fix.t_ns
-            tell(fix, time.clock_gettime_ns(time.CLOCK_BOOTTIME) - (waited_ns if 0 <= waited_ns <= AGE_NS_MAX else 0))
+            tell(fix, boot_ns() - plausible_ns(clock.now_ns() - fix.t_ns))
         loop.inbox.put_nowait(fix)
 
     receiver = cast("type[FixSource]", driver("gnss", gnss.kind))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from agent.clock import NS, RELEASE_NS, age_ns, kernel_synchronised
+from agent.clock import NS, RELEASE_NS, age_ns, boot_ns, kernel_synchronised
 from agent.control.protocol import ask
 from agent.control.server import ControlServer
 from agent.daemons.starting import started
@@ -26,7 +26,7 @@ from agent.ecall.addresses import Addresses, addresses_of
 from agent.ecall.centre import Centre
 from agent.ecall.crash import Trigger
 from agent.ecall.fixes import FixHearer
-from agent.ecall.loop import Item, Loop, boot_ns
+from agent.ecall.loop import Item, Loop
 from agent.ecall.machine import Machine
 from agent.ecall.message import VIN_UNKNOWN, Facts
 from agent.ecall.record import Recorder
@@ -122,7 +122,6 @@ def _run(settings: Settings, own: Ecall, built: contextlib.ExitStack) -> None:
         selftest=selftest,
         inbox=inbox,
         voice=voice,
-        utc_s=selftest.utc_s,
         ended=recorder,
     )
     devices = [device for device in (voice, sos) if device is not None]

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from agent.clock import boot_ns
 from agent.ecall import happenings as world
 from agent.ecall import wire
 from agent.ecall.addresses import Addresses
@@ -58,7 +59,7 @@ Item = Frame | Event | Said | Held | Fix | Ask | None
 
 @dataclass(slots=True, kw_only=True)
 class Loop:
-    """`utc_s` gives UTC where the clock is trusted. `voice` None: no modem, no call. `ended` is told of each session that is over."""
+    """`voice` None: no modem, no call. `ended` is told of each session that is over."""
 
     machine: Machine
     trigger: Trigger
@@ -69,7 +70,6 @@ class Loop:
     selftest: SelfTest
     inbox: queue.SimpleQueue[Item]
     voice: Voice | None = None
-    utc_s: Callable[[], int | None] = lambda: None
     ended: Callable[[Ended], object] = lambda _: None
     problems: dict[str, str] = field(default_factory=dict)
     """What could not be done last, by what it was."""
@@ -110,7 +110,7 @@ class Loop:
 
     def now(self) -> Now:
         """This moment."""
-        return Now(boot_ns(), self.utc_s())
+        return Now(boot_ns(), self.selftest.utc_s())
 
     @property
     def _urgent(self) -> bool:
@@ -264,8 +264,3 @@ class Loop:
         if self.voice is None:
             raise LookupError("no modem is configured")
         return self.voice
-
-
-def boot_ns() -> int:
-    """CLOCK_BOOTTIME: goes on while the device is suspended and across a restart of the program."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)

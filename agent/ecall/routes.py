@@ -7,8 +7,9 @@ from concurrent.futures import Future
 from dataclasses import asdict
 from typing import Any, Literal, NamedTuple
 
+from agent.clock import boot_ns
 from agent.ecall import happenings as world
-from agent.ecall.loop import Ask, Loop, boot_ns
+from agent.ecall.loop import Ask, Loop
 from agent.errors import FindingsError
 
 Permission = Literal["read", "drive", "own"]

@@ -298,3 +298,9 @@ def test_the_real_clock_moves_on_with_boot_time() -> None:
     assert abs(time.time_ns() - made.now_ns()) < NS
     assert made.now_ns() <= made.now_ns()
     assert kernel_synchronised() in (True, False)
+
+
+def test_a_stamp_of_another_clock_counts_as_of_now() -> None:
+    """From the future, or of an adapter that counts from its own start; one of the host's is as old as it is."""
+    assert 400_000_000 < clock.age_ns(time.time() - 0.5) < 1_500_000_000
+    assert [clock.age_ns(stamp_s) for stamp_s in (0.0, 12.5, time.time() + 60)] == [0, 0, 0]

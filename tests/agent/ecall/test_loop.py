@@ -10,11 +10,12 @@ from typing import Any, cast
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from agent.clock import boot_ns
 from agent.ecall import wire
 from agent.ecall.addresses import Addresses
 from agent.ecall.centre import Centre
 from agent.ecall.happenings import Acknowledged, ClearedDown
-from agent.ecall.loop import Item, Loop, boot_ns
+from agent.ecall.loop import Item, Loop
 from agent.ecall.machine import Machine
 from agent.ecall.msd import decode
 from agent.ecall.outputs import Text
@@ -75,7 +76,6 @@ class Fakes:
             ),
             inbox=queue.SimpleQueue[Item](),
             voice=voice,
-            utc_s=selftest.utc_s,
             ended=lambda told: self._do("ended", told),
         )
         self.loop.machine.link_up = True
