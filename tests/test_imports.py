@@ -34,7 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
             "agent.link",
             "agent.mqtt",
         ),
-        *("agent.settings", "agent.toml", "agent.vehicle", "hw"),
+        *("agent.sections", "agent.settings", "agent.toml", "agent.vehicle", "hw"),
     ),
     ("agent.catalogue",),
     ("agent.entitlements", "agent.policy", "agent.seal", "agent.storage"),

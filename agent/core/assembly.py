@@ -27,7 +27,7 @@ from agent.errors import ConfigError, DeviceError, IntegrityError, UsageError
 from agent.folders import vehicle_folder
 from agent.model import Finding
 from agent.seal.keyring import Keyring
-from agent.settings import Recipient as RecipientSettings
+from agent.sections import Recipient as RecipientSettings
 from agent.settings import Settings
 from agent.storage.memory import Memory, PatientMemory
 from agent.storage.sqlite import open_database, open_or_set_aside

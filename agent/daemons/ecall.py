@@ -42,7 +42,8 @@ from agent.folders import vehicle_folder
 from agent.model import Finding
 from agent.mqtt.connection import access
 from agent.mqtt.terms import PROTOCOLS
-from agent.settings import Bus, Ecall, Settings
+from agent.sections import Bus, Ecall
+from agent.settings import Settings
 from agent.vehicle import Vehicle, load_vehicle
 from hw.can.bus import BusReader
 from hw.modem.voice import Voice

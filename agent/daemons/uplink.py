@@ -22,7 +22,8 @@ from agent.errors import ConfigError, ModicumError
 from agent.link import Close, LinkDown, Offer, Refused, State, TakeBack, TakenBack
 from agent.mqtt.connection import Access, Event, access
 from agent.mqtt.terms import PROTOCOLS
-from agent.settings import Broker, Settings, load_settings
+from agent.sections import Broker
+from agent.settings import Settings, load_settings
 from agent.uplink.lane import Lane, unlinkable
 from agent.uplink.session import Limits
 

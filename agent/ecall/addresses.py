@@ -17,7 +17,8 @@ from agent.ecall import wire
 from agent.envelope import Sender, public_key, sender_for
 from agent.errors import ConfigError
 from agent.model import Finding
-from agent.settings import Ecall, Settings
+from agent.sections import Ecall
+from agent.settings import Settings
 
 SECRET_BYTES = 32
 

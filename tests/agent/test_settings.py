@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from agent import settings as module
 from agent.errors import ConfigError
 from agent.folders import config_folder
-from agent.settings import Broker, load_settings
+from agent.sections import Broker
+from agent.settings import load_settings
 from agent.toml import Report
 from tests.agent.catalogue.trees import toml
 

@@ -18,7 +18,8 @@ from agent.daemons.uplink import access_for, accesses, main
 from agent.errors import ConfigError
 from agent.link import Ack, Close, LinkDown, Offer, TakeBack
 from agent.mqtt.connection import Access, access
-from agent.settings import Broker, load_settings
+from agent.sections import Broker
+from agent.settings import load_settings
 from agent.uplink.session import Limits
 from hw.bench.authority import Authority, Credential
 from hw.bench.link import Proxy
