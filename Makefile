@@ -2,6 +2,7 @@
 #   make setup      the environment alone
 #   make bench      the whole system live   BUS=socketcan:vcan0 SCENARIO=name SECONDS=60 ARGS="--consent none"
 #   make test       every test that this machine allows, and what was left out   TESTS="tests/hw -k gate"
+#   make test-guest the same with the tests that boot a guest with SocketCAN and systemd (tests/guest/machine/build makes it, as root)
 #   make benchmark  speed and memory beside a peer measured in the same run   ARGS="stages live"
 #   make evidence   which requirement is shown by which test
 #   make format     the one layout of the source
@@ -18,7 +19,7 @@ LOCKED := $(INSTALL) --require-hashes
 
 .DEFAULT_GOAL := setup
 .DELETE_ON_ERROR:
-.PHONY: setup bench test benchmark evidence format lock mf4 clean
+.PHONY: setup bench test test-guest benchmark evidence format lock mf4 clean
 
 # An environment that was made elsewhere, or whose interpreter is gone, is made anew: its commands hold absolute paths.
 ifneq ($(shell test -x $(ENV)/bin/python && cat $(ENV)/.place 2>/dev/null),$(CURDIR))
@@ -40,6 +41,9 @@ test: $(ENV)/.test
 	echo "== pytest, in real time, one at a time"; $(RUN) -m pytest -m live -rsfE $(TESTS); \
 	case $$? in 0|5) ;; *) failed="$$failed live";; esac; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi
+
+test-guest:
+	@GUEST=1 $(MAKE) --no-print-directory test
 
 benchmark: $(ENV)/.test
 	@$(RUN) -m tests.benchmarks $(ARGS)

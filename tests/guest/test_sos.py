@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.guest import boot_command, kernel_mentions, run_in_guest
+from tests.support.guest import kernel_mentions, needs_guest, run_in_guest
 from tests.support.live import alone
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
@@ -23,7 +23,7 @@ LATE_S_MAX = 3 * 0.2
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    boot_command()
+    needs_guest()
     if not kernel_mentions("gpiochip"):
         pytest.skip("the guest's kernel has no GPIO: it wants GPIOLIB, GPIO_CDEV and GPIO_SIM")
     folder = tmp_path_factory.mktemp("guest")

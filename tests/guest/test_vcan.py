@@ -16,7 +16,7 @@ from hw.bench.scenario import FOLDER
 from hw.bench.truth import Drive
 from hw.can.replay import log_frames
 from hw.ports import EXTENDED_ID
-from tests.support.guest import boot_command, run_in_guest
+from tests.support.guest import needs_guest, run_in_guest
 from tests.support.live import alone, modicum
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(420)]
@@ -41,7 +41,7 @@ NEAR_DEG = 0.005
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with what each step left."""
-    boot_command()
+    needs_guest()
     folder = tmp_path_factory.mktemp("guest")
     (folder / "asked.toml").write_text((FOLDER / "drive.toml").read_text(encoding="utf-8") + ASKED, encoding="utf-8")
     with alone():

@@ -1,12 +1,11 @@
-"""A guest with a kernel that has SocketCAN, on a computer whose own may have none: a lab's `guest` boots it for one command.
+"""The guest: a computer with SocketCAN and systemd, on one whose own kernel may have neither (tests/guest/machine).
 
-The lab is the folder of MODICUM_LAB, else ../shared/lab beside the project. Building its guest takes minutes and rights that a
-test does not ask for, so where none is built the tests that need it are skipped.
+Its tests run where GUEST=1 says so: `make test-guest`. Making the guest takes a minute, root and packages that no test asks for by
+itself; where it was asked for and cannot be had, the tests fail.
 """
 
 from __future__ import annotations
 
-import functools
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.guest.machine.boot import guest_folder, is_built
 from tests.sources import ROOT
 
 PYTHON = (3, 11)
@@ -23,43 +23,32 @@ PYTHON = (3, 11)
 NOT_RUN = {124: "it took too long", 125: "it did not boot, or died"}
 
 
-def _cached() -> Path:
-    """Where a lab keeps what it has built."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("CAN_GUEST_DIR") or cache / "can-guest")
-
-
-def boot_command() -> Path:
-    """The lab's `guest`; skips the test where it cannot be run."""
-    lab = Path(os.environ.get("MODICUM_LAB") or ROOT.parent / "shared" / "lab")
-    if not (lab / "guest").is_file():
-        pytest.skip("no guest with SocketCAN: neither MODICUM_LAB nor ../shared/lab is a lab")
-    if not all((_cached() / part).is_file() for part in ("linux.uml", "base.img")):
-        pytest.skip("the guest with SocketCAN is not built: run the lab's build, once")
+def needs_guest() -> None:
+    """Skips the test where the guest was not asked for; fails where it was and is not there."""
+    if os.environ.get("GUEST") != "1":
+        pytest.skip("the guest with SocketCAN and systemd was not asked for: make test-guest")
     if sys.version_info[:2] != PYTHON:
-        pytest.skip(f"the guest with SocketCAN has Python {'.'.join(map(str, PYTHON))}, this environment another")
-    if not _boots(lab / "guest"):
-        pytest.skip("the guest with SocketCAN does not boot on this computer: its kernel may not know this processor")
-    return lab / "guest"
-
-
-@functools.cache
-def _boots(guest: Path) -> bool:
-    """Whether it comes as far as a command that does nothing; what fails later is no matter of the computer."""
-    return subprocess.run([guest, "--timeout", "60", "--", "true"], capture_output=True, check=False).returncode == 0
+        pytest.skip(f"the guest has Python {'.'.join(map(str, PYTHON))}, this environment another")
+    assert is_built(), f"no guest in {guest_folder()}: run tests/guest/machine/build once, as root"
 
 
 def kernel_mentions(word: str) -> bool:
     """Whether the guest's kernel has a text; one that it has not, it cannot do. Asked before a boot for nothing."""
-    return word.encode() in (_cached() / "linux.uml").read_bytes()
+    return word.encode() in (guest_folder() / "linux.uml").read_bytes()
 
 
-def run_in_guest(script: str, scratch: Path, seconds: float) -> None:
+def guest_line(*options: str) -> list[str]:
+    """The command that boots it; what the guest is to do comes after `--`."""
+    return [sys.executable, str(ROOT / "tests/guest/machine/boot.py"), *options]
+
+
+def run_in_guest(script: str, scratch: Path, seconds: float, *options: str) -> str:
     """Runs a bash script of the project in it, as root, in the project's folder; $1 is the folder of the environment's packages.
 
-    What it writes to $SCRATCH stands in `scratch`. Nothing else of it outlives the run.
+    What it writes to $SCRATCH stands in `scratch`. Nothing else of it outlives the run, but for a disk that `options` keep.
+    Returns what it said.
     """
-    boot = [str(boot_command()), "--timeout", str(seconds), "--share", str(ROOT), "--scratch", str(scratch), "--"]
+    boot = guest_line("--timeout", str(seconds), "--share", str(ROOT), "--scratch", str(scratch), *options, "--")
     line = [*boot, "bash", "-eu", script, sysconfig.get_path("platlib")]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True) as guest:
         try:
@@ -69,3 +58,4 @@ def run_in_guest(script: str, scratch: Path, seconds: float) -> None:
             raise
     why = NOT_RUN.get(guest.returncode, "a step of it failed")
     assert guest.returncode == 0, f"{script} in the guest ended with {guest.returncode} ({why}): {said}"
+    return said
