@@ -7,6 +7,7 @@ comes out of a session is a fault of ours: the thread ends, `alive` says so, and
 from __future__ import annotations
 
 import threading
+import time
 from abc import ABC, abstractmethod
 
 from hw.errors import DeviceLost
@@ -22,7 +23,12 @@ JOIN_S_MAX = 5.0
 class Supervised(ABC):
     """A device that a thread of its own keeps open from `start` to `close`, session after session."""
 
+    patience_s = 60.0
+    """How long the thread may go without looking up before it counts as hung: closing a serial port alone may take 30 s."""
+
     def __init__(self, name: str) -> None:
+        self.beat_s = time.monotonic()
+        """When the thread last looked up."""
         self.losses = 0
         """How often the device was lost or did not open."""
         self.problem = "not opened yet"
@@ -52,6 +58,8 @@ class Supervised(ABC):
         """Called about every TICK_S between sessions."""
 
     def _stopping(self) -> bool:
+        """Asked by a session each time that it looks up, which is its beat."""
+        self.beat_s = time.monotonic()
         return self._stop.is_set()
 
     def _well(self) -> None:
@@ -60,7 +68,7 @@ class Supervised(ABC):
         self._pause_s = PAUSE_S_FIRST
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        while not self._stopping():
             try:
                 self._session()
             except DeviceLost as lost:
@@ -71,5 +79,6 @@ class Supervised(ABC):
     def _pause(self) -> None:
         left_s, self._pause_s = self._pause_s, min(2 * self._pause_s, PAUSE_S_MAX)
         while left_s > 0 and not self._stop.wait(min(left_s, TICK_S)):
+            self.beat_s = time.monotonic()
             left_s -= TICK_S
             self._tick()
