@@ -211,6 +211,8 @@ class Listener:
             os.fchmod(self._socket.fileno(), 0o600)
             self._socket.bind(str(path))
             path.chmod(mode)
+            self.group = path.stat().st_gid
+            """Who may connect: our own group, or that of a folder that hands its own on (setgid)."""
             self._socket.listen(1)
         except OSError as error:
             self._socket.close()

@@ -111,6 +111,9 @@ class Ecall(Section, frozen=True):
     run: Annotated[Path, Meta(description="a folder in RAM. Default /run/modicum-ecall")] = msgspec.field(
         default_factory=lambda: Path("/run/modicum-ecall")
     )
+    audit: Annotated[Path, Meta(description="where core is told of a call that is over. Default /run/modicum-audit/audit.sock")] = (
+        msgspec.field(default_factory=lambda: Path("/run/modicum-audit/audit.sock"))
+    )
     timers: Annotated[dict[str, Any], Meta(description="other waits than those of agent/ecall/timers.py; for the bench. Default none")] = {}
 
 
@@ -193,8 +196,8 @@ class Control(Section, frozen=True):
 class Link(Section, frozen=True):
     """[link]: where core and uplink talk to each other."""
 
-    socket: Annotated[Path, Meta(description="Default /run/modicum/link.sock")] = msgspec.field(
-        default_factory=lambda: Path("/run/modicum/link.sock")
+    socket: Annotated[Path, Meta(description="Default /run/modicum-link/link.sock")] = msgspec.field(
+        default_factory=lambda: Path("/run/modicum-link/link.sock")
     )
 
 

@@ -21,7 +21,7 @@ from tests.sources import ROOT, Module, modules, reached, within
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("agent.errors", "agent.limits", "agent.units", "agent.vss", "hw.errors", "hw.ports"),
-    ("agent.clock", "agent.folders", "agent.model"),
+    ("agent.clock", "agent.folders", "agent.model", "agent.notify"),
     (
         *(
             "agent.bits",

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`permission`: read | drive | own. `run` gives the answer.
+    """`permission`: read | drive | own, or call: only of modicum-ecall, at a socket of its own. `run` gives the answer.
 
     `settles`: the answer waits until nothing of what was taken back can leave any more. `within_s`: how long it may take.
     """
@@ -217,7 +217,7 @@ ROUTES: dict[str, Route] = {
     "status": Route("read", status),
     "plan": Route("read", plan),
     "audit.show": Route("own", audit_show),
-    "audit.ecall": Route("drive", audit_ecall),
+    "audit.ecall": Route("call", audit_ecall),
 }
 
 

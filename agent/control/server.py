@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -21,6 +22,7 @@ from typing import Any
 
 from agent.control.protocol import ANSWER_S_MAX, REQUEST_BYTES_MAX, Peer, error_document, line_of, peer_of, read_line
 from agent.errors import DeviceError, ModicumError, NotPermitted, UsageError
+from agent.notify import LOOK_S, PATIENCE_S
 
 CONNECTIONS_MAX = 8
 REQUEST_S = 5.0
@@ -30,9 +32,10 @@ Submit = Callable[[str, dict[str, Any]], "Future[object]"]
 
 
 class ControlServer:
-    """Listens on `path`. `permissions`: route -> `read`, `drive` or `own`; `submit` runs a route in the loop.
+    """Listens on `path`. `permissions`: route -> `read`, `drive`, `own` or `call`; `submit` runs a route in the loop.
 
-    `within_s`: routes that may take longer than ANSWER_S_MAX.
+    `within_s`: routes that may take longer than ANSWER_S_MAX. The group of `path` is the one that may: the program's own, or that of
+    its folder where that hands it on (setgid).
     """
 
     def __init__(
@@ -46,7 +49,10 @@ class ControlServer:
         path.unlink(missing_ok=True)
         self._socket.bind(str(path))
         path.chmod(0o660)
+        self._group = path.stat().st_gid
         self._socket.listen(CONNECTIONS_MAX)
+        self._socket.settimeout(LOOK_S)
+        self.beat_s, self.patience_s = time.monotonic(), PATIENCE_S
         self._thread = threading.Thread(target=self._accept, name="control", daemon=True)
 
     def start(self) -> None:
@@ -67,8 +73,11 @@ class ControlServer:
 
     def _accept(self) -> None:
         while not self._closed.is_set():
+            self.beat_s = time.monotonic()
             try:
                 connection, _ = self._socket.accept()
+            except TimeoutError:
+                continue
             except OSError:
                 self._closed.wait(PAUSE_S)
                 continue
@@ -103,7 +112,7 @@ class ControlServer:
             raise UsageError("not a request", "control socket", "one JSON object a line with route and args") from error
         if not isinstance(route, str) or route not in self._permissions or not isinstance(args, dict):
             raise UsageError(f"no route {route!r}", "control socket", "this agent is of another release")
-        if not permitted(peer, self._permissions[route]):
+        if not permitted(peer, self._permissions[route], self._group):
             raise NotPermitted(f"not permitted: {route}", f"uid {peer.uid}", "use the agent's own user or group, or root")
         try:
             return self._submit(route, args).result(self._within_s.get(route, ANSWER_S_MAX))
@@ -111,20 +120,8 @@ class ControlServer:
             raise DeviceError("the agent is busy", route, "try again") from error
 
 
-def permitted(peer: Peer, permission: str) -> bool:
-    """`read` and `drive`: the agent's user, members of its group, or root; `own`: the agent's user or root."""
+def permitted(peer: Peer, permission: str, group: int) -> bool:
+    """`read`, `drive` and `call`: the agent's user, members of the socket's `group`, or root; `own`: the agent's user or root."""
     if peer.uid in (0, os.geteuid()):
         return True
-    return permission in ("read", "drive") and (peer.gid == os.getegid() or os.getegid() in supplementary_groups(peer))
-
-
-def supplementary_groups(peer: Peer) -> frozenset[int]:
-    """As /proc says; none when it does not say, or when the process is of another user by now."""
-    try:
-        # Bytes, cut at line feeds only: the process chooses its name, and the kernel escapes no other separator in it.
-        lines = Path(f"/proc/{peer.pid}/status").read_bytes().split(b"\n")
-        told = {name: values.split() for name, _, values in (line.partition(b":") for line in lines)}
-        same = int(told[b"Uid"][1]) == peer.uid
-        return frozenset(int(group) for group in told[b"Groups"]) if same else frozenset()
-    except (OSError, ValueError, KeyError, IndexError):
-        return frozenset()
+    return permission in ("read", "drive", "call") and group in {peer.gid, *peer.groups}

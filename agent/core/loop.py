@@ -23,6 +23,7 @@ from agent.core.uplinked import Uplinked
 from agent.errors import DeviceError, ModicumError, UsageError
 from agent.link import Link, Message
 from agent.model import Finding
+from agent.notify import tell
 from hw.ports import Fix, Frame, Silence
 
 INBOX_MAX = 20_000
@@ -76,7 +77,7 @@ Item = Frame | Fix | Silence | Asked | Linked | Message
 
 @dataclass(slots=True)
 class Loop:
-    """Runs a core until `stop`. `save_clock` stores the time that was reached; `healthy`: whether every thread lives.
+    """Runs a core until `stop`. `save_clock` stores the time that was reached; `vote` raises DeviceError where a thread does not work.
 
     The time is stored each minute, when the axis was moved, and at the end.
     """
@@ -85,7 +86,7 @@ class Loop:
     clock: SystemClock
     routes: Mapping[str, Answering]
     save_clock: Callable[[int], None]
-    healthy: Callable[[], bool] = lambda: True
+    vote: Callable[[], None] = lambda: None
     uplinked: Uplinked = field(init=False)
     inbox: queue.Queue[Item] = field(default_factory=lambda: queue.Queue(INBOX_MAX))
     stopping: bool = False
@@ -117,6 +118,7 @@ class Loop:
         """Until `stop` is called; then everything collected so far is made durable."""
         while not self.stopping:
             self.turn(TICK_S)
+        tell("STOPPING=1")
         self.core.pipeline.flush()
         for last in (self.core.keep, self._drain, lambda: self.save_clock(self.clock.now_ns())):
             self._guarded(last)
@@ -143,8 +145,7 @@ class Loop:
             except queue.Empty:
                 break
             self._guarded(self.take, item)
-        if not self.healthy():
-            raise DeviceError("a thread of the agent has ended", "modicum-core", "it is started anew; if it comes again, report it")
+        self.vote()
         self._guarded(self._pass)
 
     def _guarded(self, act: Callable[..., None], *arguments: object) -> bool:

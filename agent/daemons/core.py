@@ -6,22 +6,21 @@ import contextlib
 import logging
 import signal
 import sys
-import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from agent.clock import age_ns, boot_ns, plausible_ns
-from agent.control.protocol import Peer
 from agent.control.routes import ROUTES
-from agent.control.server import ControlServer, permitted
+from agent.control.server import ControlServer
 from agent.core.assembly import CLOCK_KEY, Assembled, assemble
 from agent.core.core import Core
-from agent.core.loop import Item, Linked, Loop
+from agent.core.loop import Loop
 from agent.core.numbers import Numbers
+from agent.daemons.linking import Linking
 from agent.daemons.starting import started
 from agent.ecall.fixes import FixTeller
-from agent.link import Link, LinkDown, Listener, listen
+from agent.link import listen
+from agent.notify import Vote
 from agent.settings import Settings
 from hw.ports import Fix, Subscription
 from hw.registry import driver
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from hw.gnss.source import FixSource
 
 log = logging.getLogger("modicum.core")
-ACCEPT_PAUSE_S = 1.0
-"""After a link that could not be accepted: descriptors or threads may be free again."""
 
 
 def main() -> int:
@@ -63,15 +60,15 @@ def _run(settings: Settings, built: contextlib.ExitStack) -> None:
     devices: list[BusReader | FixSource] = [*readers, *([receiver] if receiver else [])]
     for device in devices:
         built.callback(device.close)
-    permissions, within_s = ({name: getattr(route, key) for name, route in ROUTES.items()} for key in ("permission", "within_s"))
-    server = ControlServer(settings.control.socket, permissions, loop.submit, within_s)
-    built.callback(server.close)
-    listener = listen(settings.link.socket)
-    built.callback(listener.close)
-    linking = threading.Thread(target=_serve_link, args=(listener, loop), name="link", daemon=True)
-    for thread in (*devices, server, linking):
+    servers = _servers(settings, loop)
+    for server in servers.values():
+        built.callback(server.close)
+    linking = Linking(listen(settings.link.socket), loop.inbox.put)
+    built.callback(linking.close)
+    for thread in (*devices, *servers.values(), linking):
         thread.start()
-    loop.healthy = lambda: server.alive() and linking.is_alive() and all(device.alive() for device in devices)
+    of_devices = {f"bus {reader.name}": reader for reader in readers} | ({"receiver": receiver} if receiver else {})
+    loop.vote = Vote("modicum-core", lambda: {**of_devices, **servers, **linking.voters()}).take
     _stop_on_signal(loop)
     core.pipeline.start(assembled.clock.now_ns())
     log.info("running: %d rules, %d withheld", len(core.plan.rules), len(core.plan.refused))
@@ -123,46 +120,15 @@ def _open_receiver(settings: Settings, assembled: Assembled, loop: Loop) -> FixS
     return receiver(gnss.port, deliver=deliver, now_ns=clock.now_ns, baud=gnss.baud)
 
 
-def _serve_link(listener: Listener, loop: Loop) -> None:
-    """Accepts the uplink (root, our user or group), one at a time, until the listener is closed, whatever one attempt met."""
-    why = ""
-    while listener.fileno() >= 0:
-        try:
-            link = listener.accept(None)
-            if link is not None:
-                _admit(link, loop)
-            why = ""
-        except (LinkDown, OSError, RuntimeError) as error:  # no descriptor or no thread to be had
-            if listener.fileno() >= 0 and why != str(error):
-                log.warning("no link can be accepted: %s", error)
-            why = str(error)
-            time.sleep(ACCEPT_PAUSE_S)
-
-
-def _admit(link: Link, loop: Loop) -> None:
-    """Brings what a peer that may says into the loop. Raises RuntimeError where no thread can be had; the link is closed then."""
-    if not permitted(Peer(*link.peer()), "drive"):
-        log.warning("refused a link from uid %d", link.peer()[1])
-        link.close()
-        return
-    loop.inbox.put(Linked(link))
-    try:
-        threading.Thread(target=_hear, args=(link, loop), name="link reader", daemon=True).start()
-    except RuntimeError:
-        loop.inbox.put(Linked(None, ended=link))
-        raise
-
-
-def _hear(link: Link, loop: Loop) -> None:
-    try:
-        while True:
-            message: Item | None = link.receive(None)
-            if message is not None:
-                loop.inbox.put(message)
-    except LinkDown:
-        pass  # the loop is told, whatever ended it
-    finally:
-        loop.inbox.put(Linked(None, ended=link))
+def _servers(settings: Settings, loop: Loop) -> dict[str, ControlServer]:
+    """The sockets where something can be asked: everybody's, and the one where the emergency call may ask for its own and nothing else."""
+    places = {"control": settings.control.socket} | ({"audit": settings.ecall.audit} if settings.ecall else {})
+    servers = {}
+    for name, path in places.items():
+        routes = {route: of for route, of in ROUTES.items() if (of.permission == "call") == (name == "audit")}
+        permissions, within_s = ({route: getattr(of, key) for route, of in routes.items()} for key in ("permission", "within_s"))
+        servers[name] = ControlServer(path, permissions, loop.submit, within_s)
+    return servers
 
 
 def _stop_on_signal(loop: Loop) -> None:

@@ -42,6 +42,7 @@ from agent.folders import vehicle_folder
 from agent.model import Finding
 from agent.mqtt.connection import access
 from agent.mqtt.terms import PROTOCOLS
+from agent.notify import Vote
 from agent.sections import Bus, Ecall
 from agent.settings import Settings
 from agent.vehicle import Vehicle, load_vehicle
@@ -50,6 +51,7 @@ from hw.modem.voice import Voice
 from hw.ports import Subscription
 from hw.registry import driver
 from hw.sos.line import Wiring
+from hw.supervision import Supervised
 
 if TYPE_CHECKING:
     from hw.sos.gpio import SosLine
@@ -97,7 +99,7 @@ def _run(settings: Settings, own: Ecall, built: contextlib.ExitStack) -> None:
     readers = [_reader(bus, trigger, inbox) for bus in settings.bus if trigger.ids(bus.name)]
     voice = _voice(settings, inbox)
     sos = _sos(own, inbox, found)
-    recorder = Recorder(functools.partial(ask, settings.control.socket))
+    recorder = Recorder(functools.partial(ask, own.audit))
     centre = _centre(settings, own, addresses, inbox)
     broker = settings.brokers[own.broker]
     selftest = SelfTest(
@@ -125,10 +127,13 @@ def _run(settings: Settings, own: Ecall, built: contextlib.ExitStack) -> None:
         voice=voice,
         ended=recorder,
     )
-    devices = [device for device in (voice, sos) if device is not None]
-    for device in (*readers, *devices, recorder, *_sockets(own, loop, selftest)):
-        built.callback(device.close)
-        device.start()
+    parts: dict[str, Supervised | Recorder | ControlServer | FixHearer] = {f"bus {reader.name}": reader for reader in readers}
+    parts |= {name: device for name, device in (("modem", voice), ("SOS", sos)) if device is not None}
+    parts |= {"record": recorder, **_sockets(own, loop, selftest)}
+    for part in parts.values():
+        built.callback(part.close)
+        part.start()
+    loop.vote = Vote("modicum-ecall", lambda: {**parts, **({"centre": used} if (used := centre.in_use) else {})}).take
     trigger.begin(boot_ns())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: inbox.put(None))
@@ -218,13 +223,13 @@ def _centre(settings: Settings, own: Ecall, addresses: Addresses, inbox: Inbox) 
     return Centre(to, f"e{addresses.sender.id.hex()[:18]}", topic, inbox.put)
 
 
-def _sockets(own: Ecall, loop: Loop, selftest: SelfTest) -> list[ControlServer | FixHearer]:
+def _sockets(own: Ecall, loop: Loop, selftest: SelfTest) -> dict[str, ControlServer | FixHearer]:
     """Where core and the command line speak to it; a socket that cannot be opened is a finding, and no reason not to call."""
     fixes = FixHearer(own.run, loop.inbox.put)
-    why, opened = fixes.problem, list[ControlServer | FixHearer]([fixes])
+    why, opened = fixes.problem, dict[str, ControlServer | FixHearer]({"fixes": fixes})
     try:
         permissions = {name: route.permission for name, route in ROUTES.items()}
-        opened.append(ControlServer(own.run / "control.sock", permissions, submit_to(loop)))
+        opened["control"] = ControlServer(own.run / "control.sock", permissions, submit_to(loop))
     except OSError as error:
         why = f"{own.run / 'control.sock'}: {error.strerror}"
     if why:

@@ -11,7 +11,6 @@ import contextlib
 import queue
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -22,6 +21,7 @@ from agent.errors import ConfigError, ModicumError
 from agent.link import Close, LinkDown, Offer, Refused, State, TakeBack, TakenBack
 from agent.mqtt.connection import Access, Event, access
 from agent.mqtt.terms import PROTOCOLS
+from agent.notify import LOOK_S, Vote, Voter, Watched, tell
 from agent.sections import Broker
 from agent.settings import Settings, load_settings
 from agent.uplink.lane import Lane, unlinkable
@@ -61,6 +61,8 @@ class Uplink:
         self._inbox: queue.SimpleQueue[tuple[Lane, Event] | link.Message | None] = queue.SimpleQueue()
         self._lanes: dict[str, Lane] = {}
         self._lane_of: dict[int, str] = {}
+        self._reader = Watched(self._read, "link")
+        self._vote = Vote("modicum-uplink", self._voters, "linked to core")
 
     def stop(self) -> None:
         """Makes `run` end. May be called from a signal handler."""
@@ -68,8 +70,7 @@ class Uplink:
 
     def run(self) -> None:
         """Serves until `stop` or the link's end, and leaves no connection behind."""
-        reader = threading.Thread(target=self._read, name="link", daemon=True)
-        reader.start()
+        self._reader.start()
         try:
             while self._serve():
                 pass
@@ -77,17 +78,27 @@ class Uplink:
             pass  # the caller connects again
         finally:
             self._end()
-            reader.join(WATCH_S)
+            self._reader.join(WATCH_S)
 
-    def _read(self) -> None:
+    def _voters(self) -> dict[str, Voter]:
+        """The threads: the link's, until it has told of its end, and of each lane the connection's."""
+        return {thread.name: thread for thread in [self._reader] if thread.alive()} | {
+            f"connection {name}": connection for name, lane in self._lanes.items() if (connection := lane.at_work) is not None
+        }
+
+    def _read(self, beat: Callable[[], None]) -> None:
         try:
-            while (message := self._link.receive()) is not None:
-                self._inbox.put(message)
+            while True:
+                beat()
+                message = self._link.receive(LOOK_S)
+                if message is not None:
+                    self._inbox.put(message)
                 while self._inbox.qsize() > INBOX_MAX:
                     time.sleep(0.01)
         except LinkDown:
             pass
-        self._inbox.put(None)
+        finally:
+            self._inbox.put(None)
 
     def _serve(self) -> bool:
         """One event, then the time. False when it was the end."""
@@ -101,6 +112,7 @@ class Uplink:
         now_s = time.monotonic()
         for lane in self._lanes.values():
             lane.tick(now_s)
+        self._vote.take()
         return True
 
     def _wait_s(self) -> float:
@@ -191,12 +203,14 @@ def serve(path: Path, access_of: AccessOf, limits: Limits | None = None) -> None
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
     while not stopped:
+        Vote("modicum-uplink", dict, "waits for core").take()
         with contextlib.suppress(LinkDown):  # core is not there
             current[:] = [Uplink(link.connect(path), access_of, limits)]
             if not stopped:
                 current[0].run()
         if not stopped:
             time.sleep(AGAIN_S)  # also where core was there and ended the link at once
+    tell("STOPPING=1")
 
 
 def main(arguments: list[str] | None = None) -> int:

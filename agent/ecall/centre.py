@@ -53,6 +53,12 @@ class Centre:
         """Why it is not online."""
 
     @property
+    def in_use(self) -> Connection | None:
+        """The connection that carries what is sent; an attempt that hangs is given up for another, so nobody waits for it."""
+        connection = self._attempts.get(self.link)
+        return connection if connection is not None and connection.outcome is None else None
+
+    @property
     def online(self) -> bool:
         return self.link != 0
 

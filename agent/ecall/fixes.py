@@ -11,10 +11,12 @@ import math
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from agent.ecall.sources import CORE
+from agent.notify import LOOK_S, PATIENCE_S
 from hw.ports import Fix
 
 SOCKET = "fixes.sock"
@@ -44,6 +46,8 @@ class FixHearer:
         self._path, self._tell = folder / SOCKET, tell
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._closed = threading.Event()
+        self._socket.settimeout(LOOK_S)
+        self.beat_s, self.patience_s = time.monotonic(), PATIENCE_S
         self._thread = threading.Thread(target=self._hear, name="fixes", daemon=True)
         self.problem = ""
         try:
@@ -56,6 +60,10 @@ class FixHearer:
     def start(self) -> None:
         if not self.problem:
             self._thread.start()
+
+    def alive(self) -> bool:
+        """Whether the thread lives, or has nothing to do because of `problem`."""
+        return bool(self.problem) or self._thread.is_alive()
 
     def close(self) -> None:
         """Ends the thread and removes the socket."""
@@ -70,8 +78,11 @@ class FixHearer:
 
     def _hear(self) -> None:
         while not self._closed.is_set():
+            self.beat_s = time.monotonic()
             try:
                 fix = unpacked(self._socket.recv(FORM.size + 1))
+            except TimeoutError:
+                continue
             except OSError:
                 self._closed.wait(PAUSE_S)
                 continue

@@ -31,6 +31,7 @@ from agent.ecall.store import Store
 from agent.ecall.switch import Switch
 from agent.ecall.timers import NS
 from agent.mqtt.connection import Event
+from agent.notify import tell
 from hw.modem.voice import Said, Voice
 from hw.ports import Fix, Frame
 
@@ -71,6 +72,8 @@ class Loop:
     inbox: queue.SimpleQueue[Item]
     voice: Voice | None = None
     ended: Callable[[Ended], object] = lambda _: None
+    vote: Callable[[], None] = lambda: None
+    """Raises DeviceError where a thread does not work; it ends the loop."""
     problems: dict[str, str] = field(default_factory=dict)
     """What could not be done last, by what it was."""
     sources: Sources = field(default_factory=Sources)
@@ -92,6 +95,8 @@ class Loop:
             except queue.Empty:
                 pass
             self._tick()
+            self.vote()
+        tell("STOPPING=1")
         self.centre.close()
 
     def step(self, happening: Happening | None = None) -> None:

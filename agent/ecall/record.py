@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 
 from agent.ecall.outputs import Ended
 from agent.errors import ModicumError, UsageError
+from agent.notify import LOOK_S, PATIENCE_S
 
 ROUTE = "audit.ecall"
 AGAIN_S = 10.0
@@ -28,10 +30,15 @@ class Recorder:
         self._ask, self._again_s = ask, again_s
         self._waiting: queue.Queue[Ended | None] = queue.Queue(WAITING_MAX)
         self._closed = threading.Event()
+        self.beat_s, self.patience_s = time.monotonic(), PATIENCE_S
         self._thread = threading.Thread(target=self._run, name="record", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+
+    def alive(self) -> bool:
+        """Whether the thread lives."""
+        return self._thread.is_alive()
 
     def __call__(self, ended: Ended) -> None:
         """Raises queue.Full."""
@@ -46,9 +53,13 @@ class Recorder:
 
     def _run(self) -> None:
         while not self._closed.is_set():
-            ended = self._waiting.get()
+            self.beat_s = time.monotonic()
+            try:
+                ended = self._waiting.get(timeout=LOOK_S)
+            except queue.Empty:
+                continue
             while ended is not None and not self._told(ended) and not self._closed.wait(self._again_s):
-                pass
+                self.beat_s = time.monotonic()
 
     def _told(self, ended: Ended) -> bool:
         """Or refused for good: the same words would be refused again."""

@@ -48,6 +48,8 @@ INBOUND_BYTES_MAX = PACKET_BYTES_MAX - 4096
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 PORTS = {"mqtts": 8883, "mqtt": 1883}
 LOOP_S = 5.0
+PATIENCE_S = 180.0
+"""How long the thread may go without looking up: a name service that does not answer may hold it for two minutes, TLS for some more."""
 JOIN_S = 0.5
 PROTOCOLS = {V5: paho.MQTTv5, V311: paho.MQTTv311}
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -243,6 +245,7 @@ class Connection:
         self._code: int | None = None
         self._kept = keeps and bool(client_id and topics)
         self._client = self._new_client(client_id or secrets.token_hex(CLIENT_ID_BYTES))
+        self.beat_s, self.patience_s = time.monotonic(), PATIENCE_S
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{order.generation}", daemon=True)
 
     def start(self) -> None:
@@ -317,6 +320,7 @@ class Connection:
         answer_s = CONNACK_TLS_S if self._to.tls else CONNACK_PLAIN_S
         give_up_s = time.monotonic() + answer_s
         while self._client.loop(LOOP_S if self._accepted else answer_s / 4) == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self.beat_s = time.monotonic()
             if not self._accepted and time.monotonic() >= give_up_s:
                 self._why = "no answer to CONNECT"
                 return

@@ -30,6 +30,11 @@ class Lane:
         self._connection: Connection | None = None
         self._mids: dict[int, int] = {}
 
+    @property
+    def at_work(self) -> Connection | None:
+        """Its connection, or the attempt at one; None where the last one has ended."""
+        return self._connection if self._connection is not None and self._connection.outcome is None else None
+
     def next_due_s(self) -> float | None:
         """When `tick` is wanted at the latest."""
         return self._session.next_due_s()

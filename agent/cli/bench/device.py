@@ -118,7 +118,7 @@ def make_credentials(device: Device, catalogue: Catalogue) -> None:
 def call_sections(device: Device) -> str:
     """The emergency call's part of agent.toml."""
     numbers = f'number = "{NUMBER}"\ntest_number = "{TEST_NUMBER}"'
-    places = f'run = "{device.call}"\nstate = "{device.folder / "ecall"}"'
+    places = f'run = "{device.call}"\nstate = "{device.folder / "ecall"}"\naudit = "{device.folder / "audit.sock"}"'
     return f'[modem]\nport = "{device.at}"\n[ecall]\nbroker = "main"\n{numbers}\n{places}'
 
 

@@ -41,7 +41,7 @@ EXPECTED = {
     "status": "read",
     "plan": "read",
     "audit.show": "own",
-    "audit.ecall": "drive",
+    "audit.ecall": "call",
 }
 Double = Callable[..., Any]
 
@@ -123,28 +123,28 @@ def test_every_route_has_its_permission() -> None:
 
 
 @pytest.mark.req(
-    "R43", control=lambda patch: patch.setattr(server_module, "permitted", lambda peer, permission: peer.uid != OTHER or peer.gid != OTHER)
+    "R43",
+    control=lambda patch: patch.setattr(server_module, "permitted", lambda peer, *_: OTHER not in {peer.uid} & {peer.gid}),
 )
 def test_permission_by_user_and_group(monkeypatch: pytest.MonkeyPatch) -> None:
     """Root and the agent's own user everything; the agent's group reads and drives; others nothing, for every route of the table."""
     monkeypatch.setattr(os, "geteuid", lambda: AGENT)
-    monkeypatch.setattr(os, "getegid", lambda: GROUP)
     for permission in EXPECTED.values():
         for uid, gid, may in [
             (0, 0, True),
             (AGENT, OTHER, True),
-            (OTHER, GROUP, permission in ("read", "drive")),
+            (OTHER, GROUP, permission != "own"),
             (OTHER, OTHER, False),
             (OTHER, 0, False),
         ]:
-            assert server_module.permitted(Peer(1, uid, gid), permission) is may, (permission, uid, gid)
+            assert server_module.permitted(Peer(1, uid, gid), permission, GROUP) is may, (permission, uid, gid)
 
 
 def test_the_kernel_says_who_asks() -> None:
     """The peer's credentials are its own, whatever it says."""
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with one, other:
-        assert peer_of(one) == Peer(os.getpid(), os.getuid(), os.getgid())
+        assert peer_of(one) == Peer(os.getpid(), os.getuid(), os.getgid(), frozenset(os.getgroups()))
 
 
 def test_the_socket_is_for_user_and_group_only(served: Path) -> None:
@@ -188,7 +188,7 @@ def reachable(served: Path) -> Path:
 def open_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
     real = Path.chmod
     monkeypatch.setattr(Path, "chmod", lambda self, mode: real(self, 0o777))
-    monkeypatch.setattr(server_module, "permitted", lambda peer, permission: True)
+    monkeypatch.setattr(server_module, "permitted", lambda peer, permission, group: True)
 
 
 @needs_root

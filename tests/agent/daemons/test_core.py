@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
-import os
 import queue
 import subprocess
 import sys
@@ -17,26 +15,27 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
-from unittest.mock import ANY
 
 import pytest
 
+from agent import notify
 from agent.audit import Audit
 from agent.cli.main import main
 from agent.control import server as server_module
 from agent.control.protocol import RemoteError, ask
 from agent.control.server import ControlServer
 from agent.core.assembly import assemble
-from agent.core.loop import Linked, Loop
+from agent.core.loop import Loop
 from agent.daemons import core as core_module
-from agent.daemons.core import _serve_link
+from agent.daemons.linking import Linking
 from agent.ecall.fixes import FixHearer
 from agent.errors import DeviceError
-from agent.link import Lane, Link, LinkDown, Listener, State, connect, listen
+from agent.link import Lane, Listener, State, connect
 from agent.settings import load_settings
 from hw.can.bus import BusReader
 from hw.ports import Fix
 from tests.agent.cli.conftest import ERROR, Agent, write_device
+from tests.support.wait import until
 
 ROOT = Path(__file__).parents[3]
 
@@ -44,13 +43,6 @@ ROOT = Path(__file__).parents[3]
 def started(config: Path) -> subprocess.CompletedProcess[str]:
     program = [sys.executable, "-m", "agent.daemons.core", "--config", str(config)]
     return subprocess.run(program, capture_output=True, text=True, check=False, timeout=30, cwd=ROOT)
-
-
-def quietly(listener: Listener, heard: list[object]) -> None:
-    """`_serve_link` with an inbox that is a list, until the listener closes."""
-    loop: Any = SimpleNamespace(inbox=SimpleNamespace(put=heard.append))
-    with contextlib.suppress(LinkDown, OSError):
-        _serve_link(listener, loop)
 
 
 @pytest.fixture
@@ -86,56 +78,6 @@ def test_what_keeps_it_from_starting_is_one_line(tmp_path: Path) -> None:
     assert wrong.returncode == 1
     for said in (keyless, wrong):
         assert ERROR.match(said.stderr), said.stderr
-
-
-def test_a_link_of_another_user_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever is neither root, nor us, nor of our group never gets into the loop."""
-    listener, heard = listen(tmp_path / "link"), list[object]()
-    monkeypatch.setattr(Link, "peer", lambda self: (0, os.geteuid() + 1, os.getegid() + 1))
-    serving = threading.Thread(target=quietly, args=(listener, heard), daemon=True)
-    serving.start()
-    with pytest.raises(LinkDown), connect(tmp_path / "link", 5) as stranger:
-        stranger.receive(10)
-    assert heard == []
-    listener.close()
-
-
-def test_a_link_that_cannot_be_accepted_does_not_end_the_accepting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No descriptor left, no thread left: a pause, and the next uplink is heard."""
-    failures: list[Exception] = [LinkDown("the link ended", "Too many open files", ""), OSError(errno.EMFILE, "no socket option")]
-    accept, thread = Listener.accept, threading.Thread
-
-    def accepted(self: Listener, timeout_s: float | None) -> Link | None:
-        if failures:
-            raise failures.pop()
-        return accept(self, timeout_s)
-
-    def no_thread(**_: Any) -> None:
-        monkeypatch.setattr(threading, "Thread", thread)
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(Listener, "accept", accepted)
-    monkeypatch.setattr(core_module, "ACCEPT_PAUSE_S", 0)
-    listener, heard = listen(tmp_path / "link"), queue.SimpleQueue[Any]()
-    thread(target=_serve_link, args=(listener, SimpleNamespace(inbox=heard)), daemon=True).start()
-    monkeypatch.setattr(threading, "Thread", no_thread)
-    with connect(tmp_path / "link", 5):
-        assert heard.get(timeout=5) == Linked(ANY)
-        ended = heard.get(timeout=5)
-        assert (ended.link, ended.ended is not None) == (None, True)
-    with connect(tmp_path / "link", 5) as uplink:
-        assert heard.get(timeout=5) == Linked(ANY)
-        uplink.send(State(lane="id:main", online=True, why="", protocol=5))
-        assert heard.get(timeout=5) == State(lane="id:main", online=True, why="", protocol=5)
-    listener.close()
-
-
-def test_the_accepting_ends_with_its_listener(tmp_path: Path) -> None:
-    """Closed means closed: no pause and no further attempt."""
-    listener = listen(tmp_path / "link")
-    listener.close()
-    loop: Any = None
-    _serve_link(listener, loop)
 
 
 def test_a_control_socket_that_cannot_accept_for_a_while_answers_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,22 +139,25 @@ def test_a_full_disk_at_the_stop_leaves_nothing_open(config: Path, monkeypatch: 
     assert not (config.parent / "control.sock").exists()
 
 
-def test_a_dead_thread_of_the_link_is_unhealthy(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop, which ends for it, watches it like the devices' threads."""
-    healthy: list[bool] = []
+def test_every_thread_votes(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of devices, sockets and the link: the first vote finds all at work, a later one the thread that has ended."""
+    told: list[str] = []
 
     def look(loop: Loop) -> None:
-        healthy.append(loop.healthy())
+        loop.vote()
         done.set()
-        time.sleep(0.2)
-        healthy.append(loop.healthy())
+        until(lambda: not any(thread.name == "link" for thread in threading.enumerate()), "the end of the thread")
+        cast("Any", loop.vote).__self__._due_s = 0.0
+        with pytest.raises(DeviceError, match="a thread has ended: link"):
+            loop.vote()
 
     done = threading.Event()
     ended_by(monkeypatch, look)
-    monkeypatch.setattr(core_module, "_serve_link", lambda *_: done.wait(10))
+    monkeypatch.setattr(notify, "tell", told.append)
+    monkeypatch.setattr(Linking, "_accept", lambda *_: done.wait(10))
     with pytest.raises(OSError, match="also here"):
         core_module.run(load_settings(config))
-    assert healthy == [True, False]
+    assert told == ["READY=1\nSTATUS=running\nWATCHDOG=1", "STATUS=a thread has ended: link"]
 
 
 @pytest.mark.parametrize("holds", [True, False])
@@ -293,22 +238,45 @@ def test_a_bus_that_is_not_there_does_not_stop_it(tmp_path: Path) -> None:
         agent.close()
 
 
-def test_an_emergency_call_is_entered_once(agent: Agent) -> None:
+@pytest.fixture
+def calling(agent: Agent, tmp_path: Path) -> Agent:
+    """A device with an emergency call."""
+    call = f'[ecall]\nbroker = "main"\nnumber = "1"\ntest_number = "2"\nrun = "{tmp_path}"\naudit = "{tmp_path / "audit.sock"}"\n'
+    agent.stop()
+    agent.config.write_text(f"{agent.config.read_text()}\n{call}")
+    agent.run()
+    return agent
+
+
+def of_call(agent: Agent, route: str, **args: object) -> Any:
+    """Asked where the emergency call asks."""
+    return ask(agent.config.parent / "audit.sock", route, **args)
+
+
+def test_the_emergency_call_may_ask_for_its_own_route_alone(calling: Agent) -> None:
+    """At a socket of its own; at the other one nobody finds that route."""
+    with pytest.raises(RemoteError, match="no route 'live'"):
+        of_call(calling, "live")
+    with pytest.raises(RemoteError, match=r"no route 'audit\.ecall'"):
+        calling.ask("audit.ecall", session="0123456789abcdef", kind="automatic", messages=1)
+
+
+def test_an_emergency_call_is_entered_once(calling: Agent) -> None:
     """However often it is told; and shown to the owner, with what it rested on and without what it said."""
     said = {"session": "0123456789abcdef", "kind": "automatic", "told": True, "voice": True, "messages": 2, "lasted_s": 61.0}
     for _ in range(2):
-        assert agent.ask("audit.ecall", **said) == {}
-    entries = agent.ask("audit.show")
+        assert of_call(calling, "audit.ecall", **said) == {}
+    entries = calling.ask("audit.show")
     assert [(entry["stream"], entry["recipient"], entry["samples"], entry["basis_ref"]) for entry in entries] == [
         ("ecall.msd", "emergency", 1, "vital:automatic")
     ] * 2
 
 
-def test_what_no_call_says_is_not_entered(agent: Agent) -> None:
-    """Whoever may drive may tell of a call; nobody writes a text of his own into the log."""
+def test_what_no_call_says_is_not_entered(calling: Agent) -> None:
+    """Nobody writes a text of his own into the log."""
     with pytest.raises(RemoteError, match="not the record"):
-        agent.ask("audit.ecall", session="0123456789abcdef", kind="he drove to his doctor", messages=1)
-    assert agent.ask("audit.show") == []
+        of_call(calling, "audit.ecall", session="0123456789abcdef", kind="he drove to his doctor", messages=1)
+    assert calling.ask("audit.show") == []
 
 
 def test_each_fix_goes_to_the_emergency_call_from_the_receivers_own_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
