@@ -13,8 +13,8 @@ from abc import ABC, abstractmethod
 from hw.errors import DeviceLost
 
 PAUSE_S_FIRST = 0.1
-PAUSE_S_MAX = 3.0
-"""A device that is back is open again within this."""
+PAUSE_S_MAX = 2.0
+"""A device that is back is open again within 3 s: this, and what opening it takes."""
 TICK_S = 0.2
 """How long a session or a pause may go on without looking up."""
 JOIN_S_MAX = 5.0
@@ -67,13 +67,17 @@ class Supervised(ABC):
         self.problem = ""
         self._pause_s = PAUSE_S_FIRST
 
+    def _gone(self, why: str) -> None:
+        """The device is lost, or was not there."""
+        self.losses += 1
+        self.problem = why
+
     def _run(self) -> None:
         while not self._stopping():
             try:
                 self._session()
             except DeviceLost as lost:
-                self.losses += 1
-                self.problem = str(lost)
+                self._gone(str(lost))
                 self._pause()
 
     def _pause(self) -> None:

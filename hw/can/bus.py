@@ -1,8 +1,9 @@
-"""A live bus by any python-can interface: read by one thread, gated there, opened again when it is lost.
+"""A live bus by any python-can interface: read by one thread, gated, opened again when it is lost.
 
 Promises: only what the gate lets through is delivered; after `subscribe` returns, nothing of a withdrawn identifier is
-delivered any more; a bus that goes away (interface down, adapter unplugged, bus off) is a counted gap, and it is read
-again within 3 s of its return; silences go on being told meanwhile. It must never send: there is no send path here.
+delivered any more; a bus that goes away (interface down, renamed or deleted, adapter unplugged, bus off) is a counted and recorded
+gap, and it is read again within 3 s of its return; silences go on being told meanwhile. It must never send: there is no send path
+here. On SocketCAN the gate is the kernel's where it has one (see `kernel`), else, and on every other interface, the software's.
 Not python-can's Notifier, whose thread dies of the first fault of `recv`.
 """
 
@@ -10,37 +11,34 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import socket
 import threading
-from collections.abc import Callable, Container, Iterable, Mapping
+import time
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import can
 
-from hw.can.gate import Gate
+from hw.can import bcm
+from hw.can.engine import KERNEL_FILTERED, BusCounters, Engine, GateCounts, Line, SoftwareEngine
+from hw.can.kernel import KernelEngine
 from hw.errors import DeviceLost
-from hw.ports import EXTENDED_ID, Frame, Silence, Subscription
+from hw.ports import Frame, Silence, Subscription
 from hw.supervision import TICK_S, Supervised
 
-KERNEL_FILTERED = frozenset({"socketcan"})
-"""Interfaces that drop unwanted identifiers before they wake us. For others python-can would do it slower than the gate."""
-NO_IDENTIFIER = 0x1FFF_FFFF
-"""python-can takes an empty filter list for "everything"; this one lets in one identifier, which the gate drops."""
+GAPS_KEPT = 8
+LOOK_EVERY_S = 0.5
+"""How often an interface is asked whether it still has its name."""
 
 
 @dataclass(slots=True)
-class BusCounters:
-    """`lost`: items that the inbox had no room for; the gate tells them again.
+class Gap:
+    """A time of which nobody knows what was on the bus. `to_ns` is None while it lasts; times on the agent's axis."""
 
-    `unknown`: frames of an identifier that no DBC of the bus has.
-    How often the bus was lost, and nobody knows what was on it meanwhile, is `BusReader.losses`.
-    On a kernel-filtered interface unknown frames never get here.
-    """
-
-    read: int = 0
-    error: int = 0
-    remote: int = 0
-    lost: int = 0
-    unknown: int = 0
+    from_ns: int
+    to_ns: int | None
+    why: str
 
 
 class BusReader(Supervised):
@@ -69,90 +67,83 @@ class BusReader(Supervised):
         super().__init__(f"bus {name}")
         self.name = name
         self.counters = BusCounters()
-        self.gate = Gate()
-        self._where = f"{interface}:{channel}"
-        self._settings = {"interface": interface, "channel": channel, **(extra or {})}
-        self._known, self._gated = known, gated
-        self._kernel_filtered = interface in KERNEL_FILTERED
-        self._open_bus, self._deliver, self._to_axis, self._now_ns = open_bus, deliver, to_axis, now_ns
+        self.gaps: deque[Gap] = deque(maxlen=GAPS_KEPT)
+        """The last times without the bus, oldest first."""
+        settings = {"interface": interface, "channel": channel, **(extra or {})}
+        self._where, self._channel = f"{interface}:{channel}", channel
+        self._is_socketcan = interface == KERNEL_FILTERED
+        line = Line(name, self._where, settings, open_bus, to_axis, now_ns, known, gated, self.counters)
+        kernel = gated and self._is_socketcan and bcm.available()
+        self._engine: Engine = KernelEngine(line) if kernel else SoftwareEngine(line)
+        self.engine = "kernel" if kernel else "software"
+        """Whose gate it is. Software on a gated SocketCAN bus: this kernel has no broadcast manager (CONFIG_CAN_BCM, module can-bcm)."""
+        self._deliver, self._now_ns = deliver, now_ns
         self._lock = threading.Lock()
         """Held for each delivery and each swap: that is what makes `subscribe` exact."""
-        self._bus: can.BusABC | None = None
-        self._ids: tuple[int, ...] = ()
 
     def subscribe(self, subscriptions: Iterable[Subscription]) -> None:
-        """Replaces what is wanted of this bus (others' subscriptions are left out). Exact when it returns."""
+        """Replaces what is wanted of this bus (others' subscriptions are left out). Exact when it returns.
+
+        Raises ValueError for two subscriptions of one identifier: masks are merged before they come here.
+        """
         mine = [subscription for subscription in subscriptions if subscription.bus == self.name]
         with self._lock:
-            self.gate.swap(mine, self._now_ns())
-            self._ids = tuple(subscription.can_id for subscription in mine)
-            if self._bus is not None:
-                # A bus that fails here fails in `recv` too, and gets its filters when it is open again.
-                with contextlib.suppress(can.CanError, OSError):
-                    self._filter(self._bus)
+            self._give(self._engine.swap(mine, self._now_ns()))
+
+    @property
+    def gate(self) -> GateCounts:
+        """What the gate has counted since the start."""
+        return self._engine.counts()
 
     def _session(self) -> None:
-        bus = self._opened()
         try:
+            with self._or_lost("the bus does not open", "tried again"):
+                named = self._index()
+                self._engine.open()
+                with self._lock:
+                    self._engine.set_up()
+            next_look_s = time.monotonic() + LOOK_EVERY_S
             while not self._stopping():
-                message = self._received(bus)
+                self._turn()
+                if time.monotonic() >= next_look_s:
+                    next_look_s = time.monotonic() + LOOK_EVERY_S
+                    if self._index() != named:
+                        raise DeviceLost("the interface has another name now", self._where, "name it again, or correct [[bus]] channel")
                 self._well()
-                if message is None:
-                    self._tick()
-                else:
-                    self._take(message)
         finally:
             with self._lock:
-                self._bus = None
-            with contextlib.suppress(Exception):  # a lost adapter may also fail to close
-                bus.shutdown()
+                buses = self._engine.close(self._now_ns())
+            for bus in buses:
+                with contextlib.suppress(Exception):  # a lost adapter may also fail to close
+                    bus.shutdown()
 
-    def _opened(self) -> can.BusABC:
-        try:
-            bus = self._open_bus(**self._settings)
-            with self._lock:
-                self._filter(bus)
-                self._bus = bus
-        except Exception as error:  # adapters' drivers raise kinds of their own, all of which mean: not now
-            raise DeviceLost("the bus does not open", self._where, f"{error} (tried again)") from error
-        return bus
-
-    def _received(self, bus: can.BusABC) -> can.Message | None:
-        try:
-            message = bus.recv(self._wait_s())
-            off = message is None and bus.state is can.BusState.ERROR
-        except Exception as error:  # as above
-            raise DeviceLost("the bus is lost", self._where, f"{error} (opened again by itself)") from error
-        if off:
-            raise DeviceLost("the controller is bus off", self._where, "opened again by itself; check wiring and bit rate")
-        return message
-
-    def _wait_s(self) -> float:
-        next_ns = self.gate.next_due_ns()
-        return TICK_S if next_ns is None else min(max((next_ns - self._now_ns()) / 1e9, 0.001), TICK_S)
-
-    def _take(self, message: can.Message) -> None:
-        counters = self.counters
-        counters.read += 1
-        if message.is_error_frame:
-            counters.error += 1
-            return
-        if message.is_remote_frame:
-            counters.remote += 1
-            return
-        can_id = message.arbitration_id | EXTENDED_ID if message.is_extended_id else message.arbitration_id
-        if self._known is not None and can_id not in self._known:
-            counters.unknown += 1
-        frame = Frame(self.name, can_id, bytes(message.data), self._to_axis(message.timestamp))
+    def _turn(self) -> None:
         with self._lock:
-            self._give(self.gate.due(frame.t_ns))
-            passed = self.gate.feed(frame) if self._gated else frame if can_id in self._ids else None
-            if passed is not None:
-                self._give([passed])
+            next_ns = self._engine.next_due_ns()
+        wait_s = TICK_S if next_ns is None else min(max((next_ns - self._now_ns()) / 1e9, 0.001), TICK_S)
+        with self._or_lost("the bus is lost", "opened again by itself"):
+            self._engine.wait(wait_s)
+        with self._lock:
+            with self._or_lost("the bus is lost", "opened again by itself"):
+                items = self._engine.read()
+            self._give(items)
+
+    @contextlib.contextmanager
+    def _or_lost(self, what: str, then: str) -> Iterator[None]:
+        try:
+            yield
+        except DeviceLost:
+            raise
+        except Exception as error:  # adapters' drivers raise kinds of their own, all of which mean: not now
+            raise DeviceLost(what, self._where, f"{error} ({then})") from error
+
+    def _index(self) -> int:
+        """Which interface has the name at the moment; 0 where names mean nothing to this computer's kernel."""
+        return socket.if_nametoindex(self._channel) if self._is_socketcan else 0
 
     def _tick(self) -> None:
         with self._lock:
-            self._give(self.gate.due(self._now_ns()))
+            self._give(self._engine.due(self._now_ns()))
 
     def _give(self, items: Iterable[Frame | Silence]) -> None:
         for item in items:
@@ -160,14 +151,14 @@ class BusReader(Supervised):
                 self._deliver(item)
             except queue.Full:
                 self.counters.lost += 1
-                self.gate.forget(item)
+                self._engine.forget(item)
 
-    def _filter(self, bus: can.BusABC) -> None:
-        if self._kernel_filtered:
-            ids = self._ids or (EXTENDED_ID | NO_IDENTIFIER,)
-            bus.set_filters([_filter_for(can_id) for can_id in ids])
+    def _gone(self, why: str) -> None:
+        super()._gone(why)
+        if not (self.gaps and self.gaps[-1].to_ns is None):
+            self.gaps.append(Gap(self._now_ns(), None, why))
 
-
-def _filter_for(can_id: int) -> can.typechecking.CanFilter:
-    extended = bool(can_id & EXTENDED_ID)
-    return {"can_id": can_id & NO_IDENTIFIER, "can_mask": NO_IDENTIFIER if extended else 0x7FF, "extended": extended}
+    def _well(self) -> None:
+        super()._well()
+        if self.gaps and self.gaps[-1].to_ns is None:
+            self.gaps[-1].to_ns = self._now_ns()

@@ -7,8 +7,9 @@ RX_ANNOUNCE_RESUME), for every bus that is not behind the kernel's. Promises, pe
 - Two deliveries are at least the throttle apart; the newest change waits for its end. As in the kernel a change and its
   undoing within one throttle (1-2-1) are delivered as 1-1: the comparison is with what was last seen, not last told.
 - `timeout_ns` without any frame of the identifier is one `Silence`; the frame after it is delivered even if unchanged.
-- Missing bytes of a short frame count as zero bits; a changed length alone is no change. `short` counts every frame,
-  delivered or not, that ends before the last wanted bit, in a multiplexed one of its own case.
+- Missing bytes of a short frame count as zero bits, up to the end of an eight-byte word; words of which it has nothing are not
+  compared. A changed length alone is no change. `short` counts every frame, delivered or not, that ends before the last wanted
+  bit, in a multiplexed one of its own case.
 - What got lost after it was told (`forget`) is told again: a frame with the next one of its identifier, a silence by itself.
 - `swap` takes effect at once: what is withdrawn delivers nothing more, not even what its throttle was holding.
 
@@ -23,7 +24,8 @@ from dataclasses import dataclass, field
 
 from hw.ports import Frame, Silence, Subscription
 
-_UNMULTIPLEXED = 0
+UNMULTIPLEXED = 0
+WORD_BYTES = 8
 SILENCE_AGAIN_NS = 1_000_000_000
 """A silence that was lost is told again after this, or after its time-out where that is shorter."""
 
@@ -89,7 +91,7 @@ class Gate:
             self._wake_by(frame.t_ns + subscription.timeout_ns)
         watch.heard_ns = frame.t_ns
         payload = int.from_bytes(frame.data, "little")
-        selector, mux = _selector(subscription, payload), subscription.mux
+        selector, mux = selector_of(subscription, payload), subscription.mux
         if mux is None:
             content = payload & subscription.mask
         else:
@@ -97,9 +99,11 @@ class Gate:
             if case is None:
                 return None
             content = payload & (case | subscription.mask)
+        seen = watch.seen.get(selector)
         if len(frame.data) < watch.bytes_needed[selector]:
             self.short += 1
-        if watch.seen.get(selector) == content:
+            seen = _cut(seen, len(frame.data))
+        if seen == content:
             return None
         watch.seen[selector] = content
         return self._pass_or_hold(watch, selector, frame)
@@ -127,7 +131,7 @@ class Gate:
             return
         if isinstance(item, Frame):
             self.delivered -= 1
-            watch.seen.pop(_selector(watch.wanted, int.from_bytes(item.data, "little")), None)
+            watch.seen.pop(selector_of(watch.wanted, int.from_bytes(item.data, "little")), None)
         elif watch.heard_ns is None:
             timeout_ns = watch.wanted.timeout_ns
             watch.heard_ns = item.t_ns + min(SILENCE_AGAIN_NS, timeout_ns) - timeout_ns
@@ -167,8 +171,14 @@ class Gate:
             self._next_ns = t_ns
 
 
-def _selector(subscription: Subscription, payload: int) -> int:
-    return _UNMULTIPLEXED if subscription.mux is None else payload & subscription.mux.selector_mask
+def selector_of(subscription: Subscription, payload: int) -> int:
+    """The multiplexer's bits of a payload, as `Mux.cases` has them."""
+    return UNMULTIPLEXED if subscription.mux is None else payload & subscription.mux.selector_mask
+
+
+def _cut(seen: int | None, length: int) -> int | None:
+    """What was seen, without the words of which a frame of this length has nothing."""
+    return None if seen is None else seen & (1 << 8 * WORD_BYTES * -(-length // WORD_BYTES)) - 1
 
 
 def _watches_for(
@@ -181,13 +191,14 @@ def _watches_for(
             raise ValueError(f"two subscriptions of {subscription.can_id:#x} on {subscription.bus}: merge them first")
         kept = old.get(key)
         if kept is None or kept.wanted != subscription:
-            kept = _Watch(subscription, _bytes_needed(subscription), heard_ns=t_ns)
+            kept = _Watch(subscription, bytes_needed(subscription), heard_ns=t_ns)
         watches[key] = kept
     return watches
 
 
-def _bytes_needed(subscription: Subscription) -> dict[int, int]:
-    masks = {_UNMULTIPLEXED: subscription.mask} if subscription.mux is None else subscription.mux.cases
+def bytes_needed(subscription: Subscription) -> dict[int, int]:
+    """By multiplexer value: how long a frame is that carries all wanted bits. An absent value is not wanted."""
+    masks = {UNMULTIPLEXED: subscription.mask} if subscription.mux is None else subscription.mux.cases
     return {selector: (mask.bit_length() + 7) // 8 for selector, mask in masks.items()}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -97,7 +98,7 @@ def test_a_real_python_can_bus_is_read_through_the_gate() -> None:
     got: queue.Queue[Frame | Silence] = queue.Queue()
     with can.Bus(interface="virtual", channel="bus-test") as car, reading(can.Bus, got.put_nowait, "virtual", "bus-test") as reader:
         reader.subscribe([wish(0x10), Subscription("body", 0x11, 0xFF, 0, 0)])
-        until(lambda: reader._bus is not None)
+        until(lambda: not reader.problem)
         before = time.time_ns()
         car.send(message(0x11))
         car.send(message(0x10, b"\x01"))
@@ -163,7 +164,7 @@ def test_silence_is_told_while_the_bus_is_gone() -> None:
 
 
 def withdraw_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hw.can.bus.BusReader.subscribe", lambda self, wishes: self.gate.swap(wishes, 0) if wishes else None)
+    monkeypatch.setattr("hw.can.bus.BusReader.subscribe", lambda self, wishes: self._engine.swap(list(wishes), 0) if wishes else None)
 
 
 @pytest.mark.req("R29", control=withdraw_nothing)
@@ -232,10 +233,11 @@ def test_fault_a_frame_lost_in_a_full_inbox_comes_again_unchanged() -> None:
     assert [one.data for one in (first, again) if isinstance(one, Frame)] == [b"\x01", b"\x00"]
 
 
-def test_the_kernel_is_asked_for_the_wanted_identifiers_only() -> None:
+def test_the_kernel_is_asked_for_the_wanted_identifiers_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """On socketcan the filter follows the subscriptions, at opening and at each change, and is never empty (= everything)."""
+    monkeypatch.setattr(socket, "if_nametoindex", lambda name: 7)
     garage = Garage()
-    with reading(garage.open, lambda item: None, "socketcan", "can0") as reader:
+    with reading(garage.open, lambda item: None, "socketcan", "can0", gated=False) as reader:
         until(lambda: garage.buses and garage.buses[0].filters)
         reader.subscribe([wish(0x10), wish(EXTENDED_ID | 0x18FEF100)])
         first, last = garage.buses[0].filters[0], garage.buses[0].filters[-1]

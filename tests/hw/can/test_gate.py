@@ -54,6 +54,13 @@ def test_missing_bytes_count_as_zero() -> None:
     assert told(gate, first, frame(2, b"\x01\x02\x03"), shorter, frame(4, b"\x01\x00")) == [first, shorter]
 
 
+def test_a_word_of_which_a_frame_has_nothing_is_not_compared() -> None:
+    """As in the kernel: an empty frame says nothing, and a CAN FD frame nothing of the eighths that it lacks wholly."""
+    gate, whole = Gate([wish(mask=0xFF | 0xFF << 128)]), bytes([1, *([0] * 15), 2])
+    first, changed = frame(1, whole), frame(4, b"\x03")
+    assert told(gate, first, frame(2, b""), frame(3, b"\x01"), changed, frame(5, whole[:16])) == [first, changed, frame(5, whole[:16])]
+
+
 def test_throttle_delivers_the_newest_change_at_its_end_with_its_own_time() -> None:
     """Changes inside the throttle wait; the newest comes out at its end, stamped with its arrival."""
     gate = Gate([wish(throttle_ns=100)])
@@ -255,7 +262,7 @@ class SlowGate:
                 return []
             mask = mux.cases[selector]
         content = sum(1 << n for n, bit in enumerate(bits) if bit and mask >> n & 1)
-        if selector in watch.seen and watch.seen[selector] == content:
+        if selector in watch.seen and (watch.seen[selector] == content or not one.data):
             return []
         watch.seen[selector] = content
         if watch.last_told is not None and self.now - watch.last_told < watch.wanted.throttle_ns:
