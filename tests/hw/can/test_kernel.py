@@ -49,8 +49,8 @@ class Stage:
         self.kernel, self.raw, self.now_ns = kernel, Raw(), 0
         self.counters = BusCounters()
         settings = {"interface": "socketcan", "channel": "can0"}
-        clock = lambda: self.now_ns  # noqa: E731  # one line reads best here
-        line = Line("pt", "socketcan:can0", settings, lambda **_: self.raw, lambda _: self.now_ns, clock, None, True, self.counters)  # type: ignore[arg-type]
+        opened: Any = lambda **_: self.raw
+        line = Line("pt", "here", settings, opened, lambda _: self.now_ns, lambda: self.now_ns, None, True, self.counters)
         self.engine = KernelEngine(line)
 
     def opened(self, *wanted: Subscription) -> Stage:
