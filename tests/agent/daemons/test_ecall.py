@@ -44,8 +44,8 @@ LOADS = {
 """All that it loads beyond the standard library, and why."""
 PARTS = {
     *("agent.control", "agent.daemons", "agent.ecall", "agent.body", "agent.clock", "agent.crash", "agent.envelope", "agent.errors"),
-    *("agent.expression", "agent.folders", "agent.formula", "agent.kuksa", "agent.link", "agent.model", "agent.mqtt", "agent.sections"),
-    "agent.settings",
+    *("agent.expression", "agent.folders", "agent.formula", "agent.kuksa", "agent.link", "agent.model", "agent.mqtt", "agent.notify"),
+    *("agent.sections", "agent.settings"),
     *("agent.toml", "agent.units", "agent.vehicle", "agent.vss"),
     *("hw.can", "hw.errors", "hw.gnss", "hw.modem", "hw.ports", "hw.registry", "hw.sos", "hw.supervision"),
 }
