@@ -62,7 +62,7 @@ class Watched(threading.Thread):
 
 
 class Vote:
-    """`voters`: the threads of `program` as they are now, by name. `status`: what is told with "ready"."""
+    """`voters`: the threads of `program` that are at work now, by name. `status`: what is told with "ready"."""
 
     def __init__(
         self, program: str, voters: Callable[[], Mapping[str, Voter]], status: str = "running", now_s: Callable[[], float] = time.monotonic
@@ -79,8 +79,9 @@ class Vote:
             return
         for name, voter in self._voters().items():
             if not voter.alive():
-                raise self._lost(f"a thread has ended: {name}")
-            if now_s - voter.beat_s > voter.patience_s:
+                if self._voters().get(name) is voter:  # one that may end is no more listed then
+                    raise self._lost(f"a thread has ended: {name}")
+            elif now_s - voter.beat_s > voter.patience_s:
                 raise self._lost(f"a thread hangs: {name} has not looked up for {now_s - voter.beat_s:.0f} s")
         tell(f"{self._first}WATCHDOG=1")
         self._due_s, self._first = now_s + self._period_s, ""

@@ -88,6 +88,13 @@ def test_one_thread_that_does_not_work_ends_it(systemd: socket.socket, thread: T
     assert said(systemd) == [f"STATUS=a thread {why}"]
 
 
+def test_one_that_ended_as_it_should_is_no_fault(systemd: socket.socket) -> None:
+    """It was still listed when the vote began, and no more when it was found to have ended."""
+    lists = iter([{"one": Thread(lives=False)}, dict[str, Thread]()])
+    Vote("program", lambda: next(lists)).take()
+    assert "WATCHDOG=1" in said(systemd)
+
+
 def test_late_is_later_than_its_own_patience(systemd: socket.socket) -> None:
     """A thread that may be held for long has more of it."""
     now = Time()
@@ -160,8 +167,9 @@ def test_without_systemd_nothing_is_told_and_nothing_fails(monkeypatch: pytest.M
     """As on a desk; a thread that has ended is found all the same."""
     monkeypatch.setenv("NOTIFY_SOCKET", address)
     Vote("program", lambda: {"one": Thread(time.monotonic())}).take()
+    ended = {"one": Thread(lives=False)}
     with pytest.raises(DeviceError, match="has ended"):
-        Vote("program", lambda: {"one": Thread(lives=False)}).take()
+        Vote("program", lambda: ended).take()
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ class StandIn:
 
     def __init__(self, to: Access, order: Connect, client_id: str, topics: tuple[str, ...], said: Post) -> None:
         self.said, self.outcome = said, None
+        self.beat_s, self.patience_s = time.monotonic(), 60.0
 
     def start(self) -> None:
         self.made.append(self)

@@ -1,0 +1,11 @@
+# Told by test_units.py: a bare Debian becomes a device, without a network. Its disk is kept for the next story.
+
+. tests/guest/typing.sh
+useradd technician
+useradd stranger
+typed install
+typed files
+typed keys
+# A receiver at a pty instead of a USB port.
+mkdir -p /etc/systemd/system/modicum-core.service.d
+printf '[Service]\nDeviceAllow=char-pts rw\n' > /etc/systemd/system/modicum-core.service.d/pty.conf

@@ -1,0 +1,197 @@
+"""The installed device under its systemd, in the guest: docs/vehicle.md typed word by word (install.sh), then a life of it (units.sh)."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.envelope import open_envelope, received_lines
+from tests.support.guest import needs_guest, run_in_guest
+from tests.support.installed import BLOCKS, Desk, installed
+from tests.support.live import alone
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(2400)]
+
+STORY_S = 1200
+SERVICES = ("core", "uplink", "ecall")
+OK = "ok"
+REFUSED = {"EACCES", "EPERM", "ENOENT", "EAFNOSUPPORT", "EROFS", "ENXIO"}
+"""How a sandbox says no: by right, by a file that is not there for it, by a family that there is not."""
+MAY = {
+    "core": {
+        *("can socket", "database", "key block", "configuration", "authority", "control socket", "fix", "receiver's port"),
+        *("link socket",),  # its own
+    },
+    "uplink": {"tcp socket", "tcp socket, IPv6", "udp socket", "broker", "configuration", "authority", "uplink's key", "link socket"},
+    "ecall": {
+        *("tcp socket", "tcp socket, IPv6", "udp socket", "broker", "can socket", "call's state", "configuration", "authority"),
+        *("call's key", "call's control socket", "fix"),
+    },
+}
+"""Everything else of probe.py is refused."""
+SAYS = {"record of a call", "another route there", "another device"}
+"""Attempts whose outcome is not simply ok or refused."""
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    needs_guest()
+    with alone():
+        made = installed(tmp_path_factory.mktemp("desk"))
+        run_in_guest("tests/guest/units.sh", made.folder, STORY_S, "--base", str(made.disk))
+    return made
+
+
+def said(desk: Desk, name: str) -> str:
+    path: Path = desk.folder / name
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
+def probe(desk: Desk, service: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(said(desk, f"probe-{service}.json"))
+    return found
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_each_instruction_works_as_it_stands(desk: Desk, block: str) -> None:
+    """Of docs/vehicle.md, in its order, from a bare Debian without a network to one that has nothing left of us."""
+    assert said(desk, f"{block}.status") == "0\n", said(desk, f"{block}.out")
+
+
+def test_nothing_was_waited_for_in_vain(desk: Desk) -> None:
+    """Each step of the story came to its end in time."""
+    assert said(desk, "late") == ""
+
+
+def test_after_a_start_of_the_device_each_service_is_there_by_itself(desk: Desk) -> None:
+    """Without a bus and without a broker."""
+    assert said(desk, "after-boot").split() == ["active"] * 3
+
+
+def test_a_drive_goes_from_the_bus_to_the_recipient(desk: Desk) -> None:
+    """Through three sandboxes and TLS: what was granted can be opened by its recipient, and holds a place of the bench's town."""
+    heard = [json.loads(line) for line in said(desk, "heard.jsonl").splitlines()]
+    traffic = [one for one in heard if "/traffic/" in one["topic"]]
+    assert traffic, said(desk, "services.log")
+    lines = received_lines(open_envelope(bytes.fromhex(traffic[0]["payload"]), desk.recipients["traffic"]), 0)
+    assert {line["signal"] for line in lines} & {"Vehicle.CurrentLocation.Latitude", "Vehicle.Speed", "Vehicle.CurrentLocation"}
+
+
+def test_the_agent_put_no_frame_onto_the_bus(desk: Desk) -> None:
+    """A socket that listened all the while heard the car alone: their sandboxes would let core and ecall send, their programs cannot."""
+    sent = json.loads(said(desk, "car.out").splitlines()[-1])
+    assert len(said(desk, "bus.log").splitlines()) == sent["frames"] > 1000
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_service_can_do_what_it_needs_and_nothing_else(desk: Desk, service: str) -> None:
+    """Tried from inside a sandbox of the very same lines."""
+    found = {name: outcome for name, outcome in probe(desk, service).items() if name not in SAYS and isinstance(outcome, str)}
+    attempts = {name: outcome for name, outcome in found.items() if outcome == OK or outcome in REFUSED or outcome.startswith("E")}
+    assert {name for name, outcome in attempts.items() if outcome == OK} == MAY[service]
+    assert {name: outcome for name, outcome in attempts.items() if outcome != OK and outcome not in REFUSED} == {}
+
+
+def test_the_emergency_call_may_enter_its_record_and_ask_nothing_else(desk: Desk) -> None:
+    """At core's socket for it; the others do not even reach that one."""
+    found = probe(desk, "ecall")
+    assert (found["record of a call"], found["another route there"]) == ("answer 0", "answer 2")
+    assert probe(desk, "uplink")["record of a call"] in REFUSED
+
+
+def test_core_alone_gets_the_credential(desk: Desk) -> None:
+    """Unsealed by systemd, 32 octets; the file that holds it sealed can be read by none of them."""
+    assert [probe(desk, service)["credential's length"] for service in SERVICES] == [32, 0, 0]
+    assert {probe(desk, service)["sealed credential"] for service in SERVICES} <= REFUSED
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_a_service_is_given(desk: Desk, service: str) -> None:
+    """No capability, no core dump; the emergency call comes first, by the least of the real-time priorities."""
+    found = probe(desk, service)
+    assert (int(found["capabilities"], 16), found["core dump"], found["scheduling"]) == (0, 0, "rr" if service == "ecall" else "other")
+
+
+def test_a_technician_may_look_and_drive_and_a_stranger_nothing(desk: Desk) -> None:
+    """By the group alone; what is the owner's is refused to both, and so is what only the emergency call may say."""
+    technician, stranger = json.loads(said(desk, "technician.json")), json.loads(said(desk, "stranger.json"))
+    health = technician.pop("health")
+    assert technician == {
+        "status": 0,
+        "audit.show": 4,
+        "audit.ecall": 2,
+        "ecall status": 0,
+        "agent.toml": True,
+        "device.key": False,
+        "trip": True,
+        "policy.accept": 0,
+        "profile.add": 0,
+        "profile.use": 0,
+        "consent.grant": 0,
+    }
+    assert stranger == {"status": 4, "audit.show": 4, "audit.ecall": 4, "ecall status": 4, "agent.toml": False, "device.key": False}
+    assert health["receiver"]["fixes"] > 0 or health
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_one_that_is_killed_comes_back_and_the_others_stay(desk: Desk, service: str) -> None:
+    """SIGKILL to each alone."""
+    line = next(line for line in said(desk, "killed").splitlines() if line.startswith(f"{service} "))
+    before, after = (part.split() for part in line.removeprefix(f"{service} ").split(":"))
+    same = {name: one == other != "0" for name, one, other in zip(SERVICES, before, after, strict=True)}
+    assert same == {name: name != service for name in SERVICES}
+
+
+def test_one_that_hangs_is_ended_by_the_watchdog_and_comes_back(desk: Desk) -> None:
+    """Each stopped as a whole, so that nothing but systemd's patience tells."""
+    before, after = ([int(number) for number in said(desk, f"{when}-watchdog").split()] for when in ("before", "after"))
+    assert [now > then for then, now in zip(before, after, strict=True)] == [True] * 3
+    assert len(re.findall(r"Watchdog timeout", said(desk, "systemd.log"))) == 3
+
+
+def test_files_belong_to_who_needs_them(desk: Desk) -> None:
+    """State for its service alone; sockets for a group of one other."""
+    rows = {path: (mode, user, group) for mode, user, group, path in (line.split(" ", 3) for line in said(desk, "files").splitlines())}
+    assert rows["/var/lib/modicum/ledger.db"] == ("-rw-------", "modicum-core", "modicum")
+    assert rows["/run/modicum/control.sock"] == ("srw-rw----", "modicum-core", "modicum")
+    assert rows["/run/modicum-link/link.sock"] == ("srw-rw----", "modicum-core", "modicum-uplink")
+    assert rows["/run/modicum-audit/audit.sock"] == ("srw-rw----", "modicum-core", "modicum-ecall")
+    assert rows["/run/modicum-ecall/fixes.sock"] == ("srw-rw----", "modicum-ecall", "modicum")
+    assert [path for path, (mode, _, _) in rows.items() if path.endswith(".key") and mode[7:] != "---"] == []
+
+
+def test_the_journal_has_no_value_of_the_car_s(desk: Desk) -> None:
+    """Neither the services' nor systemd's: no VIN, no telephone number, no coordinate."""
+    log = said(desk, "services.log") + said(desk, "systemd.log")
+    assert "modicum.core: running" in log
+    assert re.findall(r"WMWTESTCAR\d*|\+86\d+|\b\d{1,3}\.\d{4,}", log) == []
+
+
+def test_a_release_that_cannot_be_installed_leaves_the_one_before_at_work(desk: Desk) -> None:
+    """A wheelhouse without one of its packages: an error, the same programs, the same release."""
+    assert said(desk, "install-broken.status") != "0\n"
+    assert "what was there before is untouched" in said(desk, "install-broken.out")
+    assert said(desk, "before-upgrade") == said(desk, "after-broken")
+    assert said(desk, "release-before") == said(desk, "release-broken")
+
+
+def test_an_upgrade_keeps_what_is_the_device_s(desk: Desk) -> None:
+    """Another release runs, with the same agent.toml and keys."""
+    assert said(desk, "release-before") != said(desk, "release-after")
+    assert said(desk, "after-upgrade").split() == ["active"] * 3
+    assert said(desk, "kept-after") in said(desk, "kept-before")
+
+
+def test_uninstalling_leaves_data_and_purging_nothing(desk: Desk) -> None:
+    """Programs, units, rules, sockets and links are gone at once; data, keys, certificates and users with --purge."""
+    left = [path for path in said(desk, "left").split() if not path.startswith(("/etc/modicum", "/var/lib/modicum"))]
+    assert left == [
+        "/etc/credstore.encrypted/modicum-credential",
+        "/etc/systemd/network/70-modicum-can0.network",
+        "/etc/systemd/system/modicum-core.service.d",
+    ]
+    assert said(desk, "left-after-purge") == ""

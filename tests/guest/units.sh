@@ -1,0 +1,97 @@
+# Told by test_units.py: the installed device is switched on, drives, is looked into, crashes, hangs, is upgraded and taken away.
+
+. tests/guest/typing.sh
+services=(core uplink ecall)
+python=/opt/modicum/current/bin/python
+pids() { for service in "${services[@]}"; do systemctl show -P MainPID "modicum-$service"; done | tr '\n' ' '; }
+restarts() { for service in "${services[@]}"; do systemctl show -P NRestarts "modicum-$service"; done | tr '\n' ' '; }
+all_active() { systemctl is-active "${services[@]/#/modicum-}"; }
+changed() { [ "$(systemctl show -P MainPID "modicum-$1")" != "$2" ] && systemctl is-active "modicum-$1"; }
+
+# -- switched on: each started by itself, without a bus and without a broker ------------------------------------------------------------
+until_done 90 all_active
+all_active > after-boot || true
+
+# -- a drive ------------------------------------------------------------------------------------------------------------------------------
+typed bus
+mosquitto -c broker.conf > broker.log 2>&1 &
+until_done 20 grep -q running broker.log
+"$python" /share/tests/guest/listener.py listener.pem listener.key > heard.jsonl 2> listener.err &
+PYTHONPATH=/share "$python" -m hw.bench.receiver --link /dev/modicum-nmea > receiver.out 2>&1 &
+until_done 30 grep -q ready receiver.out
+chown modicum-core "$(readlink -f /dev/modicum-nmea)"
+candump -L -r 4000000 can0 > bus.log 2> /dev/null &
+heard=$!
+PYTHONPATH=/share "$python" -m hw.bench.car --interface socketcan --channel can0 > car.out 2>&1 &
+car=$!
+typed start
+runuser -u technician -- "$python" /share/tests/guest/asker.py drive > technician.json 2> technician.err || true
+runuser -u stranger -- "$python" /share/tests/guest/asker.py look > stranger.json 2> stranger.err || true
+typed look
+until_done 60 grep -q traffic heard.jsonl
+
+# -- inside each sandbox: a program with the unit's own lines, beside the unit ----------------------------------------------------------------
+install -m 644 /share/tests/guest/probe.py /opt/probe.py
+mknod -m 600 /dev/probe c 4 64
+for service in "${services[@]}"; do
+  chown "modicum-$service" /dev/probe
+  unit=/run/systemd/system/modicum-probe-$service.service
+  mkdir -p /run/systemd/system
+  sed -e "s|^ExecStart=.*|ExecStart=$python /opt/probe.py $service|" -e 's/^Type=.*/Type=oneshot/' -e 's/^Restart=.*/Restart=no/' \
+    -e '/^WatchdogSec=/d' -e "s|^LogNamespace=.*|StandardOutput=file:$SCRATCH/probe-$service.json|" \
+    "/etc/systemd/system/modicum-$service.service" > "$unit"
+  systemctl daemon-reload
+  systemctl start "modicum-probe-$service" || true
+done
+until_done 60 all_active
+
+# -- killed, each alone -------------------------------------------------------------------------------------------------------------------------
+for service in "${services[@]}"; do
+  before=$(pids)
+  pid=$(systemctl show -P MainPID "modicum-$service")
+  kill -9 "$pid"
+  until_done 60 changed "$service" "$pid"
+  echo "$service $before: $(pids)" >> killed
+done
+
+# -- stopped whole: only the watchdog can tell ----------------------------------------------------------------------------------------------------
+restarts > before-watchdog
+for service in "${services[@]}"; do
+  pid=$(systemctl show -P MainPID "modicum-$service")
+  kill -STOP "$pid"
+  echo "$service $pid" >> stopped
+done
+while read -r service pid; do until_done 90 changed "$service" "$pid"; done < stopped
+restarts > after-watchdog
+journalctl --no-pager -o cat -u modicum-core -u modicum-uplink -u modicum-ecall > systemd.log
+
+# -- what was left out of memory, and who the files belong to ---------------------------------------------------------------------------------------
+journalctl --namespace=modicum --no-pager -o cat > services.log
+find /var/lib/modicum /var/lib/modicum-ecall /etc/modicum /run/modicum* -printf '%M %u %g %p\n' | sort -k 4 > files
+swapon --show > swaps || true
+for service in "${services[@]}"; do systemctl show -P MemoryPeak -P MemoryCurrent -P TasksCurrent "modicum-$service" | tr '\n' ' '; done > memory
+
+# -- a release that cannot be installed, one that can, and the end -----------------------------------------------------------------------------------
+pids > before-upgrade
+readlink -f /opt/modicum/current > release-before
+mv wheelhouse/msgspec-*.whl .
+cp wheelhouse/SHA256SUMS . && sed -i /msgspec/d wheelhouse/SHA256SUMS
+typed install-broken
+mv msgspec-*.whl SHA256SUMS wheelhouse/
+pids > after-broken
+readlink -f /opt/modicum/current > release-broken
+sha256sum /var/lib/modicum/keys.block /etc/modicum/agent.toml > kept-before
+typed upgrade
+readlink -f /opt/modicum/current > release-after
+all_active > after-upgrade || true
+sha256sum /etc/modicum/agent.toml > kept-after
+kill "$car" && wait "$car" || true
+sleep 1
+kill "$heard"
+typed uninstall
+find / -xdev \( -name '*modicum*' -o -group modicum -o -group modicum-core -o -group modicum-uplink -o -group modicum-ecall \) \
+  -not -path '/var/log/*' -not -path "/proc/*" 2> /dev/null | sort > left
+find /run /dev /var/log/journal -name '*modicum*' 2> /dev/null | sort >> left
+typed purge
+find / -xdev -name '*modicum*' -not -path '/var/log/*' 2> /dev/null | sort > left-after-purge
+grep -h modicum /etc/passwd /etc/group >> left-after-purge || true
