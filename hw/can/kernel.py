@@ -43,8 +43,8 @@ class KernelEngine:
         """Identifier -> see `bytes_needed`."""
         self._unheard: dict[int, int] = {}
         """Identifier -> when it is silent by our own clock, unless it is heard before."""
-        self._silent: set[int] = set()
-        """Told, and not heard since."""
+        self._silent: dict[int, bool] = {}
+        """Told, and not heard since. True: by our own clock, so that the kernel's next time-out of it is the same silence."""
         self._drops = self._seen = self._delivered = self._short = 0
 
     def open(self) -> None:
@@ -54,6 +54,7 @@ class KernelEngine:
 
     def set_up(self) -> None:
         assert self._bcm is not None
+        self._silent = dict.fromkeys(self._silent, True)
         for subscription in self._wanted.values():
             self._bcm.set_up(subscription)
         self._raw.set_up()
@@ -68,7 +69,7 @@ class KernelEngine:
         old, self._wanted = self._wanted, {one.can_id: one for one in subscriptions if fits(one)}
         self._needed = {can_id: bytes_needed(one) for can_id, one in self._wanted.items()}
         changed = {can_id for can_id in old.keys() | self._wanted.keys() if old.get(can_id) != self._wanted.get(can_id)}
-        self._silent -= changed
+        self._silent = {can_id: own for can_id, own in self._silent.items() if can_id not in changed}
         self._unheard = {can_id: end_ns for can_id, end_ns in self._unheard.items() if can_id not in changed}
         rest = [one for one in subscriptions if not fits(one)]
         if self._bcm is None:
@@ -117,7 +118,7 @@ class KernelEngine:
             if self._bcm is not None:
                 self._repeat(self._bcm, [subscription])
         elif item.can_id in self._silent:
-            self._silent.discard(item.can_id)
+            self._silent.pop(item.can_id)
             self._unheard[item.can_id] = item.t_ns + min(SILENCE_AGAIN_NS, subscription.timeout_ns)
 
     def counts(self) -> GateCounts:
@@ -132,7 +133,7 @@ class KernelEngine:
                 self._make_good(bcm)
                 return
             self._line.counters.read += not isinstance(message, TimedOut)
-            yield from self._fell_silent(id_of(message), self._line.now_ns()) if isinstance(message, TimedOut) else self._heard(message)
+            yield from self._timed_out(id_of(message)) if isinstance(message, TimedOut) else self._heard(message)
 
     def _heard(self, message: can.Message) -> Iterator[Frame]:
         frame = self._line.frame(message)
@@ -141,22 +142,26 @@ class KernelEngine:
             return
         self._seen += 1
         self._unheard.pop(frame.can_id, None)
-        self._silent.discard(frame.can_id)
+        self._silent.pop(frame.can_id, None)
         needed = self._needed[frame.can_id].get(selector_of(subscription, int.from_bytes(frame.data, "little")))
         if needed is not None:  # else a case that was wanted when it came
             self._short += len(frame.data) < needed
             self._delivered += 1
             yield frame
 
+    def _timed_out(self, can_id: int) -> Iterator[Silence]:
+        self._unheard.pop(can_id, None)
+        known = self._silent.get(can_id, False)
+        if can_id in self._wanted:
+            self._silent[can_id] = False
+            if not known:
+                yield Silence(self._line.name, can_id, self._line.now_ns())
+
     def _overdue(self, t_ns: int) -> Iterator[Silence]:
         for end_ns, can_id in sorted((end_ns, can_id) for can_id, end_ns in self._unheard.items() if end_ns <= t_ns):
-            yield from self._fell_silent(can_id, end_ns)
-
-    def _fell_silent(self, can_id: int, t_ns: int) -> Iterator[Silence]:
-        self._unheard.pop(can_id, None)
-        if can_id in self._wanted and can_id not in self._silent:
-            self._silent.add(can_id)
-            yield Silence(self._line.name, can_id, t_ns)
+            del self._unheard[can_id]
+            self._silent[can_id] = True
+            yield Silence(self._line.name, can_id, end_ns)
 
     def _make_good(self, bcm: BcmBus) -> None:
         """What the kernel dropped may have been changes and time-outs: everything is told anew."""

@@ -49,10 +49,10 @@ class Stage:
         self.kernel, self.raw, self.now_ns = kernel, Raw(), 0
         self.counters = BusCounters()
         settings = {"interface": "socketcan", "channel": "can0"}
-        line = Line("pt", "here", settings, self.open_raw, lambda _: self.now_ns, lambda: self.now_ns, None, True, self.counters)
+        line = Line("pt", "here", settings, self._opened, lambda _: self.now_ns, lambda: self.now_ns, None, True, self.counters)
         self.engine = KernelEngine(line)
 
-    def open_raw(self, **_: Any) -> Any:
+    def _opened(self, **_: object) -> Any:
         return self.raw
 
     def opened(self, *wanted: Subscription) -> Stage:
