@@ -206,7 +206,7 @@ class SoftwareEngine:
     def _filter(self) -> None:
         bus = self.bus
         if bus is not None and self._line.settings["interface"] == KERNEL_FILTERED:
-            bus.set_filters([_filter_for(can_id) for can_id in sorted(self._ids) or (EXTENDED_ID | NO_IDENTIFIER,)])
+            bus.set_filters([exact_filter(can_id) for can_id in sorted(self._ids) or (EXTENDED_ID | NO_IDENTIFIER,)])
 
     def _bus_off(self) -> DeviceLost:
         return DeviceLost("the controller is bus off", self._line.where, "opened again by itself; check wiring and bit rate")
@@ -217,6 +217,7 @@ def id_of(message: can.Message) -> int:
     return message.arbitration_id | EXTENDED_ID if message.is_extended_id else message.arbitration_id
 
 
-def _filter_for(can_id: int) -> can.typechecking.CanFilter:
+def exact_filter(can_id: int) -> can.typechecking.CanFilter:
+    """Lets this identifier through."""
     extended = bool(can_id & EXTENDED_ID)
     return {"can_id": can_id & NO_IDENTIFIER, "can_mask": NO_IDENTIFIER if extended else 0x7FF, "extended": extended}

@@ -13,7 +13,7 @@ import tempfile
 
 from tests.benchmarks.measure import run
 
-NAMES = ("replay", "density", "stages", "live", "crash")
+NAMES = ("replay", "density", "stages", "live", "crash", "kernel")
 DAEMONS = ("agent.daemons.core", "agent.daemons.ecall", "agent.daemons.uplink")
 PROGRAMS = ("agent.cli.replay", *DAEMONS, "tests.benchmarks.peer", "tests.benchmarks.traffic")
 

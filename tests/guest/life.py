@@ -1,0 +1,141 @@
+"""Told by test_bus.py: an interface that comes late, goes down, is renamed, deleted and comes back, read gated and not. In the guest.
+
+What each step found stands in $SCRATCH/life.json.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import can
+
+from hw.can.bus import BusReader
+from hw.ports import Frame, Silence, Subscription
+
+NS = 10**9
+AWAY_S = 3.5
+"""By then the pauses between tries are as long as they get."""
+STEP_S = 20.0
+OURS = 0x123
+CLASSES = {0x088: bytes(8), 0x004: bytes([0, 0x10, 0, 0, 0, 0, 0, 0]), 0x020: bytes(8)}
+
+
+def ip(*words: str) -> None:
+    for word in words:
+        subprocess.run(["ip", "link", *word.split()], check=True)
+
+
+class Reading:
+    """A reader that keeps what it delivered."""
+
+    def __init__(self, *, gated: bool) -> None:
+        self.items: list[Frame | Silence] = []
+        clock: dict[str, Any] = {"to_axis": lambda s: round(s * NS), "now_ns": time.time_ns}
+        self.reader = BusReader("pt", "socketcan", "vcan0", deliver=self.items.append, extra={"fd": True}, gated=gated, **clock)
+        self.reader.subscribe([Subscription("pt", OURS, 0xFF, 0, 2 * NS if gated else 0)])
+        self.reader.start()
+
+    def frames(self) -> int:
+        return sum(isinstance(item, Frame) for item in self.items)
+
+    def silences(self) -> int:
+        return sum(isinstance(item, Silence) for item in self.items)
+
+
+class Story:
+    def __init__(self) -> None:
+        self.readings = {"gated": Reading(gated=True), "every frame": Reading(gated=False)}
+        self.found: dict[str, Any] = {}
+
+    def run(self) -> None:
+        self.away("late", lambda: None, lambda: ip("add vcan0 type vcan", "set vcan0 mtu 72 up"))
+        self.away("down", lambda: ip("set vcan0 down"), lambda: ip("set vcan0 up"))
+        self.away(
+            "renamed",
+            lambda: ip("set vcan0 down", "set vcan0 name other0", "set other0 up"),
+            lambda: ip("set other0 down", "set other0 name vcan0", "set vcan0 up"),
+        )
+        self.away("deleted", lambda: ip("del vcan0"), lambda: ip("add dummy0 type vcan", "add vcan0 type vcan", "set vcan0 mtu 72 up"))
+        self.replaced()
+        self.errors()
+        for name, reading in self.readings.items():
+            reader = reading.reader
+            gaps = [asdict(gap) for gap in reader.gaps]
+            self.found[name] = {"engine": reader.engine, "losses": reader.losses, "gaps": gaps, "lost": reader.counters.lost}
+            reader.close()
+
+    def away(self, step: str, go: Callable[[], None], come: Callable[[], None]) -> None:
+        """Gone for a while: when that is told, and with which words; then when each reader delivers a frame again."""
+        silences = self.readings["gated"].silences()
+        go()
+        gone_s = until(lambda: all(one.reader.problem and one.reader.losses for one in self.readings.values()))
+        time.sleep(AWAY_S)
+        problems = [one.reader.problem for one in self.readings.values()]
+        told = self.readings["gated"].silences() - silences
+        come()
+        back_s = self.heard()
+        self.found[step] = {"gone_s": gone_s, "problems": problems, "back_s": back_s, "silences": told}
+
+    def heard(self) -> list[float]:
+        """Seconds until each delivers a frame that is sent all the time and says nothing new."""
+        before = {name: one.frames() for name, one in self.readings.items()}
+        took_s: dict[str, float] = {}
+        began_s = time.monotonic()
+        with can.Bus(interface="socketcan", channel="vcan0") as car:
+            while len(took_s) < len(self.readings):
+                assert time.monotonic() < began_s + STEP_S, f"only {list(took_s)} came back"
+                car.send(can.Message(arbitration_id=OURS, data=b"\x01", is_extended_id=False))
+                time.sleep(0.05)
+                for name, one in self.readings.items():
+                    if one.frames() > before[name]:
+                        took_s.setdefault(name, time.monotonic() - began_s)
+        return list(took_s.values())
+
+    def replaced(self) -> None:
+        """Another interface gets the name within a moment."""
+        losses = [one.reader.losses for one in self.readings.values()]
+        ip("set vcan0 down", "set vcan0 name old0", "add vcan0 type vcan", "set vcan0 mtu 72 up", "set old0 up")
+        back_s = self.heard()
+        self.found["replaced"] = {
+            "back_s": back_s,
+            "losses": [one.reader.losses - n for n, one in zip(losses, self.readings.values(), strict=True)],
+        }
+
+    def errors(self) -> None:
+        """Error frames of some classes, then bus off; both go on reading after it."""
+        before = self.readings["gated"].frames()
+        with can.Bus(interface="socketcan", channel="vcan0") as car:
+            for bits, data in CLASSES.items():
+                for _ in range(3):
+                    car.send(can.Message(arbitration_id=bits, data=data, is_error_frame=True, is_extended_id=False))
+            until(lambda: all(one.reader.counters.error == 9 for one in self.readings.values()))
+            classes = [dict(one.reader.counters.errors) for one in self.readings.values()]
+            car.send(can.Message(arbitration_id=0x040, data=bytes(8), is_error_frame=True, is_extended_id=False))
+            until(lambda: all(one.reader.counters.errors["bus-off"] for one in self.readings.values()))
+            until(lambda: not any(one.reader.problem for one in self.readings.values()))
+        delivered = self.readings["gated"].frames() - before
+        self.found["errors"] = {"classes": classes, "delivered": delivered, "back_s": self.heard()}
+
+
+def until(holds: Callable[[], object]) -> float:
+    """How long it took."""
+    began_s = time.monotonic()
+    while not holds():
+        assert time.monotonic() < began_s + STEP_S, "waited in vain"
+        time.sleep(0.01)
+    return time.monotonic() - began_s
+
+
+if __name__ == "__main__":
+    story = Story()
+    try:
+        story.run()
+    finally:
+        Path(os.environ["SCRATCH"], "life.json").write_text(json.dumps(story.found, indent=1))
