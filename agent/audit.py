@@ -1,4 +1,4 @@
-"""The audit log: what left, to whom, why and how much; never what it said.
+"""The audit log: what left, to whom, why and how much; never what it said. And when the device was unlocked for a technician, and why.
 
 Owns: table `audit` of ledger.db and the day counters beside it (table `memory`). Promises: one entry for each message with an
 identity, however often its acknowledgement is written; messages of unlinkable streams only as counts of a day; entries of a
@@ -37,9 +37,11 @@ KEEP_DAYS = 1_461
 WINDOW = 1_024
 """So many message numbers of an unlinkable stream are remembered as counted (128 bytes)."""
 TEXT_MAX, RULES_MAX, STORE_BYTES = 200, 64, 8
+REASON_MAX = 120
+"""Of the words of whoever unlocked the device."""
 _COUNTER = "audit.day."
 _DUE = "SELECT 1 FROM audit WHERE n < ? AND (key IS NOT NULL OR day < ?) LIMIT 1"
-_KINDS = ("disclosure", "disclosure_day", "compacted")
+_KINDS = ("disclosure", "disclosure_day", "compacted", "unlocked")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +153,13 @@ class Audit:
             if unlinkable:
                 self._count(unlinkable)
 
+    def unlocked(self, minutes: int, reason: str) -> None:
+        """Enters that VIN and place could be seen on the device for so long, and why; durable on return. Kept as long as counts are."""
+        if len(reason) > REASON_MAX:
+            raise ValueError("a reason is a line")
+        with transaction(self._db):
+            self._chain.append([self._draft(DEVICE, {"kind": "unlocked"} | self._now() | {"minutes": minutes, "reason": reason})])
+
     def close_days(self) -> None:
         """Enters the counts of days that are over. Call it at start and once a day; until then `show` has them as open."""
         today = self._today()
@@ -208,6 +217,7 @@ class Audit:
             return 0
         with transaction(self._db):
             drafts = [self._day(subject, line, count) for (subject, line), count in sums.lines.items()]
+            drafts += [self._draft(DEVICE, body) for body in sums.unlocked]
             note = {"kind": "compacted", "through": last.n, "entries": sums.entries, "erased": sums.erased}
             self._chain.append([*drafts, self._draft(DEVICE, self._now() | note)])
             self._chain.cut(last)
@@ -296,6 +306,8 @@ class _Sums:
     def __init__(self, keep_from: int) -> None:
         self.keep_from, self.entries, self.erased = keep_from, 0, 0
         self.lines: dict[tuple[bytes, _Line], _Count] = {}
+        self.unlocked: list[Mapping[str, Any]] = []
+        """Entries of a technician that stay as they are."""
 
     def add(self, entry: Entry) -> bool:
         """Whether something is gained by letting this entry go."""
@@ -306,6 +318,10 @@ class _Sums:
         body: Mapping[str, Any] = entry.body
         if body["kind"] == "compacted":
             return False
+        if body["kind"] == "unlocked":
+            old = bool(body["t_ms"] // DAY_MS < self.keep_from)
+            self.unlocked += [] if old else [body]
+            return old
         single: bool = body["kind"] == "disclosure"
         line = _line_of(body)
         if line.day < self.keep_from:

@@ -39,7 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("agent.catalogue",),
     ("agent.entitlements", "agent.policy", "agent.seal", "agent.storage"),
     ("agent.buffer", "agent.consent"),
-    ("agent.audit", "agent.collect", "agent.plan"),
+    ("agent.audit", "agent.collect", "agent.health", "agent.plan"),
     ("agent.core", "agent.retention", "agent.rights", "agent.uplink"),
     ("agent.control", "agent.ecall"),
     ("agent.daemons",),

@@ -180,6 +180,11 @@ class Buffer:
         """By stream: rows, bytes (sealed)."""
         return self._counts.by_stream()
 
+    def oldest_ms(self) -> int | None:
+        """When what waits for the longest was collected, on the axis; None where nothing waits. One row is read."""
+        found = rows(self._db, "SELECT oldest_ms FROM records ORDER BY n LIMIT 1")
+        return int(found[0][0]) if found else None
+
     def findings(self) -> list[Finding]:
         """What was lost since the start, and why: one finding a reason and stream."""
         return [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.catalogue.types import duration_s
 from agent.consent.state import GUEST
+from agent.control import technician
 from agent.control.protocol import ANSWER_S_MAX, REQUEST_S_MAX
 from agent.core.emergency import disclosures_of
 from agent.core.outcome import plan_document
@@ -167,12 +168,13 @@ def live(core: Core, _: Args) -> object:
         "indicator": "position" if position else "on" if rules else "off",
         "collecting": rules,
         "last_sent": {stream: _iso(ms) for stream, ms in core.delivery.last_sent_ms.items()},
+        "unlocked": technician.unlocked(core),
     }
 
 
 def status(core: Core, _: Args) -> object:
     """Health in numbers: no value, no position."""
-    return core.status()
+    return {**core.status(), "unlocked": technician.unlocked(core)}
 
 
 def plan(core: Core, _: Args) -> object:
@@ -215,6 +217,11 @@ ROUTES: dict[str, Route] = {
     "request": Route("drive", request, within_s=REQUEST_S_MAX),
     "live": Route("read", live),
     "status": Route("read", status),
+    "gnss": Route("read", technician.gnss),
+    "gnss.plain": Route("own", technician.gnss_plain),
+    "vin": Route("own", technician.vin),
+    "unlock": Route("own", technician.unlock),
+    "lock": Route("drive", technician.lock),
     "plan": Route("read", plan),
     "audit.show": Route("own", audit_show),
     "audit.ecall": Route("call", audit_ecall),

@@ -22,6 +22,7 @@ from agent.consent.state import GUEST, Facts, driver_of
 from agent.core.deliver import Delivery
 from agent.core.notices import Ended, Notices
 from agent.core.parts import NS_PER_MS, Parts, Situation
+from agent.core.unlocking import Unlocking
 from agent.core.zoned import SealedMemory, zone_secret
 from agent.errors import DeviceError, FindingsError, UsageError
 from agent.model import Draft, Finding, Plan, Reading, Rule, Value
@@ -62,6 +63,15 @@ class Core:
     dropped: int = 0
     """Drafts that were given up because the disk took nothing."""
     trouble: Finding | None = None
+    unlocking: Unlocking = field(default_factory=Unlocking)
+    last_fix: Fix | None = field(default=None, repr=False)
+    """The last epoch of the receiver, in RAM, also one without a position."""
+    fixed_ns: int | None = None
+    """When the receiver last had a position."""
+    silent: set[tuple[str, int]] = field(default_factory=set)
+    """Buses and identifiers that were subscribed and fell silent, or never came."""
+    fixes: int = 0
+    """Epochs, also those without a position."""
     _expire_ns: int = 0
     _trip_saved: bytes = b""
     _decided_for: object = None
@@ -162,6 +172,7 @@ class Core:
 
     def frame(self, frame: Frame) -> None:
         """A frame that the gate delivered."""
+        self.silent.discard((frame.bus, frame.can_id))
         readings = self.decoder.decode(frame)
         if readings and VIN in self.plan.wanted:
             if self.situation.compare(readings):
@@ -174,6 +185,7 @@ class Core:
 
     def silence(self, silence: Silence) -> None:
         """An identifier fell silent."""
+        self.silent.add((silence.bus, silence.can_id))
         signals = [
             name for name, source in self.parts.vehicle.sources.items() if (source.bus, source.can_id) == (silence.bus, silence.can_id)
         ]
@@ -184,6 +196,9 @@ class Core:
 
     def fix(self, fix: Fix) -> None:
         """An epoch of the receiver."""
+        self.last_fix, self.fixes = fix, self.fixes + 1
+        if fix.mode:
+            self.fixed_ns = fix.t_ns
         before = self._state()
         self.pipeline.fix(fix)
         self._after(before)
@@ -294,6 +309,8 @@ class Core:
         """A trip began or ended, or the ignition changed: decide anew at once, before the next frame."""
         if before == self._state():
             return
+        if before[1] != self.trip.ignition:
+            self.unlocking.lock()
         self.keep()  # what the trip said at its end rests on the rules of that trip
         if before[1] and not self.trip.ignition:
             self._keep_in_ram({rule.id for rule in self.plan.rules if rule.name not in self.plan.places})

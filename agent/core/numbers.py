@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
+from agent.clock import NS
 from agent.core.assembly import Assembled
 from agent.core.core import Core
 from agent.core.loop import Loop
 from agent.core.memory_use import peak_rss_kib
+from agent.health.buses import bus, receiver
+from agent.health.device import clock
+from agent.health.facts import BusFacts, ClockFacts, ReceiverFacts
+from agent.health.reach import waiting
 from agent.model import Finding, Value
 from agent.vss import HEALTH
 
@@ -19,7 +24,7 @@ if TYPE_CHECKING:
     from hw.gnss.source import FixSource
 
 RECEIVER_GRACE_S = 30.0
-"""A receiver that has not been read for this long is a finding."""
+"""A receiver that has not been read for this long is a finding: one that is plugged in late, or warms up, is no fault."""
 
 
 @dataclass(slots=True)
@@ -32,6 +37,8 @@ class Numbers:
     loop: Loop | None = field(default=None)
     receiver: FixSource | None = field(default=None)
     at_rest: str = "weak"
+    quota_bytes: int = 0
+    _began_s: float = field(default_factory=time.monotonic)
     _receiver_since_s: float | None = None
 
     def attach(self, core: Core, loop: Loop) -> None:
@@ -47,22 +54,63 @@ class Numbers:
         if self.core is not None and self.core.situation.vin_holds is False:
             text = "the bus names another car than agent.toml; nothing that carries the VIN is collected"
             found.append(Finding(code="vin-differs", severity="error", text=text, hint="correct [vehicle] vin, or the platform"))
-        if self.receiver is not None and self._receiver_gone():
-            text = f"receiver: {self.receiver.problem}"
-            found.append(Finding(code="receiver-lost", severity="error", text=text, hint="check its port and cable"))
-        found += [
-            Finding(code="bus-lost", severity="error", text=f"bus {reader.name}: {reader.problem}", hint="check wiring and interface")
-            for reader in self.readers
-            if reader.problem and reader.losses
-        ]
-        if not self.assembled.clock.trusted():
-            found.append(
-                Finding(code="clock-unsure", severity="warning", text="the time is not known for sure", hint="wait for a fix or for NTP")
+        facts = self.receiver_facts()
+        if facts is not None and time.monotonic() - self._began_s >= RECEIVER_GRACE_S:
+            found += receiver(facts).findings
+        for one in self.bus_facts():
+            found += bus(one).findings
+        found += clock(self.clock_facts()).findings
+        return [*found, *waiting(self._waits(), self.quota_bytes)]
+
+    def bus_facts(self) -> list[BusFacts]:
+        """What the readers say of their buses; one that has not been opened yet is no fault."""
+        return [
+            BusFacts(
+                name=reader.name,
+                problem=reader.problem if reader.losses else "",
+                quiet=self._quiet(reader.name),
+                lost=reader.counters.lost,
             )
-        return found
+            for reader in self.readers
+        ]
+
+    def _quiet(self, name: str) -> tuple[str, ...]:
+        """Wanted messages of which nothing comes while others of the bus do; all silent is a car that sleeps, or no bus."""
+        core = self.core
+        if core is None:
+            return ()
+        sources = [source for signal in core.plan.wanted if (source := core.parts.vehicle.sources.get(signal)) and source.bus == name]
+        silent = {source.message.name for source in sources if (name, source.can_id) in core.silent}
+        return tuple(sorted(silent)) if len(silent) < len({source.message.name for source in sources}) else ()
+
+    def receiver_facts(self) -> ReceiverFacts | None:
+        """What the receiver and its last epochs say; ages count from the start of the program where nothing came yet."""
+        if self.receiver is None:
+            return None
+        core, epochs = self.core, self.receiver.epochs
+        last, fixed_ns = (core.last_fix, core.fixed_ns) if core else (None, None)
+        return ReceiverFacts(
+            port=self.receiver.port,
+            problem=self.receiver.problem if self._receiver_gone() else "",
+            good=epochs.good,
+            bad=epochs.bad_checksum + epochs.malformed,
+            heard_age_s=self._age_s(last.t_ns if last else None),
+            fix_age_s=self._age_s(fixed_ns),
+            satellites=last.satellites if last else None,
+        )
+
+    def clock_facts(self) -> ClockFacts:
+        """The agent's clock and the host's."""
+        own = self.assembled.clock
+        return ClockFacts(host_s=time.time(), source=own.source, trusted=own.trusted())
+
+    def _age_s(self, t_ns: int | None) -> float:
+        if t_ns is None:
+            return time.monotonic() - self._began_s
+        return max(0.0, (self.assembled.clock.now_ns() - t_ns) / NS)
 
     def _receiver_gone(self) -> bool:
-        """Whether the receiver has not been read for a while: one that is plugged in late is no fault."""
+        """Whether the receiver has not been read for a while."""
         assert self.receiver is not None
         if not self.receiver.problem:
             self._receiver_since_s = None
@@ -70,6 +118,13 @@ class Numbers:
         if self._receiver_since_s is None:
             self._receiver_since_s = time.monotonic()
         return time.monotonic() - self._receiver_since_s >= RECEIVER_GRACE_S
+
+    def _waits(self) -> dict[str, Any]:
+        """What waits to be sent, and for how long the oldest has; that only where the time is known."""
+        buffer, own = self.assembled.parts.buffer, self.assembled.clock
+        oldest_ms = buffer.oldest_ms()
+        known = oldest_ms is not None and own.trusted()
+        return {"buffer": buffer.statistics(), "oldest_s": max(0.0, own.now_ns() / NS - oldest_ms / 1000) if known and oldest_ms else None}
 
     def signals(self) -> dict[str, Value]:
         """The current `Modicum.Health.*`."""
@@ -87,7 +142,7 @@ class Numbers:
 
     def status(self) -> dict[str, object]:
         """Health for the technician."""
-        core, loop = self.core, self.loop
+        core, loop, facts = self.core, self.loop, self.receiver_facts()
         assert core is not None
         assert loop is not None
         return {
@@ -95,23 +150,26 @@ class Numbers:
             "buses": [
                 {
                     "name": reader.name,
+                    "quiet": self._quiet(reader.name),
                     "read": reader.counters.read,
                     "wanted": reader.gate.wanted,
                     "unknown": reader.counters.unknown,
                     "delivered": reader.gate.delivered,
                     "error_frames": reader.counters.error,
                     "lost": reader.counters.lost,
+                    "losses": reader.losses,
                     "problem": reader.problem,
                 }
                 for reader in self.readers
             ],
             "at_rest": self.at_rest,
+            "receiver": facts and asdict(facts),
             "fixes": loop.fixes,
             "fixes_void": self.receiver.epochs.void if self.receiver else 0,
             "sentences_bad": self.receiver.epochs.bad_checksum + self.receiver.epochs.malformed if self.receiver else 0,
             "plan": {"id": core.plan.id.hex(), "rules": len(core.plan.rules), "refused": len(core.plan.refused)},
             "samples": core.pipeline.samples,
-            "buffer": self.assembled.parts.buffer.statistics(),
+            **self._waits(),
             "offered": len(core.delivery.open),
             "acknowledged": core.delivery.acked,
             "uplink": loop.uplinked.link is not None,
@@ -120,8 +178,10 @@ class Numbers:
                     "online": lane in loop.uplinked.online,
                     "protocol": loop.uplinked.protocols.get(lane, 0),
                     "why": loop.uplinked.why.get(lane, ""),
+                    "broker": broker,
+                    "recipients": sorted(recipients),
                 }
-                for lane in core.delivery.lanes()
+                for lane, (broker, recipients, _) in core.delivery.lanes().items()
             },
             "findings": [{"code": one.code, "severity": one.severity, "text": one.text, "hint": one.hint} for one in self.findings()],
             "frames_short": sum(reader.gate.short for reader in self.readers),

@@ -1,0 +1,49 @@
+"""The table of what `modicum doctor` looks at; modicum-core makes its own findings by the same functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from agent.health.buses import bus, receiver
+from agent.health.device import certificate, clock, disk, keys
+from agent.health.facts import Facts
+from agent.health.reach import broker, buffer, ecall, plan, services
+from agent.health.saying import Result
+from agent.model import Finding
+
+Check = Callable[[Facts], Iterable[Result]]
+CHECKS: tuple[Check, ...] = (
+    services,
+    lambda facts: map(bus, facts.buses),
+    lambda facts: [receiver(facts.receiver)],
+    lambda facts: [clock(facts.clock)],
+    lambda facts: [disk(facts.disk)],
+    lambda facts: [keys(facts.keys)],
+    lambda facts: [certificate(one, facts.clock) for one in facts.certificates],
+    lambda facts: map(broker, facts.brokers),
+    lambda facts: [plan(facts)],
+    lambda facts: [buffer(facts)],
+    ecall,
+)
+"""A new check is a function and a line."""
+FOUND_HERE = frozenset(
+    {
+        *("bus-lost", "bus-quiet", "bus-frames-lost", "receiver-lost", "receiver-silent", "receiver-garbled", "receiver-no-fix"),
+        *("clock-past", "clock-unsure", "buffer-filling", "buffer-old"),
+    }
+)
+"""What core finds of the same facts, and the checks find again with more to go by: said once."""
+
+
+def examined(facts: Facts) -> list[Result]:
+    """Every check's results, and what core alone can find."""
+    results = [result for check in CHECKS for result in check(facts)]
+    if facts.core is not None:
+        own = tuple(Finding(**one) for one in facts.core["findings"] if one["code"] not in FOUND_HERE)
+        results.append(Result("what core has found", f"{len(own)} more" if own else "nothing more", own))
+    return results
+
+
+def unhealthy(results: Iterable[Result]) -> bool:
+    """Whether there is an error or a warning."""
+    return any(finding.severity != "info" for result in results for finding in result.findings)

@@ -1,0 +1,77 @@
+"""A try to speak to a broker as one of the device's lanes does: address, TLS, CONNECT, and an empty message where something may be sent.
+
+Promises that nothing of the car or its driver leaves by it: the message has no content, is not retained and expires at once, and its
+topic is `<prefix>/v1/<id>/doctor/probe`, whose id every message of this lane carries anyway. The client id is a random one, so that
+the broker does not end the uplink's own connection. With MQTT 3.1.1 a broker cannot say that a topic is forbidden.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Sequence
+
+from agent.health.facts import BrokerFacts
+from agent.mqtt.connection import Access, Connection, Event, PubAcked, Unreachable, open_socket
+from agent.mqtt.terms import ALTERNATIVE, V5, Connect, Lost, Online
+
+OPEN_S, ANSWER_S = 5.0, 8.0
+"""For the socket and its handshake; for CONNECT and for the message."""
+EXPIRES_MS = 1000
+REFUSED_CODE = 0x80
+WRONG_PROTOCOL = 0x84
+PROBE = "doctor/probe"
+
+
+def probe(name: str, lane: str, to: Access, topics: Sequence[str]) -> BrokerFacts:
+    """Connects as `lane` and publishes an empty message to each of `topics`."""
+    try:
+        open_socket(to, OPEN_S).close()
+    except Unreachable as error:
+        return BrokerFacts(name=name, lane=lane, step=error.step, why=error.what)
+    first = _spoken(name, lane, to, topics, to.protocol)
+    if first.step != "answer":
+        return first
+    second = _spoken(name, lane, to, topics, ALTERNATIVE[to.protocol])
+    return first if second.step == "answer" else second
+
+
+def _spoken(name: str, lane: str, to: Access, topics: Sequence[str], protocol: int) -> BrokerFacts:
+    heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    connection = Connection(to, Connect(1, protocol), "", (), heard.put)
+    began_s = time.monotonic()
+    connection.start()
+    try:
+        event = _next(heard)
+        if not isinstance(event, Online):
+            step, why = _unaccepted(to, event)
+            return BrokerFacts(name=name, lane=lane, step=step, why=why)
+        took_ms = (time.monotonic() - began_s) * 1000
+        for topic in topics:
+            began_s = time.monotonic()
+            connection.publish(topic, b"", EXPIRES_MS)
+            event = _next(heard)
+            if not isinstance(event, PubAcked) or event.code >= REFUSED_CODE:
+                return BrokerFacts(name=name, lane=lane, step="acl", why="connected, and it takes no message of this device")
+            took_ms = (time.monotonic() - began_s) * 1000
+        return BrokerFacts(name=name, lane=lane, round_trip_ms=took_ms, published=bool(topics) and protocol == V5)
+    finally:
+        connection.hang_up(politely=True)
+
+
+def _next(heard: queue.SimpleQueue[Event]) -> Event | None:
+    try:
+        return heard.get(timeout=ANSWER_S)
+    except queue.Empty:
+        return None
+
+
+def _unaccepted(to: Access, event: Event | None) -> tuple[str, str]:
+    """The step and why. With TLS 1.3 a broker says only after the handshake that it does not believe our certificate."""
+    if not isinstance(event, Lost):
+        return "answer", "it does not answer CONNECT"
+    if event.code is not None and event.code != WRONG_PROTOCOL:
+        return "refused", event.why
+    if to.tls and event.code is None and event.why != "no answer to CONNECT":
+        return "handshake", f"it ended the connection after the handshake: {event.why}"
+    return "answer", event.why

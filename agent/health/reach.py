@@ -1,0 +1,142 @@
+"""The checks of who answers whom: the three programs, brokers, what waits to be sent, the emergency call and its modem. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from agent.health.facts import BrokerFacts, Facts, Told
+from agent.health.saying import Result, age, counted_bytes, error, info, warning
+from agent.model import Finding
+
+FULL_SHARE = 0.9
+OLD_S = 86_400.0
+"""A car that stands in a garage without a network for a day is usual; more than that is worth a look."""
+ROUND_TRIP_MS_MAX = 5_000.0
+UNSEEN = "not known: modicum-core does not answer"
+BROKER: Mapping[str, Finding] = {
+    "region": warning("broker-region", "", "nothing is sent there: correct [brokers] or [regions]"),
+    "credential": error("broker-credential", "", "see the certificates, and who may read them"),
+    "address": error("broker-unreachable", "", "see the name service, and addresses of this broker in agent.toml"),
+    "connect": error("broker-unreachable", "", "see the network (ip route), and url of this broker; it is tried again all the time"),
+    "certificate": error(
+        "broker-certificate", "", "ca of this broker must be the authority that issued the broker's certificate, and url its name"
+    ),
+    "handshake": error("broker-tls", "", "see whether the broker knows the authority of our certificate, and whether ours is valid"),
+    "answer": error("broker-silent", "", "something else listens there, or the broker is overloaded"),
+    "refused": error("broker-refused", "", "the broker must know this device's certificate and let it in"),
+    "acl": error("broker-acl", "", "the broker must let this device write below its own ids (modicum keys show)"),
+}
+"""Step of a try that failed -> what is found."""
+
+
+def services(facts: Facts) -> list[Result]:
+    """Whether the programs answer."""
+    return [_core(facts), _uplink(facts), *([_call(facts)] if facts.ecall_wanted else [])]
+
+
+def _core(facts: Facts) -> Result:
+    if facts.core is not None:
+        return Result("modicum-core", "answers")
+    found = error(
+        "core-absent", f"modicum-core does not answer: {facts.core_why}", "systemctl status modicum-core; journalctl -u modicum-core"
+    )
+    return Result("modicum-core", "does not answer", (found,))
+
+
+def _uplink(facts: Facts) -> Result:
+    if facts.core is None:
+        return Result("modicum-uplink", UNSEEN)
+    if facts.core["uplink"]:
+        return Result("modicum-uplink", "linked to core")
+    hint = "systemctl status modicum-uplink; journalctl -u modicum-uplink"
+    return Result("modicum-uplink", "not linked", (error("uplink-absent", "modicum-uplink has no link to core: nothing is sent", hint),))
+
+
+def _call(facts: Facts) -> Result:
+    if facts.ecall is not None:
+        return Result("modicum-ecall", "answers")
+    hint = "systemctl status modicum-ecall; journalctl -u modicum-ecall"
+    found = error("ecall-absent", f"modicum-ecall does not answer, so nobody is called after a crash: {facts.ecall_why}", hint)
+    return Result("modicum-ecall", "does not answer", (found,))
+
+
+def broker(one: BrokerFacts) -> Result:
+    """One lane's way to its broker."""
+    name = f"broker {one.name} ({one.lane})"
+    if not one.step:
+        what = "an empty message was acknowledged" if one.published else "connected; nothing needs to be published"
+        took = one.round_trip_ms or 0.0
+        slow = took > ROUND_TRIP_MS_MAX
+        found = warning("broker-slow", f"{name}: it answers after {took:.0f} ms", "see the signal and the network") if slow else None
+        return Result(name, f"{what}, {took:.0f} ms", (found,) if found else ())
+    return Result(name, one.why, (replace(BROKER[one.step], text=f"{name}: {one.why}"),))
+
+
+def plan(facts: Facts) -> Result:
+    """Whether anything may be collected at all, and how much is withheld. What the ledger's chain says comes from core itself."""
+    if facts.core is None:
+        return Result("plan", UNSEEN)
+    rules, refused = facts.core["plan"]["rules"], facts.core["plan"]["refused"]
+    found = []
+    if not rules:
+        hint = "usual until the policy is accepted and a package bought: modicum plan says the reasons"
+        found.append(info("plan-empty", "nothing may be collected: no rule is live", hint))
+    return Result("plan", f"{rules} rules are live, {refused} signals are withheld", tuple(found))
+
+
+def waiting(told: Told, quota_bytes: int) -> list[Finding]:
+    """What waits to be sent, as `buffer` and `oldest_s` of core's status tell it."""
+    size, oldest_s = sum(row["bytes"] for row in told["buffer"].values()), told.get("oldest_s")
+    found = []
+    if quota_bytes and size > FULL_SHARE * quota_bytes:
+        hint = "let the car reach its broker, or raise quota_mib of [state]: next, what matters least is lost"
+        found.append(warning("buffer-filling", f"what waits to be sent takes {size / quota_bytes:.0%} of its room", hint))
+    if oldest_s is not None and oldest_s > OLD_S:
+        text = f"what waits to be sent is up to {age(oldest_s)} old"
+        found.append(warning("buffer-old", text, "see the brokers and modicum-uplink; each record is deleted when its time is over"))
+    return found
+
+
+def buffer(facts: Facts) -> Result:
+    """What waits to be sent."""
+    if facts.core is None:
+        return Result("buffer", UNSEEN)
+    streams, oldest_s = facts.core["buffer"].values(), facts.core.get("oldest_s")
+    rows, size = sum(row["rows"] for row in streams), sum(row["bytes"] for row in streams)
+    oldest = "" if oldest_s is None else f", the oldest {age(oldest_s)} old"
+    return Result("buffer", f"{rows} records, {counted_bytes(size)}{oldest}", tuple(waiting(facts.core, facts.quota_bytes)))
+
+
+def ecall(facts: Facts) -> list[Result]:
+    """The emergency call's own self-test, and the modem that it alone may ask."""
+    if facts.ecall is None:
+        return [] if facts.ecall_wanted else [Result("emergency call", "none is configured")]
+    said = list(_self_test(facts.ecall))
+    return [Result("emergency call", call_line(facts.ecall), tuple(said)), Result("modem", modem_line(facts.ecall))]
+
+
+def _self_test(told: Told) -> Iterator[Finding]:
+    """As modicum-ecall found it; the modem's among them."""
+    for one in told["checks"].values():
+        if one is not None:
+            yield Finding(code=one["code"], severity=one["severity"], text=f"emergency call: {one['text']}", hint=one["hint"])
+
+
+def call_line(told: Told) -> str:
+    """How the emergency call stands, in one line."""
+    checks = told["checks"].values()
+    wrong = sum(one is not None and one["severity"] != "info" for one in checks)
+    found = f"{wrong} of {len(checks)} checks found something" if wrong else "nothing found"
+    return f"{told['state']}{'' if told['enabled'] else ', switched off'}; self-test: {found}"
+
+
+def modem_line(told: Told) -> str:
+    """SIM, registration, signal, and which model it is: the end of its IMEI, which names the one device, is masked."""
+    modem = told.get("modem")
+    if modem is None:
+        return "none is configured"
+    words = {None: "not known", True: "yes", False: "no"}
+    signal = "not known" if modem["signal_dbm"] is None else f"{modem['signal_dbm']} dBm"
+    imei = f", IMEI {modem['imei']}" if modem["imei"] else ""
+    return f"SIM usable: {words[modem['sim']]}, registered: {words[modem['registered']]}, signal: {signal}{imei}"
