@@ -122,7 +122,7 @@ class Source:
 
 @dataclass(slots=True)
 class Vehicle:
-    """A loaded vehicle. `known_ids` per bus are all identifiers of its DBC files, wanted or not.
+    """A loaded vehicle. `known_ids` per bus are all identifiers of its DBC files, wanted or not, and their names.
 
     `crash_messages`: what [crash] speaks of, by bus and identifier or name.
     """
@@ -130,7 +130,7 @@ class Vehicle:
     file: VehicleFile
     folder: pathlib.Path
     sources: dict[str, Source] = field(default_factory=dict)
-    known_ids: dict[str, frozenset[int]] = field(default_factory=dict)
+    known_ids: dict[str, dict[int, str]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     crash_messages: dict[tuple[str, int | str], Message] = field(default_factory=dict)
 
@@ -217,7 +217,7 @@ def _is_value(value: object) -> bool:
 
 def _load_bus(vehicle: Vehicle, name: str, bus: BusFile) -> Database:
     database = Database(strict=bus.strict)
-    ids: set[int] = set()
+    ids: dict[int, str] = {}
     for file in bus.dbc:
         path = vehicle.folder / file
         try:
@@ -225,12 +225,12 @@ def _load_bus(vehicle: Vehicle, name: str, bus: BusFile) -> Database:
             if not isinstance(loaded, Database):
                 raise ValueError("no CAN database")
             for message in loaded.messages:
-                ids.add(frame_id(message))
+                ids[frame_id(message)] = message.name
             database.messages.extend(loaded.messages)
         except Exception as error:  # noqa: BLE001  cantools raises many unrelated kinds for a bad file
             vehicle.findings.append(_unreadable(path, error))
     database.refresh()
-    vehicle.known_ids[name] = frozenset(ids)
+    vehicle.known_ids[name] = ids
     return database
 
 

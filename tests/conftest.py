@@ -8,7 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-pytest_plugins = ["pytester", "tests.evidence", "tests.measured"]
+pytest_plugins = ["pytester", "tests.evidence", "tests.findings", "tests.measured"]
 
 ROOT = Path(__file__).parent.parent
 

@@ -13,7 +13,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlite_utils import Database
@@ -31,11 +31,23 @@ from agent.storage.sqlite import checkpoint, rows, transaction
 STORE_EPOCH_BYTES = 8
 COLUMNS = "stream, basis_ref, epoch, seq, plan_id, recipient, identity, purpose, policy, priority, destroy_ms"
 LOST = {
-    "quota": ("the buffer was full", "let the car reach its broker, or raise the quota"),
-    "oversize": ("a single sample did not fit into a record", "shorten the signal in the catalogue"),
-    "keys": ("the key block was full", "fewer streams or shorter lifetimes in the catalogue"),
-    "unreadable": ("records did not open", "if it comes again, replace the storage medium"),
+    "quota": Finding(
+        code="buffer-quota", severity="error", text="the buffer was full", hint="let the car reach its broker, or raise the quota"
+    ),
+    "oversize": Finding(
+        code="buffer-oversize",
+        severity="error",
+        text="a single sample did not fit into a record",
+        hint="shorten the signal in the catalogue",
+    ),
+    "keys": Finding(
+        code="buffer-keys", severity="error", text="the key block was full", hint="fewer streams or shorter lifetimes in the catalogue"
+    ),
+    "unreadable": Finding(
+        code="buffer-unreadable", severity="error", text="records did not open", hint="if it comes again, replace the storage medium"
+    ),
 }
+"""Why a record was lost, and what is found then."""
 Lane = tuple[frozenset[str] | None, bool | None]
 
 
@@ -188,7 +200,7 @@ class Buffer:
     def findings(self) -> list[Finding]:
         """What was lost since the start, and why: one finding a reason and stream."""
         return [
-            Finding(code=f"buffer_{reason}", severity="error", text=f"{stream}: {lost} lost, {LOST[reason][0]}", hint=LOST[reason][1])
+            replace(LOST[reason], text=f"{stream}: {lost} lost, {LOST[reason].text}")
             for (reason, stream), lost in sorted(self._lost.items())
             if lost
         ]

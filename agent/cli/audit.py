@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from agent.cli.agent_side import asked, config_option, json_option, printed
-from agent.cli.words import basis, moment
+from agent.cli.words import basis, counted, moment
 
 HEADER = ("time", "stream", "recipient", "identity", "messages", "values", "basis")
 NOTE = "(a position counts as one value here)"
@@ -36,6 +36,12 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
             when, messages = moment(entry["t"]), 1
         case "disclosure_day":
             when, messages = f"{entry['day']}{' so far' if entry.get('open') else ', whole day'}", entry["messages"]
+        case "unlocked":
+            return (
+                moment(entry["t"]),
+                f"(unlocked for a technician for {counted(entry['minutes'], 'minute')}: {entry['reason']})",
+                *("",) * 5,
+            )
         case "compacted":
             return (moment(entry["t"]), f"({entry['entries']} older entries, now counts of a day)", *("",) * 5)
         case _:

@@ -1,26 +1,30 @@
 """`modicum gnss`: what a receiver said, as fixes.
 
-Reads a recording or standard input and needs no agent. Values are printed because the person asked for them here;
-nothing is stored or sent.
+`decode` reads a recording or standard input and needs no agent. Values are printed because the person asked for them here;
+nothing is stored or sent. `watch` asks the agent for how its receiver does; there the place is masked unless the device is unlocked.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 
+from agent.cli.agent_side import asked, config_option
 from agent.cli.words import counted
-from agent.errors import FindingsError, UsageError
+from agent.errors import AgentAbsent, FindingsError, ModicumError, UsageError
 from hw.gnss.nmea import Epochs, fixes_in
 from hw.ports import Fix
 
 CHUNK_BYTES = 65_536
+WATCH_S = 0.25
+"""Receivers tell once a second."""
 _1970 = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -45,6 +49,46 @@ def decode(file: str, *, as_json: bool) -> None:
     click.echo(json.dumps({"summary": summary}) if as_json else _summary_text(summary))
     if not summary["good"] + summary["bad_checksum"]:
         raise FindingsError("not one NMEA sentence and no AT answer", file, "is it a recording of a receiver, at the right baud rate?")
+
+
+@gnss.command()
+@click.option("--seconds", type=click.FloatRange(0), help="end after so long; else with Ctrl-C")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines, one per epoch.")
+@config_option
+def watch(seconds: float | None, *, as_json: bool, config: Path) -> None:
+    """How the agent's receiver does, epoch by epoch: satellites, kind of fix, precision, age, a class of speed. No place.
+
+    Use it with the antenna in hand. After `modicum unlock` the place and the speed are shown too, to root and the agent's user.
+    """
+    seen, end_s = -1, None if seconds is None else time.monotonic() + seconds
+    while end_s is None or time.monotonic() < end_s:
+        told = _watched(config)
+        if told["fixes"] != seen:
+            seen = told["fixes"]
+            click.echo(json.dumps(told) if as_json else _watched_text(told))
+        time.sleep(WATCH_S)
+
+
+def _watched(config: Path) -> dict[str, Any]:
+    """With the place where the device is unlocked and this user may see it."""
+    try:
+        told: dict[str, Any] = asked(config, "gnss.plain")
+    except (AgentAbsent, UsageError):
+        raise
+    except ModicumError:  # locked, or not for this user
+        told = asked(config, "gnss")
+    return told
+
+
+def _watched_text(told: dict[str, Any]) -> str:
+    if told["age_s"] is None:
+        return "nothing has come from the receiver yet: see modicum doctor"
+    satellites = "satellites not told" if told["satellites"] is None else counted(told["satellites"], "satellite")
+    precision = "" if told["hdop"] is None else f"  hdop {told['hdop']:.1f}"
+    kind = f"{told['mode']}D" if told["mode"] else "no position"
+    said = f"{kind}  {satellites}{precision}  {told['age_s']:.1f} s old  {told['speed']}"
+    plain = told.get("lat") is not None
+    return f"{said}  {told['lat']:.6f} {told['lon']:.6f}" if plain else said
 
 
 def _chunks(file: str) -> Iterator[bytes]:

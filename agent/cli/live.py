@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from agent.cli.agent_side import asked, config_option, json_option, printed
+from agent.cli.unlock import unlocked_line
 
 INDICATOR = {"off": "nothing is being collected", "on": "collecting", "position": "collecting, position among it"}
 
@@ -17,7 +18,8 @@ INDICATOR = {"off": "nothing is being collected", "on": "collecting", "position"
 def live_command(config: Path, as_json: bool) -> None:
     """What is being collected right now, the indicator, and when each stream was last sent."""
     result = asked(config, "live")
-    rows = [f"indicator: {INDICATOR[result['indicator']]}", f"driver: {result['profile']}"]
+    rows = [line] if (line := unlocked_line(result["unlocked"])) else []
+    rows += [f"indicator: {INDICATOR[result['indicator']]}", f"driver: {result['profile']}"]
     for stream, signals in result["collecting"].items():
         last = result["last_sent"].get(stream)
         rows.append(f"  {stream}: {', '.join(signals)}{f' (last sent {last})' if last else ''}")

@@ -2,29 +2,89 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
-from agent.cli.agent_side import asked, config_option, json_option, printed
+from agent.cli.agent_side import asked, config_option, json_option, printed, settings_of
+from agent.cli.doctor import told
+from agent.cli.unlock import unlocked_line
+from agent.cli.words import counted
+from agent.control.protocol import ask
+from agent.errors import AgentAbsent, ModicumError
+from agent.health.buses import receiver
+from agent.health.facts import ReceiverFacts
+from agent.health.reach import call_line
+from agent.health.saying import age, counted_bytes
+from agent.model import Finding
+from agent.settings import Settings
+
+Document = dict[str, Any]
 
 
 @click.command(name="status")
 @config_option
 @json_option
 def status_command(config: Path, as_json: bool) -> None:
-    """Clock, buses, receiver, plan, buffer, connections and findings. Never a value or a place."""
-    result = asked(config, "status")
-    rows = [f"clock: {result['clock']['source']}", f"at rest: {result['at_rest']}"]
+    """Programs, clock, buses, receiver, plan, buffer, connections, the emergency call and findings. Never a value or a place.
+
+    Use it to see whether all is well; `modicum doctor` looks closer, also where the agent does not answer.
+    """
+    result: Document = asked(config, "status")
+    result["emergency_call"] = _call(settings_of(config))
+    if result["unlocked"]["left_s"]:
+        result |= _vin(config)
+    printed(result, as_json=as_json, text="\n".join(_lines(result)))
+
+
+def _call(settings: Settings) -> Document | None:
+    """How the emergency call stands, in one line; None where none is configured."""
+    if settings.ecall is None:
+        return None
+    try:
+        return {"answers": True, "says": call_line(ask(settings.ecall.run / "control.sock", "ecall.status"))}
+    except AgentAbsent:
+        return {"answers": False, "says": "modicum-ecall does not answer"}
+    except ModicumError as error:
+        return {"answers": True, "says": error.what}
+
+
+def _vin(config: Path) -> Document:
+    """What only an unlocked device shows, to those who may see it."""
+    try:
+        return {"vin": asked(config, "vin")["vin"]}
+    except ModicumError:
+        return {}
+
+
+def _lines(result: Document) -> Iterator[str]:
+    if line := unlocked_line(result["unlocked"]):
+        yield line
+    if "vin" in result:
+        yield f"VIN: {result['vin'] or 'not configured'}"
+    yield f"clock: {result['clock']['source']}{'' if result['clock']['trusted'] else ', believed by nobody'}"
+    yield f"at rest: {result['at_rest']}"
     for bus in result["buses"]:
         problem = f"; {bus['problem']}" if bus["problem"] else ""
-        rows.append(f"bus {bus['name']}: {bus['read']} frames read, {bus['delivered']} delivered, {bus['lost']} lost{problem}")
-    rows += [
-        f"fixes: {result['fixes']}",
-        f"plan: {result['plan']['rules']} rules, {result['plan']['refused']} withheld",
-        f"samples: {result['samples']}, offered {result['offered']}, acknowledged {result['acknowledged']}",
-    ]
-    rows += [f"lane {lane}: {'online' if row['online'] else 'offline ' + row['why']}" for lane, row in result["lanes"].items()]
-    rows += [f"buffer {stream}: {row}" for stream, row in result["buffer"].items()]
-    rows += [f"{one['severity']}: {one['text']}: {one['hint']}" for one in result["findings"]]
-    printed(result, as_json=as_json, text="\n".join(rows))
+        gaps = f", {counted(bus['losses'], 'gap')}" if bus["losses"] else ""
+        yield f"bus {bus['name']}: {bus['read']} frames read, {bus['delivered']} delivered, {bus['lost']} lost{gaps}{problem}"
+    yield f"receiver: {receiver(result['receiver'] and ReceiverFacts(**result['receiver'])).says}"
+    yield f"fixes: {result['fixes']}"
+    yield f"plan: {result['plan']['rules']} rules, {result['plan']['refused']} withheld"
+    yield f"samples: {result['samples']}, offered {result['offered']}, acknowledged {result['acknowledged']}"
+    yield f"uplink: {'linked' if result['uplink'] else 'not linked'}"
+    yield from (f"lane {lane}: {'online' if row['online'] else 'offline ' + row['why']}" for lane, row in result["lanes"].items())
+    yield from _buffer(result)
+    call = result["emergency_call"]
+    yield f"emergency call: {call['says'] if call else 'none is configured'}"
+    for one in result["findings"]:
+        yield from told(Finding(**one))
+
+
+def _buffer(result: Document) -> Iterator[str]:
+    streams, oldest_s = result["buffer"], result["oldest_s"]
+    rows, size = (sum(row[name] for row in streams.values()) for name in ("rows", "bytes"))
+    yield f"buffer: {counted(rows, 'record')}, {counted_bytes(size)}{'' if oldest_s is None else f', the oldest {age(oldest_s)} old'}"
+    yield from (f"  {stream}: {counted(row['rows'], 'record')}, {counted_bytes(row['bytes'])}" for stream, row in streams.items())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.audit import Audit
@@ -179,13 +179,16 @@ def _stricter(entry: RecipientSettings, settings: Settings) -> str:
 
 def _chains(parts: Parts) -> dict[str, Finding]:
     """What of ledger and audit log is not what was written. A broken ledger stops the agent where it is read."""
-    found = {}
+    found, hint = {}, "keep the files; they are evidence"
+    broken = {
+        "ledger": Finding(code="ledger-broken", severity="error", text="", hint=hint),
+        "audit": Finding(code="audit-broken", severity="error", text="", hint=hint),
+    }
     for name, verify in (("ledger", parts.ledger.verify), ("audit", parts.audit.verify)):
         try:
             verify()
         except IntegrityError as error:
-            text = f"the {name}'s chain is broken: {error.what} ({error.where})"
-            found[name] = Finding(code=f"{name}-broken", severity="error", text=text, hint="keep the files; they are evidence")
+            found[name] = replace(broken[name], text=f"the {name}'s chain is broken: {error.what} ({error.where})")
     return found
 
 

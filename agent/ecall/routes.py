@@ -41,6 +41,7 @@ def _status(loop: Loop) -> dict[str, object]:
         "mode": loop.switch.mode,
         "session": known,
         "centre": {"online": loop.centre.online, "why": loop.centre.why},
+        "modem": _modem(loop),
         "voice": {"there": loop.voice is not None, "why": loop.voice.problem if loop.voice else "no modem is configured"},
         "places": len(list(loop.machine.ring)),
         "places_from": sorted(loop.sources.heard_ns),
@@ -49,6 +50,14 @@ def _status(loop: Loop) -> dict[str, object]:
         "latency_ms": dict(loop.latency.steps),
         **loop.counts,
     }
+
+
+def _modem(loop: Loop) -> dict[str, object] | None:
+    """As it says itself; its number is masked."""
+    if loop.voice is None:
+        return None
+    health = loop.voice.health
+    return {"sim": health.sim, "registered": health.registered, "signal_dbm": health.signal_dbm, "imei": health.imei_masked}
 
 
 def _happens(happening: world.Happening) -> Callable[[Loop], object]:

@@ -91,6 +91,8 @@ def receiver(one: ReceiverFacts | None) -> Result:
     """The satellite receiver, where one is configured."""
     if one is None:
         return Result("receiver", "none is configured")
+    if one.unseen:
+        return Result("receiver", f"not known: {one.unseen}")
     found = _deaf(one)
     if found is None and (one.fix_age_s is None or one.fix_age_s > FIX_S_MAX):
         text = "receiver: it speaks and has no position"
@@ -103,9 +105,9 @@ def receiver(one: ReceiverFacts | None) -> Result:
 def _deaf(one: ReceiverFacts) -> Finding | None:
     if one.problem:
         return error("receiver-lost", f"receiver: {one.problem}", "check its port and cable")
+    if one.bad > BAD_SHARE_MAX * (one.good + one.bad):
+        return error("receiver-garbled", "receiver: most of what it says cannot be read", "correct baud of [gnss], or see the cable")
     if one.heard_age_s is None or one.heard_age_s > HEARD_S_MAX:
         text = "receiver: its port is open and not one sentence comes"
         return error("receiver-silent", text, "see its supply and the lines, and baud of [gnss]; a modem's receiver must be switched on")
-    if one.bad > BAD_SHARE_MAX * (one.good + one.bad):
-        return error("receiver-garbled", "receiver: most of what it says cannot be read", "correct baud of [gnss], or see the cable")
     return None

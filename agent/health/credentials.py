@@ -29,7 +29,7 @@ def private_files(settings: Settings) -> Iterator[Path]:
     """Files that hold a private key or the credential."""
     for broker in settings.brokers.values():
         yield from (key for key in (broker.key, broker.fleet_key) if key is not None)
-    if settings.keys.provider == "file":
+    if settings.keys.provider == "file":  # else systemd keeps it
         yield settings.credential_path
     yield settings.state.dir / "keys.block"
 

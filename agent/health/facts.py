@@ -38,10 +38,11 @@ class BusFacts:
 class ReceiverFacts:
     """The satellite receiver. `good`, `bad`: sentences that were and were not readable; ages in seconds, None: never yet.
 
-    `satellites`: of the last epoch.
+    `satellites`: of the last epoch. `unseen`: why nobody could look, empty where somebody did.
     """
 
     port: str
+    unseen: str = ""
     problem: str = ""
     good: int = 0
     bad: int = 0

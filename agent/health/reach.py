@@ -39,7 +39,7 @@ def _core(facts: Facts) -> Result:
     if facts.core is not None:
         return Result("modicum-core", "answers")
     found = error(
-        "core-absent", f"modicum-core does not answer: {facts.core_why}", "systemctl status modicum-core; journalctl -u modicum-core"
+        "core-silent", f"modicum-core does not answer: {facts.core_why}", "systemctl status modicum-core; journalctl -u modicum-core"
     )
     return Result("modicum-core", "does not answer", (found,))
 
@@ -50,14 +50,14 @@ def _uplink(facts: Facts) -> Result:
     if facts.core["uplink"]:
         return Result("modicum-uplink", "linked to core")
     hint = "systemctl status modicum-uplink; journalctl -u modicum-uplink"
-    return Result("modicum-uplink", "not linked", (error("uplink-absent", "modicum-uplink has no link to core: nothing is sent", hint),))
+    return Result("modicum-uplink", "not linked", (error("uplink-silent", "modicum-uplink has no link to core: nothing is sent", hint),))
 
 
 def _call(facts: Facts) -> Result:
     if facts.ecall is not None:
         return Result("modicum-ecall", "answers")
     hint = "systemctl status modicum-ecall; journalctl -u modicum-ecall"
-    found = error("ecall-absent", f"modicum-ecall does not answer, so nobody is called after a crash: {facts.ecall_why}", hint)
+    found = error("ecall-silent", f"modicum-ecall does not answer, so nobody is called after a crash: {facts.ecall_why}", hint)
     return Result("modicum-ecall", "does not answer", (found,))
 
 
@@ -120,7 +120,7 @@ def _self_test(told: Told) -> Iterator[Finding]:
     """As modicum-ecall found it; the modem's among them."""
     for one in told["checks"].values():
         if one is not None:
-            yield Finding(code=one["code"], severity=one["severity"], text=f"emergency call: {one['text']}", hint=one["hint"])
+            yield replace(Finding(**one), text=f"emergency call: {one['text']}")
 
 
 def call_line(told: Told) -> str:

@@ -94,7 +94,7 @@ def open_or_set_aside(path: Path, key: bytes, name: str) -> tuple[Database, Find
     except IntegrityError:
         aside = set_aside(path)
     text = f"{path.name} could not be read and was set aside as {aside.name}; records in it will not be sent"
-    finding = Finding(code=f"{name}_set_aside", severity="error", text=text, hint="if it comes again, replace the storage medium")
+    finding = Finding(code="buffer-set-aside", severity="error", text=text, hint="if it comes again, replace the storage medium")
     return open_database(path, key, name), finding
 
 

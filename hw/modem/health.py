@@ -1,4 +1,7 @@
-"""How a modem is: its SIM, the network and the signal, as it says itself. Source: 3GPP TS 27.007 (7.2, 8.3, 8.5, 9.2.1, 10.1.22)."""
+"""How a modem is: its SIM, the network and the signal, as it says itself. Source: 3GPP TS 27.007 (5.4, 7.2, 8.3, 8.5, 9.2.1, 10.1.22).
+
+Of its own number (IMEI) only the model's part is kept: the rest names this one device.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,17 @@ from dataclasses import dataclass
 
 from hw.modem.exchange import ERROR, Answer
 
-QUESTIONS = ("AT+CPIN?", "AT+CREG?", "AT+CEREG?", "AT+CSQ")
+QUESTIONS = ("AT+CPIN?", "AT+CREG?", "AT+CEREG?", "AT+CSQ", "AT+CGSN")
 REGISTERED = (1, 5)
 """<stat>: at home, and with another network. Those for emergencies or texts only are not: there the centre cannot be called."""
 UNUSABLE = frozenset({10, 11, 12, 13, 15, 17, 18})
 """Codes of +CME ERROR: no SIM, one that wants a PIN or PUK, one that failed or is the wrong one."""
 SIGNAL_MAX = 31
+SIGNAL_DBM_MIN, SIGNAL_STEP_DB = -113, 2
 
 _STAT = re.compile(rb"\+CE?REG: ?\d+, ?(\d+)")
+_IMEI = re.compile(rb"(?:\+CGSN: ?)?\"?(\d{8})\d{6,8}\"?")
+"""The type allocation code, and what is masked (3GPP TS 23.003, 6.2)."""
 _SIGNAL = re.compile(rb"\+CSQ: ?(\d+),")
 
 
@@ -26,6 +32,16 @@ class Health:
     """One that can be used, without a PIN."""
     registered: bool | None = None
     signal: int | None = None
+    model: str = ""
+    """The type allocation code of its IMEI; empty where it is not known."""
+
+    @property
+    def signal_dbm(self) -> int | None:
+        return None if self.signal is None else SIGNAL_DBM_MIN + SIGNAL_STEP_DB * self.signal
+
+    @property
+    def imei_masked(self) -> str:
+        return f"{self.model}*******" if self.model else ""
 
 
 def health(answers: dict[str, Answer]) -> Health:
@@ -37,6 +53,7 @@ def health(answers: dict[str, Answer]) -> Health:
         sim=_sim(answers.get("AT+CPIN?")),
         registered=any(stat in REGISTERED for stat in stats) if stats else None,
         signal=next((signal for signal in signals if signal <= SIGNAL_MAX), None),
+        model=next((found[1].decode() for line in said.get("AT+CGSN", ()) if (found := _IMEI.fullmatch(line))), ""),
     )
 
 

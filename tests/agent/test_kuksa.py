@@ -82,6 +82,7 @@ def test_a_signal_that_no_dbc_has_costs_itself_only(tmp_path: Path) -> None:
     assert len(vehicle.sources) == 4
 
 
+@pytest.mark.finding("kuksa-empty")
 def test_a_file_without_one_entry_is_said(tmp_path: Path) -> None:
     """A misspelt dbc2vss maps nothing, which would look like a file in order."""
     (one,) = write(tmp_path, {"Speed": {"unit": "km/h", "dbc2vsss": {"signal": "SPEED"}}}).findings
@@ -89,6 +90,7 @@ def test_a_file_without_one_entry_is_said(tmp_path: Path) -> None:
     assert one.text.endswith("m.json: no leaf has a dbc2vss entry")
 
 
+@pytest.mark.finding("kuksa-unreadable")
 def test_a_file_that_is_not_there_costs_its_signals_only(tmp_path: Path) -> None:
     """The vehicle is loaded without them, and says so."""
     (tmp_path / "a.dbc").write_text(DBC)

@@ -153,7 +153,7 @@ def test_corrupt_database_costs_its_records_and_nothing_else(tmp_path: Path) -> 
     db, finding = open_or_set_aside(path, ring.database_key("buffer"), "buffer")
     again = Buffer(db, ring, units=UNITS)
     assert finding is not None
-    assert finding.code == "buffer_set_aside"
+    assert finding.code == "buffer-set-aside"
     assert held(again) == []
     fill(again, 1)
     assert [stored.seq for stored in again.waiting(9, [])] == [1]

@@ -40,6 +40,7 @@ def held_bytes(buffer: Buffer) -> int:
     return int(rows(buffer._db, "SELECT sum(length(sealed) + ?) FROM records", (ROW_BYTES,))[0][0])
 
 
+@pytest.mark.finding("buffer-quota")
 def test_the_least_important_then_the_oldest_go_first(buffer: Buffer) -> None:
     """Highest priority number first, within it the oldest; the others stay."""
     numbers = put(buffer, 0, 9, 5, 9, 5, 0, 0, 0)
@@ -49,7 +50,7 @@ def test_the_least_important_then_the_oldest_go_first(buffer: Buffer) -> None:
     expected = {*numbers, *newer} - {numbers[1], numbers[3], numbers[2]}
     assert held(buffer) == sorted(expected)
     assert {finding.text.split(":")[0] for finding in buffer.findings()} == {"tests.p5", "tests.p9"}
-    assert all(finding.code == "buffer_quota" for finding in buffer.findings())
+    assert all(finding.code == "buffer-quota" for finding in buffer.findings())
 
 
 def test_a_new_record_takes_part_and_is_not_called_stored(buffer: Buffer) -> None:

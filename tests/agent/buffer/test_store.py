@@ -150,6 +150,7 @@ def test_acked_records_are_gone_and_others_stay(buffer: Buffer) -> None:
     assert [stored.n for stored in buffer.waiting(9, [])] == [second]
 
 
+@pytest.mark.finding("buffer-oversize")
 def test_a_draft_too_large_for_a_record_becomes_several(buffer: Buffer) -> None:
     """No sample is lost and none comes twice; a single sample too large is counted and reported."""
     texts = [os.urandom(6000).hex() for _ in range(20)]
@@ -160,7 +161,7 @@ def test_a_draft_too_large_for_a_record_becomes_several(buffer: Buffer) -> None:
     assert values(buffer) == texts
     assert buffer.append([draft(os.urandom(60_000).hex(), signal="Test.Text")]) == []
     assert [(finding.code, finding.text) for finding in buffer.findings()] == [
-        ("buffer_oversize", "tests.plain: 1 lost, a single sample did not fit into a record")
+        ("buffer-oversize", "tests.plain: 1 lost, a single sample did not fit into a record")
     ]
 
 
@@ -259,6 +260,7 @@ def believe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.buffer.store.unseal", lambda key, header, sealed: b"whatever")
 
 
+@pytest.mark.finding("buffer-unreadable")
 @pytest.mark.req("R61", control=believe)
 @pytest.mark.parametrize("damage", [damage_sealed, move_to_other_header])
 def test_altered_row_is_set_aside_counted_and_stops_nobody(buffer: Buffer, damage: Callable[[Buffer, int], None]) -> None:
@@ -271,7 +273,7 @@ def test_altered_row_is_set_aside_counted_and_stops_nobody(buffer: Buffer, damag
     with pytest.raises(IntegrityError):
         buffer.body_of(stored[bad])
     assert values(buffer) == [2]
-    assert [finding.code for finding in buffer.findings()] == ["buffer_unreadable"]
+    assert [finding.code for finding in buffer.findings()] == ["buffer-unreadable"]
     assert [record.n for record in buffer.waiting(9, [])] == [good]
 
 

@@ -126,6 +126,7 @@ def test_keys_that_cannot_be_written_do_not_stop_the_start(device: Device, monke
     assert assemble(load_settings(device.config)).parts.keyring.data_keys == (left,)
 
 
+@pytest.mark.finding("audit-broken")
 def test_a_broken_audit_log_is_found_and_said_to_core(device: Device) -> None:
     """Core must know that it cannot enter what leaves; a whole one holds."""
     settings = load_settings(device.config)
@@ -176,9 +177,10 @@ def test_a_corrupt_buffer_is_set_aside_and_found(device: Device) -> None:
     """The agent starts; a person is told."""
     (device.state / "buffer.db").write_bytes(b"\x00" * 8192)
     assembled = assemble(load_settings(device.config))
-    assert [finding.code for finding in assembled.findings] == ["buffer_set_aside"]
+    assert [finding.code for finding in assembled.findings] == ["buffer-set-aside"]
 
 
+@pytest.mark.finding("region-refused")
 @pytest.mark.req("R34", control=lambda patch: patch.setattr("agent.core.assembly._stricter", lambda entry, _: entry.region))
 def test_a_broker_in_another_region_is_as_bad_as_a_recipient_there(device: Device) -> None:
     """The recipient then counts as being there, which the plan refuses; and it is found."""

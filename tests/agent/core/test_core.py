@@ -364,6 +364,7 @@ def test_samples_in_ram_of_a_rule_that_went_are_dropped(stage: Stage) -> None:
     assert MINUTE not in stage.stored()
 
 
+@pytest.mark.finding("buffer-not-written")
 def test_drafts_that_the_disk_did_not_take_obey_a_withdrawal(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk keeps drafts in RAM; a withdrawal reaches them there."""
     stage.trip_of("anna", "x.speed")

@@ -121,6 +121,7 @@ def test_the_clock_is_believed_where_somebody_vouches_for_it(monkeypatch: pytest
     assert program.utc_s(["system", "ntp"]) is None
 
 
+@pytest.mark.finding("ecall-vehicle")
 @pytest.mark.parametrize("content", [None, "no TOML", "[vehicle]"])
 def test_a_vehicle_file_that_cannot_be_used_costs_the_crash_and_not_the_button(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
@@ -150,6 +151,7 @@ def test_what_was_kept_of_a_call_and_cannot_be_read_is_erased(tmp_path: Path) ->
     assert (program._standing(store).session, written) == (None, [None])
 
 
+@pytest.mark.finding("ecall-sos")
 def test_a_button_whose_library_does_not_load_costs_the_button(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And is found."""
 

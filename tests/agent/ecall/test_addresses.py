@@ -39,6 +39,7 @@ def test_nothing_is_found_where_all_is_there(tmp_path: Path) -> None:
     assert (len(made.recipient_key), wrong, made.sms) == (32, {}, None)
 
 
+@pytest.mark.finding("ecall-region")
 def test_a_region_that_is_not_allowed_is_found_and_spoken_to(tmp_path: Path) -> None:
     """The emergency call fails open: a life is worth more than a rule about places; and it is said."""
     with_key(tmp_path)
@@ -62,6 +63,7 @@ def test_the_secret_is_made_once_and_kept(tmp_path: Path) -> None:
     assert found(tmp_path)[0].sender.id != found(tmp_path)[0].sender.id
 
 
+@pytest.mark.finding("ecall-state")
 def test_a_folder_that_keeps_nothing_is_found(tmp_path: Path) -> None:
     """Neither the owner's switch nor the name that the centre knows."""
     with_key(tmp_path)

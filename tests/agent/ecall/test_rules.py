@@ -42,6 +42,7 @@ def test_a_vehicle_without_the_section_has_no_trigger(tmp_path: Path) -> None:
     assert found(tmp_path, "") == (0, 0, [])
 
 
+@pytest.mark.finding("crash-unusable")
 @pytest.mark.parametrize(
     ("crash", "says"),
     [

@@ -26,6 +26,7 @@ from hw.can.bus import BusReader
 from hw.modem.health import Health
 from hw.modem.voice import Voice
 from tests.agent.ecall.rig import FACTS
+from tests.findings import fault
 
 T_NS = 10**12
 NOW_S = 1_795_000_000
@@ -108,33 +109,33 @@ def unreadable(test: SelfTest) -> None:
     test.certificate.unlink()
 
 
-FAULTS: dict[str, tuple[str, str, Callable[[SelfTest], object]]] = {
-    "the owner switched it off": ("switch", "ecall-off", switched_off),
-    "no crash frame is described": ("crash frames", "ecall-crash", sets(watched=0, readers=())),
-    "the bus does not open": ("bus", "ecall-bus", sets(readers=[Part(problem="the bus does not open")])),
-    "the bus's thread is dead": ("bus", "ecall-bus", sets(readers=[Part(lives=False)])),
-    "no crash frame comes": ("bus", "ecall-bus-quiet", sets(frame_ns=T_NS - QUIET_NS - 1)),
-    "no crash frame ever came": ("bus", "ecall-bus-quiet", sets(frame_ns=None)),
-    "the button is not read": ("sos", "ecall-sos", sets(sos=Part(problem="no such line"))),
-    "the button's thread is dead": ("sos", "ecall-sos", sets(sos=Part(lives=False))),
-    "the button is stuck": ("sos", "ecall-sos-stuck", sets(sos=Part(stuck=True))),
-    "no VIN is known": ("vin", "ecall-vin", lambda test: setattr(test.machine, "facts", replace(FACTS, vin=VIN_UNKNOWN))),
-    "no button is configured": ("sos", "ecall-sos-none", sets(sos=None)),
-    "the modem has not said whether there is a SIM": ("sim", "ecall-unknown", lambda test: health(test, sim=None, registered=True)),
-    "the place is not known": ("position", "ecall-position", lambda test: test.machine.ring.clear()),
-    "nobody vouches for the clock": ("clock", "ecall-clock", sets(utc_s=lambda: None)),
-    "the certificate is gone": ("certificate", "ecall-certificate", unreadable),
-    "the certificate has ended": ("certificate", "ecall-certificate", lambda test: ends(test, -1)),
-    "the certificate ends soon": ("certificate", "ecall-certificate", lambda test: ends(test, EXPIRES_DAYS - 1)),
-    "the centre is not reached": ("centre", "ecall-centre", lambda test: offline(test, 1)),
-    "the modem does not answer": ("modem", "ecall-modem", sets(voice=Part(problem="unplugged"))),
-    "the modem's thread is dead": ("modem", "ecall-modem", sets(voice=Part(lives=False))),
-    "there is no SIM": ("sim", "ecall-sim", lambda test: health(test, sim=False, registered=True)),
-    "the modem is not registered": ("network", "ecall-network", lambda test: health(test, sim=True, registered=False)),
-    "memory may be swapped": ("memory", "ecall-swap", lambda test: test.swaps.write_text("Filename Type\n/dev/sda2 partition\n")),
-    "nothing would outlive a restart": ("memory", "ecall-memory", sets(store=Part(problem="on ext4"))),
-}
-"""What is wrong -> the check, the code, and how it comes to be."""
+FAULTS = [
+    fault("ecall-off", "switch", "the owner switched it off", switched_off),
+    fault("ecall-crash", "crash frames", "no crash frame is described", sets(watched=0, readers=())),
+    fault("ecall-bus", "bus", "the bus does not open", sets(readers=[Part(problem="the bus does not open")])),
+    fault("ecall-bus", "bus", "the bus's thread is dead", sets(readers=[Part(lives=False)])),
+    fault("ecall-bus-quiet", "bus", "no crash frame comes", sets(frame_ns=T_NS - QUIET_NS - 1)),
+    fault("ecall-bus-quiet", "bus", "no crash frame ever came", sets(frame_ns=None)),
+    fault("ecall-sos", "sos", "the button is not read", sets(sos=Part(problem="no such line"))),
+    fault("ecall-sos", "sos", "the button's thread is dead", sets(sos=Part(lives=False))),
+    fault("ecall-sos-stuck", "sos", "the button is stuck", sets(sos=Part(stuck=True))),
+    fault("ecall-vin", "vin", "no VIN is known", lambda test: setattr(test.machine, "facts", replace(FACTS, vin=VIN_UNKNOWN))),
+    fault("ecall-sos-none", "sos", "no button is configured", sets(sos=None)),
+    fault("ecall-unknown", "sim", "the modem has not said whether there is a SIM", lambda test: health(test, sim=None, registered=True)),
+    fault("ecall-position", "position", "the place is not known", lambda test: test.machine.ring.clear()),
+    fault("ecall-clock", "clock", "nobody vouches for the clock", sets(utc_s=lambda: None)),
+    fault("ecall-certificate", "certificate", "the certificate is gone", unreadable),
+    fault("ecall-certificate", "certificate", "the certificate has ended", lambda test: ends(test, -1)),
+    fault("ecall-certificate", "certificate", "the certificate ends soon", lambda test: ends(test, EXPIRES_DAYS - 1)),
+    fault("ecall-centre", "centre", "the centre is not reached", lambda test: offline(test, 1)),
+    fault("ecall-modem", "modem", "the modem does not answer", sets(voice=Part(problem="unplugged"))),
+    fault("ecall-modem", "modem", "the modem's thread is dead", sets(voice=Part(lives=False))),
+    fault("ecall-sim", "sim", "there is no SIM", lambda test: health(test, sim=False, registered=True)),
+    fault("ecall-network", "network", "the modem is not registered", lambda test: health(test, sim=True, registered=False)),
+    fault("ecall-swap", "memory", "memory may be swapped", lambda test: test.swaps.write_text("Filename Type\n/dev/sda2 partition\n")),
+    fault("ecall-memory", "memory", "nothing would outlive a restart", sets(store=Part(problem="on ext4"))),
+]
+"""The code, its check, what is wrong, and how it comes to be."""
 
 
 def test_where_all_is_well_nothing_is_found(tmp_path: Path) -> None:
@@ -142,20 +143,19 @@ def test_where_all_is_well_nothing_is_found(tmp_path: Path) -> None:
     assert well(tmp_path).run(T_NS) == dict.fromkeys(CHECKS)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_each_fault_has_its_own_finding(fault: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("code", "name", "wrong", "cause"), FAULTS)
+def test_each_fault_has_its_own_finding(code: str, name: str, wrong: str, cause: Callable[[SelfTest], object], tmp_path: Path) -> None:
     """Its own code under its own check, a hint, and nothing else is found."""
-    name, code, cause = FAULTS[fault]
     test = well(tmp_path)
     cause(test)
     found = {check: finding for check, finding in test.run(T_NS).items() if finding}
-    assert {check: finding.code for check, finding in found.items()} == {name: code}
+    assert {check: finding.code for check, finding in found.items()} == {name: code}, wrong
     assert all(finding.hint and finding.severity in {"info", "warning", "error"} for finding in found.values())
 
 
 def test_every_check_is_caused_or_made_at_start() -> None:
     """A check without a test of its fault could never fail."""
-    assert CHECKS.keys() - {name for name, _, _ in FAULTS.values()} == {"key", "region", "state", "sockets"}
+    assert CHECKS.keys() - {case.values[1] for case in FAULTS} == {"key", "region", "state", "sockets"}
 
 
 @pytest.mark.parametrize("name", ["key", "region", "state", "sockets", "crash frames"])
@@ -184,6 +184,7 @@ def test_without_a_trusted_clock_no_certificate_is_called_ended(tmp_path: Path) 
     assert test.run(T_NS)["certificate"] is None
 
 
+@pytest.mark.finding("ecall-absent")
 def test_a_vehicle_without_an_emergency_call_says_so(tmp_path: Path) -> None:
     """It is no switch that anybody could turn."""
     test = well(tmp_path)

@@ -172,6 +172,7 @@ def test_something_else_in_place_of_the_database(path: Path, content: bytes) -> 
         open_database(path, KEY, "buffer")
 
 
+@pytest.mark.finding("buffer-set-aside")
 def test_corrupt_database_is_set_aside_with_a_finding(path: Path) -> None:
     """The agent goes on with a new one; the damaged one can be looked at; a person is told."""
     filled(path)
@@ -179,7 +180,7 @@ def test_corrupt_database_is_set_aside_with_a_finding(path: Path) -> None:
     damaged = path.read_bytes()
     db, finding = open_or_set_aside(path, KEY, "buffer")
     assert finding is not None
-    assert (finding.code, finding.severity) == ("buffer_set_aside", "error")
+    assert (finding.code, finding.severity) == ("buffer-set-aside", "error")
     assert "buffer.db.corrupt-1" in finding.text
     assert rows(db, "SELECT count(*) FROM records") == [(0,)]
     db.close()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hw.modem.exchange import Answer
 from hw.modem.health import QUESTIONS, Health, health
 
-PIN, CREG, CEREG, CSQ = QUESTIONS
+PIN, CREG, CEREG, CSQ, CGSN = QUESTIONS
 
 
 def said(*lines: bytes, result: bytes = b"OK") -> Answer:

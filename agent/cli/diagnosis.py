@@ -1,0 +1,195 @@
+"""Gathers the facts of `modicum doctor`: what the programs say of themselves, and what can be seen from outside of them.
+
+Promises to work whichever of the programs does not answer, to open no port that a running one holds, to send nothing on a bus, and
+to take no longer than its parts may: LISTEN_S for all buses together, some seconds for each lane of a broker.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from agent.control.protocol import ask
+from agent.core.assembly import open_keyring
+from agent.daemons.uplink import access_for
+from agent.envelope import sender_for
+from agent.errors import AgentAbsent, ConfigError, IntegrityError, ModicumError, NotPermitted, UsageError
+from agent.health.credentials import certificates, private_files, readable_by_others
+from agent.health.facts import BrokerFacts, BusFacts, ClockFacts, Facts, KeyFacts, ReceiverFacts, Told
+from agent.health.probe import PROBE, probe
+from agent.health.storage import disk_facts
+from agent.sections import Bus, Gnss
+from agent.settings import Settings
+from agent.uplink.lane import unlinkable
+from hw.can.interface import KERNEL_INTERFACES, interface_of
+from hw.can.listen import listen
+from hw.errors import DeviceLost
+from hw.gnss.receiver import Receiver
+
+LISTEN_S = 2.0
+"""Ten times a second is usual for what matters; a car that is awake says much in this."""
+RECEIVER_S, WAIT_S = 3.0, 0.05
+IdOf = Callable[[str], str | None]
+
+
+def facts_of(settings: Settings, vehicle_has_call: bool) -> Facts:
+    """Everything that can be known now. Raises NotPermitted where this user may ask nothing."""
+    core, core_why = _told(settings.control.socket, "status")
+    wanted = settings.ecall is not None and vehicle_has_call
+    ecall, ecall_why = _told(settings.ecall.run / "control.sock", "ecall.status") if settings.ecall and wanted else (None, "")
+    keys, id_of = _keys(settings, core)
+    with ThreadPoolExecutor() as hands:
+        buses = hands.map(lambda bus: _bus(bus, core), settings.bus)
+        brokers = hands.map(lambda lane: _broker(settings, core, id_of, *lane), _lanes(settings, core))
+        receiver = _receiver(settings.gnss, core)
+        return Facts(
+            core=core,
+            core_why=core_why,
+            ecall=ecall,
+            ecall_why=ecall_why,
+            ecall_wanted=wanted,
+            quota_bytes=settings.state.quota_mib << 20,
+            clock=_clock(core),
+            buses=tuple(buses),
+            receiver=receiver,
+            disk=disk_facts(settings.state.dir),
+            keys=keys,
+            certificates=tuple(certificates(settings)),
+            brokers=tuple(brokers),
+        )
+
+
+def _told(socket: Path, route: str) -> tuple[Told | None, str]:
+    """What a program says of itself, or why it does not."""
+    try:
+        told: Told = ask(socket, route)
+    except AgentAbsent:
+        return None, f"nobody answers on {socket}"
+    except ModicumError as error:
+        if error.exit_status == NotPermitted.exit_status:
+            raise
+        return None, error.what
+    return told, ""
+
+
+def _clock(core: Told | None) -> ClockFacts:
+    if core is None:
+        return ClockFacts(host_s=time.time())
+    return ClockFacts(host_s=time.time(), source=core["clock"]["source"], trusted=core["clock"]["trusted"])
+
+
+def _bus(bus: Bus, core: Told | None) -> BusFacts:
+    """One bus; where it is a kernel's interface it is listened to, besides whoever reads it."""
+    channel = str(bus.channel)
+    said: Told = next((one for one in core["buses"] if one["name"] == bus.name), {}) if core else {}
+    facts = BusFacts(
+        name=bus.name,
+        where=f"{bus.interface}:{channel}",
+        problem=said.get("problem", "") if said.get("losses") else "",
+        quiet=tuple(said.get("quiet", ())),
+        lost=said.get("lost", 0),
+    )
+    if bus.interface not in KERNEL_INTERFACES:
+        return facts  # another program may be the only one that can open it
+    facts = replace(facts, where=channel, interface=interface_of(channel))
+    if facts.interface is None or not facts.interface.up:
+        return facts
+    try:
+        heard = listen(bus.interface, channel, LISTEN_S)
+    except DeviceLost as error:
+        return replace(facts, problem=facts.problem or str(error))
+    # Asked again after listening: the controller's state is that of the errors that were just heard.
+    after = interface_of(channel)
+    return replace(facts, interface=after, good=heard.frames, errors=heard.error_frames, load=heard.load(after.bit_rate))
+
+
+def _receiver(gnss: Gnss | None, core: Told | None) -> ReceiverFacts | None:
+    """As core has it; where core does not answer its port is free, and is listened to. A modem's is not asked: that would be commands."""
+    if gnss is None:
+        return None
+    if core is not None:
+        return ReceiverFacts(**core["receiver"])
+    if gnss.kind != "nmea":
+        return ReceiverFacts(port=gnss.port, unseen="modicum-core alone asks it, and does not answer")
+    return _listened(gnss)
+
+
+def _listened(gnss: Gnss) -> ReceiverFacts:
+    """What a receiver that speaks by itself says in RECEIVER_S, or until it has told a position; of that nothing is kept."""
+    heard: list[tuple[float, bool, int | None]] = []
+    receiver = Receiver(
+        gnss.port,
+        deliver=lambda fix: heard.append((time.monotonic(), fix.mode > 0, fix.satellites)),
+        now_ns=time.time_ns,
+        baud=gnss.baud,
+    )
+    end_s = time.monotonic() + RECEIVER_S
+    receiver.start()
+    while time.monotonic() < end_s and not receiver.losses and not any(fixed for _, fixed, _ in heard):
+        time.sleep(WAIT_S)
+    problem = receiver.problem if receiver.losses else ""
+    receiver.close()
+    now_s, epochs = time.monotonic(), receiver.epochs
+    return ReceiverFacts(
+        port=gnss.port,
+        problem=problem,
+        good=epochs.good,
+        bad=epochs.bad_checksum + epochs.malformed,
+        heard_age_s=now_s - heard[-1][0] if heard else None,
+        fix_age_s=next((now_s - t_s for t_s, fixed, _ in reversed(heard) if fixed), None),
+        satellites=heard[-1][2] if heard else None,
+    )
+
+
+def _keys(settings: Settings, core: Told | None) -> tuple[KeyFacts, IdOf]:
+    """How the keys are; and, where they open, the device's id towards a recipient."""
+    facts = KeyFacts(at_rest=core["at_rest"] if core else "")
+    try:
+        facts = replace(facts, open=readable_by_others(private_files(settings)))
+        settings.state.dir.stat()
+        keyring = open_keyring(settings, read_only=True)
+    except ConfigError as error:
+        handed_in = settings.keys.provider == "file"  # else systemd hands it to modicum-core alone, and nobody else can look
+        return replace(facts, wrong=error.what) if handed_in else replace(facts, unseen="its credential is modicum-core's alone"), _nobody
+    except (OSError, UsageError) as error:
+        if isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError):
+            return replace(facts, unseen="this user may not look; root may"), _nobody
+        missing = f"{error.what} ({error.where})" if isinstance(error, UsageError) else f"{settings.state.dir}: {error.strerror}"
+        return replace(facts, missing=missing), _nobody
+    except IntegrityError as error:
+        return replace(facts, wrong=error.what), _nobody
+    ids = {name: sender_for(keyring.derive, name).id.hex() for name in settings.recipients}
+    keyring.close()
+    return facts, ids.get
+
+
+def _nobody(_: str) -> None:
+    """Whose keys do not open has no id."""
+
+
+def _lanes(settings: Settings, core: Told | None) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """(broker, lane, recipients). Those that core has use for; and each broker once, as the device, where there is none."""
+    lanes: Told = core["lanes"] if core else {}
+    seen = set()
+    for lane, row in lanes.items():
+        seen.add(row["broker"])
+        yield row["broker"], lane, tuple(row["recipients"])
+    for name in settings.brokers:
+        if name not in seen:
+            yield name, f"id:{name}", ()
+
+
+def _broker(settings: Settings, core: Told | None, id_of: IdOf, name: str, lane: str, recipients: tuple[str, ...]) -> BrokerFacts:
+    """One lane's way. Nothing is published for a recipient whom no rule and no record needs."""
+    broker = settings.brokers[name]
+    if broker.region not in settings.regions.allowed:
+        return BrokerFacts(name=name, lane=lane, step="region", why=f"it stands in {broker.region}, which is not allowed")
+    try:
+        to = access_for(broker, lane, settings.regions.allowed)
+    except ConfigError as error:
+        return BrokerFacts(name=name, lane=lane, step="credential", why=f"{error.what}: {error.hint}")
+    ids = ["open"] if unlinkable(lane) else [one for one in map(id_of, recipients) if one is not None]
+    return probe(name, lane, to, [f"{settings.topics.prefix}/v1/{one}/{PROBE}" for one in ids] if core else [])

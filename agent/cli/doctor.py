@@ -1,0 +1,72 @@
+"""`modicum doctor`: looks at everything and says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from agent.cli.agent_side import config_option, json_option, printed, settings_of
+from agent.cli.diagnosis import facts_of
+from agent.cli.words import counted
+from agent.errors import ModicumError
+from agent.folders import vehicle_folder
+from agent.health.checks import examined, unhealthy
+from agent.health.saying import Result
+from agent.model import Finding
+from agent.settings import Settings
+from agent.vehicle import load_vehicle
+
+MARKS = {"error": "BAD ", "warning": "LOOK", "info": "ok  "}
+ORDER = ("error", "warning", "info")
+
+
+@click.command(name="doctor")
+@config_option
+@json_option
+def doctor_command(config: Path, as_json: bool) -> None:
+    """Look at everything that can fail, and say what to do; also where the agent does not answer.
+
+    Use it in the car, best as root: buses, receiver, clock, disk, keys, certificates, brokers, what waits, the emergency call. It listens
+    to the buses for two seconds, without a payload, and connects to the brokers, where it publishes nothing but an empty message.
+    Exit 1 where there is an error or a warning. VIN, place and the numbers of modem and SIM are never shown. All codes: docs/findings.md.
+    """
+    settings = settings_of(config)
+    results = examined(facts_of(settings, _has_call(settings)))
+    document = {"healthy": not unhealthy(results), "checks": [_document(result) for result in results]}
+    printed(document, as_json=as_json, text="\n".join(_lines(results)))
+    if unhealthy(results):
+        raise click.exceptions.Exit(1)
+
+
+def _has_call(settings: Settings) -> bool:
+    """Whether this vehicle has an emergency call; one whose file cannot be read counts as one that has."""
+    try:
+        return load_vehicle(vehicle_folder(settings.vehicle.platform)).file.ecall.mode != "absent"
+    except ModicumError:
+        return True
+
+
+def _document(result: Result) -> dict[str, object]:
+    return {"check": result.name, "says": result.says, "findings": [asdict(finding) for finding in result.findings]}
+
+
+def _lines(results: Iterable[Result]) -> list[str]:
+    """One line a check, then what was found, the worst first, each with what to do."""
+    results = list(results)
+    found = sorted((finding for result in results for finding in result.findings), key=lambda one: ORDER.index(one.severity))
+    rows = [f"{_mark(result)} {result.name}: {result.says}" for result in results]
+    if not found:
+        return [*rows, "", "Nothing found."]
+    return [*rows, "", f"{counted(len(found), 'finding')}:", *(line for finding in found for line in told(finding))]
+
+
+def _mark(result: Result) -> str:
+    return MARKS[min((finding.severity for finding in result.findings), key=ORDER.index, default="info")]
+
+
+def told(finding: Finding) -> tuple[str, str]:
+    """A finding for a person: what, and what to do."""
+    return f"{finding.severity} {finding.code}: {finding.text}", f"    do: {finding.hint}"

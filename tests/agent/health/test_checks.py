@@ -1,0 +1,198 @@
+"""Every check of the doctor shown its fault: one fact changed, one code found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent.health.checks import CHECKS, FOUND_HERE, examined, unhealthy
+from agent.health.facts import Facts, FlashFacts
+from agent.model import Finding
+from hw.can.interface import Interface
+from tests.agent.health.build import (
+    BROKER,
+    BUS,
+    CALL,
+    CERTIFICATE,
+    CLOCK,
+    CORE,
+    DAY_S,
+    DISK,
+    INTERFACE,
+    KEYS,
+    NOW_S,
+    RECEIVER,
+    WELL,
+    changed,
+    core,
+    found,
+)
+from tests.findings import fault
+
+
+def bus(**parts: Any) -> Facts:
+    return changed(buses=(replace(BUS, **parts),))
+
+
+def receiver(**parts: Any) -> Facts:
+    return changed(receiver=replace(RECEIVER, **parts))
+
+
+def disk(**parts: Any) -> Facts:
+    return changed(disk=replace(DISK, **parts))
+
+
+def keys(**parts: Any) -> Facts:
+    return changed(keys=replace(KEYS, **parts))
+
+
+def certificate(**parts: Any) -> Facts:
+    return changed(certificates=(replace(CERTIFICATE, **parts),))
+
+
+def broker(step: str) -> Facts:
+    return changed(brokers=(replace(BROKER, step=step, why="it is so"),))
+
+
+FAULTS = [
+    fault("bus-missing", bus(interface=Interface(there=False), good=None)),
+    fault("bus-down", bus(interface=Interface(there=True), good=None)),
+    fault("bus-off", bus(interface=replace(INTERFACE, state="BUS-OFF"), good=0)),
+    fault("bus-bit-rate", bus(good=0, errors=40)),
+    fault("bus-bit-rate", bus(good=0, interface=replace(INTERFACE, state="ERROR-PASSIVE", errors_rx=135))),
+    fault("bus-lost", bus(problem="the bus is lost (slcan:/dev/x)", interface=None, good=None)),
+    fault("bus-silent", bus(good=0, load=0.0)),
+    fault("bus-errors", bus(errors=1)),
+    fault("bus-errors", bus(interface=replace(INTERFACE, state="ERROR-WARNING", errors_rx=97))),
+    fault("bus-load", bus(load=0.81)),
+    fault("bus-quiet", bus(quiet=("MOTION",))),
+    fault("bus-frames-lost", bus(lost=3)),
+    fault("receiver-lost", receiver(problem="the receiver is unplugged")),
+    fault("receiver-silent", receiver(heard_age_s=11.0, fix_age_s=11.0)),
+    fault("receiver-silent", receiver(heard_age_s=None, fix_age_s=None, good=0)),
+    fault("receiver-garbled", receiver(good=10, bad=11)),
+    fault("receiver-no-fix", receiver(fix_age_s=61.0)),
+    fault("receiver-no-fix", receiver(fix_age_s=None)),
+    fault("clock-past", changed(clock=replace(CLOCK, host_s=100.0))),
+    fault("clock-unsure", changed(clock=replace(CLOCK, trusted=False))),
+    fault("disk-unusable", disk(problem="No such file or directory")),
+    fault("disk-read-only", disk(read_only=True)),
+    fault("disk-full", disk(free=10**7)),
+    fault("disk-low", disk(free=5 * 10**7)),
+    fault("disk-inodes", disk(inodes_free=10)),
+    fault("flash-worn", disk(flash=FlashFacts(life_tenths=9, spare=1))),
+    fault("flash-worn", disk(flash=FlashFacts(life_tenths=3, spare=2))),
+    fault("flash-worn-out", disk(flash=FlashFacts(life_tenths=11, spare=1))),
+    fault("flash-worn-out", disk(flash=FlashFacts(life_tenths=3, spare=3))),
+    fault("keys-missing", keys(missing="this device has no keys yet")),
+    fault("keys-wrong", keys(wrong="it opens no slot")),
+    fault("keys-open", keys(open=("car.key",))),
+    fault("keys-weak", keys(at_rest="weak")),
+    fault("certificate-unreadable", certificate(problem="No such file or directory")),
+    fault("certificate-key", certificate(matches=False)),
+    fault("certificate-early", certificate(begins_s=NOW_S + 1)),
+    fault("certificate-expired", certificate(ends_s=NOW_S - 1)),
+    fault("certificate-ends", certificate(ends_s=NOW_S + 13 * DAY_S)),
+    fault("broker-region", broker("region")),
+    fault("broker-credential", broker("credential")),
+    fault("broker-unreachable", broker("connect")),
+    fault("broker-unreachable", broker("address")),
+    fault("broker-certificate", broker("certificate")),
+    fault("broker-tls", broker("handshake")),
+    fault("broker-silent", broker("answer")),
+    fault("broker-refused", broker("refused")),
+    fault("broker-acl", broker("acl")),
+    fault("broker-slow", changed(brokers=(replace(BROKER, round_trip_ms=5001.0),))),
+    fault("core-silent", changed(core=None, core_why="nobody answers")),
+    fault("uplink-silent", core(uplink=False)),
+    fault("ecall-silent", changed(ecall=None, ecall_why="nobody answers")),
+    fault("plan-empty", core(plan={"rules": 0, "refused": 24})),
+    fault("buffer-filling", core(buffer={"a.b": {"rows": 9, "bytes": 9001}})),
+    fault("buffer-old", core(oldest_s=DAY_S + 1)),
+]
+
+
+def test_where_all_is_well_nothing_is_found() -> None:
+    """And every check has something to say."""
+    results = examined(WELL)
+    assert [finding for result in results for finding in result.findings] == []
+    assert all(result.name and result.says for result in results)
+    assert not unhealthy(results)
+
+
+@pytest.mark.parametrize(("code", "facts"), FAULTS)
+def test_a_fault_is_found_once_and_as_what_it_is(code: str, facts: Facts) -> None:
+    """That code and no other, with something to do."""
+    [finding] = found(facts)
+    assert finding.code == code
+    assert len(finding.hint) > 10
+    assert unhealthy(examined(facts)) == (finding.severity != "info")
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        disk(free=6 * 10**7),
+        disk(inodes=0, inodes_free=0),
+        disk(flash=FlashFacts(life_tenths=8, spare=1)),
+        disk(flash=FlashFacts()),
+        receiver(good=11, bad=10),
+        receiver(unseen="its modem is asked by core alone", good=0, heard_age_s=None, fix_age_s=None),
+        bus(load=None, good=None, interface=None),
+        bus(interface=Interface(there=True, up=True)),
+        certificate(ends_s=NOW_S + 15 * DAY_S, matches=None),
+        changed(receiver=None, ecall=None, ecall_wanted=False, disk=None),
+        core(oldest_s=None, buffer={}),
+        core(oldest_s=DAY_S, buffer={"a.b": {"rows": 9, "bytes": 9000}}),
+        keys(unseen="root may look"),
+    ],
+)
+def test_what_is_no_fault_is_not_found(facts: Facts) -> None:
+    """Each just short of one, or what a device need not have."""
+    assert found(facts) == []
+
+
+def test_with_a_clock_in_the_past_no_certificate_is_called_early() -> None:
+    """Every certificate begins after 1970."""
+    facts = replace(certificate(begins_s=200.0), clock=replace(CLOCK, host_s=100.0))
+    assert [finding.code for finding in found(facts)] == ["clock-past"]
+
+
+def test_without_core_what_it_alone_knows_is_said_to_be_unknown() -> None:
+    """Not "ok"."""
+    says = {result.name: result.says for result in examined(changed(core=None, core_why="gone"))}
+    assert {says[name] for name in ("plan", "buffer", "modicum-uplink")} == {"not known: modicum-core does not answer"}
+    assert "what core has found" not in says
+
+
+def test_what_core_found_is_told_once() -> None:
+    """What the checks find themselves is theirs; the rest is core's."""
+    own = {"severity": "error", "text": "t", "hint": "h"}
+    facts = core(findings=[{"code": "vin-differs", **own}, {"code": "bus-lost", **own}])
+    assert found(facts) == [Finding(code="vin-differs", **own)]
+    assert {finding.code for code in FAULTS for finding in found(code.values[1])} > FOUND_HERE
+
+
+def test_what_the_emergency_call_finds_is_told() -> None:
+    """Its own codes and hints; an info is no fault."""
+    own = {"code": "ecall-sim", "severity": "error", "text": "no SIM", "hint": "insert one"}
+    [finding] = found(changed(ecall=CALL | {"checks": {"sim": own, "switch": None}}))
+    assert (finding.code, finding.text, finding.hint) == ("ecall-sim", "emergency call: no SIM", "insert one")
+
+
+def test_the_modem_is_told_without_the_end_of_its_number() -> None:
+    """Which model it is helps; which one it is is nobody's."""
+    says = {result.name: result.says for result in examined(WELL)}
+    assert says["modem"] == "SIM usable: yes, registered: yes, signal: -71 dBm, IMEI 49015420*******"
+    nothing = {"sim": None, "registered": False, "signal_dbm": None, "imei": ""}
+    says = {result.name: result.says for result in examined(changed(ecall=CALL | {"modem": nothing}))}
+    assert says["modem"] == "SIM usable: not known, registered: no, signal: not known"
+
+
+def test_every_check_is_in_the_table_once() -> None:
+    """A check that nobody runs finds nothing."""
+    names = [result.name for check in CHECKS for result in check(WELL)]
+    assert len(names) == len(set(names)) == 14
+    assert CORE["findings"] == []
