@@ -38,8 +38,11 @@ class Numbers:
     receiver: FixSource | None = field(default=None)
     at_rest: str = "weak"
     quota_bytes: int = 0
-    _began_s: float = field(default_factory=time.monotonic)
+    _began_s: float = field(init=False)
     _receiver_since_s: float | None = None
+
+    def __post_init__(self) -> None:
+        self._began_s = time.monotonic()
 
     def attach(self, core: Core, loop: Loop) -> None:
         """What there is to count is complete now."""

@@ -111,7 +111,7 @@ class CertificateFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerFacts:
-    """A try to speak to a broker, as one of its lanes does. `step`: which one failed, empty where all went well.
+    """A try to speak to a broker, as one of its lanes does. `step`: which one failed, empty where all went well; `why`: in words.
 
     Steps: region, credential, address, connect, certificate, handshake, answer, refused, acl. `round_trip_ms`: of an empty
     message and its acknowledgement, or of CONNECT and its answer where nothing was published.

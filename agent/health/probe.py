@@ -54,7 +54,8 @@ def _spoken(name: str, lane: str, to: Access, topics: Sequence[str], protocol: i
             if not isinstance(event, PubAcked) or event.code >= REFUSED_CODE:
                 return BrokerFacts(name=name, lane=lane, step="acl", why="connected, and it takes no message of this device")
             took_ms = (time.monotonic() - began_s) * 1000
-        return BrokerFacts(name=name, lane=lane, round_trip_ms=took_ms, published=bool(topics) and protocol == V5)
+        unsure = "connected; MQTT 3.1.1 does not say whether a topic is allowed" if topics and protocol != V5 else ""
+        return BrokerFacts(name=name, lane=lane, why=unsure, round_trip_ms=took_ms, published=bool(topics) and not unsure)
     finally:
         connection.hang_up(politely=True)
 

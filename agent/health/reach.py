@@ -65,7 +65,7 @@ def broker(one: BrokerFacts) -> Result:
     """One lane's way to its broker."""
     name = f"broker {one.name} ({one.lane})"
     if not one.step:
-        what = "an empty message was acknowledged" if one.published else "connected; nothing needs to be published"
+        what = "an empty message was acknowledged" if one.published else one.why or "connected; nothing needs to be published"
         took = one.round_trip_ms or 0.0
         slow = took > ROUND_TRIP_MS_MAX
         found = warning("broker-slow", f"{name}: it answers after {took:.0f} ms", "see the signal and the network") if slow else None

@@ -325,6 +325,27 @@ def test_counts_end_after_four_years_and_erased_entries_when_compacted(device: D
     device.audit.verify()
 
 
+def test_an_unlocking_stays_as_it_was_entered_for_as_long_as_counts_do(device: Device) -> None:
+    """Messages around it become sums of their day; it goes on saying when, for how long and why."""
+    device.audit.unlocked(10, "no fix")
+    [entered] = device.audit.show()
+    device.audit.disclosed([sent(1)])
+    device.wait_ms(31 * DAY_MS)
+    assert device.audit.compact() == 2
+    [kept] = [line for line in device.audit.show() if line["kind"] == "unlocked"]
+    assert {**kept, "entry": 0} == {**entered, "entry": 0}
+    device.audit.verify()
+    device.wait_ms(module.KEEP_DAYS * DAY_MS)
+    device.audit.compact()
+    assert [line["kind"] for line in device.audit.show()] == ["compacted"]
+
+
+def test_a_reason_that_is_no_line_is_refused(device: Device) -> None:
+    """The audit log is no place for long texts."""
+    with pytest.raises(ValueError, match="line"):
+        device.audit.unlocked(10, "x" * 121)
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 45), st.sampled_from(["message", "open", "anna", "compact", "close"])), max_size=14),
 )

@@ -234,6 +234,13 @@ UNITS_OF = [
 ]
 
 
+@pytest.mark.finding("unit")
+def test_the_unit_that_cannot_be_converted_has_a_code(tmp_path: Path) -> None:
+    """So that it can be looked up."""
+    _, findings = usable(vehicle_of(tmp_path, signal('bus = "pt", from = "ONE.WIDE", unit = "kelvin"')), {"Vehicle.X": "m/s"})
+    assert [finding.code for finding in findings] == ["unit"]
+
+
 @pytest.mark.parametrize(("line", "units", "good"), UNITS_OF)
 def test_a_unit_that_cannot_become_the_catalogues_counts_as_not_mapped(
     tmp_path: Path, line: str, units: dict[str, str], good: bool

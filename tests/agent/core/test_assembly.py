@@ -16,7 +16,7 @@ from agent.catalogue.load import load_catalogue, shipped_catalogue
 from agent.cli.bench.device import BusChoice, Device, make_credentials, prepare_state, write_config
 from agent.clock import NS
 from agent.consent.choice import read_choice
-from agent.core.assembly import assemble, lock_state, open_keyring
+from agent.core.assembly import _chains, assemble, lock_state, open_keyring
 from agent.envelope import public_key
 from agent.errors import ConfigError, DeviceError, IntegrityError, UsageError
 from agent.seal.keyring import DataKey, Keyring
@@ -137,6 +137,15 @@ def test_a_broken_audit_log_is_found_and_said_to_core(device: Device) -> None:
     again = assemble(settings)
     assert [finding.code for finding in again.findings] == ["audit-broken"]
     assert not again.audit_holds
+
+
+@pytest.mark.finding("ledger-broken")
+def test_a_broken_ledger_is_named(device: Device) -> None:
+    """Beside the audit log, which holds."""
+    assembled = assemble(load_settings(device.config))
+    assembled.parts.audit._db.execute("UPDATE ledger SET hash = x'00' WHERE n = 1")
+    assert list(_chains(assembled.parts)) == ["ledger"]
+    os.close(assembled.lock)
 
 
 def test_without_a_state_folder_it_says_how_to_make_one(device: Device) -> None:

@@ -185,6 +185,18 @@ def test_a_second_one_is_refused(tmp_path: Path) -> None:
         program._alone(loaded.ecall, later)
 
 
+@pytest.mark.finding("ecall-sockets")
+def test_a_socket_that_cannot_be_had_is_found_and_bars_no_call(tmp_path: Path) -> None:
+    """Then nobody can ask it for anything, and a crash is told all the same."""
+    loaded, selftest = settings(tmp_path), SimpleNamespace(at_start={})
+    assert loaded.ecall is not None
+    (tmp_path / "run" / "control.sock").mkdir(parents=True)
+    opened = program._sockets(loaded.ecall, cast("Any", SimpleNamespace(inbox=program.Inbox())), cast("Any", selftest))
+    for one in opened:
+        one.close()
+    assert selftest.at_start["sockets"].code == "ecall-sockets"
+
+
 def test_a_folder_that_cannot_be_locked_bars_nobody(tmp_path: Path) -> None:
     """The call is worth more than the order."""
     loaded = settings(tmp_path)

@@ -22,6 +22,7 @@ def with_key(folder: Path) -> None:
     (folder / "emergency.pub").write_bytes(X25519PrivateKey.generate().public_key().public_bytes_raw())
 
 
+@pytest.mark.finding("ecall-key")
 @pytest.mark.parametrize("content", [None, b"", b"x" * 31, bytes(32), b"-----BEGIN PUBLIC KEY-----"])
 def test_a_key_that_cannot_be_used_does_not_keep_the_call_from_being_made(tmp_path: Path, content: bytes | None) -> None:
     """Nothing can be sealed, which is found; the numbers are there all the same."""

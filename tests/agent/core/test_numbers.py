@@ -1,0 +1,199 @@
+"""What core says of itself and finds: each of its faults caused in a whole core whose devices the test plays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from agent.core import numbers as module
+from agent.core.assembly import Assembled
+from agent.core.numbers import RECEIVER_GRACE_S, Numbers
+from agent.health.facts import ReceiverFacts
+from agent.seal.keyblock import KeyBlockFull
+from agent.seal.keyring import Keyring
+from hw.ports import Fix, Silence
+from tests.agent.core.stage import VIN, Stage
+from tests.agent.core.test_loop import fails_once
+from tests.agent.core.test_vin import tells_vin
+
+LAT, LON = 31.2345, 121.4567
+
+
+class Bench:
+    """A stage with its numbers; `time_s` is the time of time.monotonic there."""
+
+    def __init__(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.stage, self.time_s = stage, 1000.0
+        monkeypatch.setattr(module.time, "monotonic", lambda: self.time_s)
+        monkeypatch.setattr(module.time, "time", lambda: stage.clock.now_ns() / 1e9)
+        stage.clock.source = "ntp"  # type: ignore[attr-defined]  # of the clock of a running agent
+        self.reader: Any = SimpleNamespace(
+            name="pt",
+            problem="",
+            losses=0,
+            counters=SimpleNamespace(read=9, lost=0, error=0, unknown=0),
+            gate=SimpleNamespace(short=0, wanted=1, delivered=1),
+        )
+        counted = SimpleNamespace(good=90, bad_checksum=0, malformed=0, void=0)
+        self.receiver: Any = SimpleNamespace(port="/dev/x", problem="", epochs=counted)
+        assembled = SimpleNamespace(findings=[], parts=stage.core.parts, clock=stage.clock, starts=1)
+        self.numbers = Numbers([self.reader], cast("Assembled", assembled), receiver=self.receiver, quota_bytes=1 << 20)
+        self.numbers.attach(stage.core, stage.loop)
+        stage.loop.uplinked.link = None
+
+    def fix(self, mode: int = 3) -> None:
+        self.stage.core.fix(Fix(self.stage.clock.now_ns(), mode=mode, lat_deg=LAT, lon_deg=LON, satellites=9))
+
+    def wait(self, seconds: float) -> None:
+        self.time_s += seconds
+        self.stage.clock.set(self.stage.clock.now_ns() + round(seconds * 1e9))
+
+    def codes(self) -> list[str]:
+        return [finding.code for finding in self.numbers.findings()]
+
+
+@pytest.fixture
+def bench(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(stage, monkeypatch)
+
+
+def test_where_all_is_well_nothing_is_found(bench: Bench) -> None:
+    """The receiver has a fix, the buses are read."""
+    bench.wait(RECEIVER_GRACE_S)
+    bench.fix()
+    assert bench.codes() == []
+
+
+@pytest.mark.finding("bus-lost")
+def test_a_bus_that_was_lost_is_found_until_it_is_back(bench: Bench) -> None:
+    """One that has not been opened yet is no fault."""
+    bench.reader.problem = "not opened yet"
+    assert bench.codes() == []
+    bench.reader.losses = 1
+    assert bench.codes() == ["bus-lost"]
+    bench.reader.problem = ""
+    assert bench.codes() == []
+
+
+@pytest.mark.finding("bus-frames-lost")
+def test_lost_frames_are_found(bench: Bench) -> None:
+    """They stay found: what was lost is lost."""
+    bench.reader.counters.lost = 2
+    assert bench.codes() == ["bus-frames-lost"]
+
+
+@pytest.mark.finding("bus-quiet")
+def test_a_wanted_message_that_does_not_come_is_found_while_others_do(bench: Bench) -> None:
+    """By its name in the DBC, and no more once it comes. A whole bus that is silent is a car that sleeps."""
+    bench.stage.trip_of("anna", "x.speed")
+    parts, plan = bench.stage.core.parts, bench.stage.core.plan
+    sources = {source.message.name: source for name in plan.wanted if (source := parts.vehicle.sources.get(name))}
+    bench.stage.core.silence(Silence("pt", sources["MOTION"].can_id, bench.stage.clock.now_ns()))
+    [finding] = bench.numbers.findings()
+    assert (finding.code, "MOTION" in finding.text) == ("bus-quiet", True)
+    for source in sources.values():
+        bench.stage.core.silence(Silence("pt", source.can_id, bench.stage.clock.now_ns()))
+    assert bench.codes() == []
+    for name in sources:
+        bench.stage.frame(name)
+    assert bench.codes() == []
+
+
+@pytest.mark.finding("receiver-lost")
+def test_a_receiver_that_stays_away_is_found(bench: Bench) -> None:
+    """One that is plugged in late is no fault."""
+    bench.receiver.problem = "the receiver is unplugged"
+    bench.fix()
+    assert bench.codes() == []
+    bench.wait(RECEIVER_GRACE_S)
+    bench.fix()
+    assert bench.codes() == ["receiver-lost"]
+
+
+@pytest.mark.finding("receiver-silent", "receiver-no-fix")
+def test_a_receiver_that_is_silent_or_sees_no_sky_is_found(bench: Bench) -> None:
+    """Each as what it is, after its time."""
+    bench.wait(RECEIVER_GRACE_S)
+    assert bench.codes() == ["receiver-silent"]
+    bench.wait(40)
+    bench.fix(mode=0)
+    assert bench.codes() == ["receiver-no-fix"]
+    bench.fix()
+    assert bench.codes() == []
+    bench.wait(11)
+    assert bench.codes() == ["receiver-silent"]
+
+
+@pytest.mark.finding("clock-unsure")
+def test_a_time_that_nobody_vouches_for_is_found(bench: Bench) -> None:
+    """Dated grants do not count meanwhile."""
+    bench.stage.clock.believed = False
+    assert bench.codes() == ["clock-unsure"]
+
+
+@pytest.mark.finding("vin-differs")
+def test_another_cars_bus_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither VIN is told."""
+    with Stage(tmp_path, tells_vin=True) as stage:
+        bench = Bench(stage, monkeypatch)
+        stage.trip_of("anna")
+        tells_vin(stage, "9999999")
+        [finding] = bench.numbers.findings()
+        assert finding.code == "vin-differs"
+        assert not any(vin in f"{finding}" for vin in (VIN, VIN[-7:], "9999999"))
+
+
+@pytest.mark.finding("buffer-filling", "buffer-old")
+def test_what_waits_long_or_takes_much_is_found(bench: Bench) -> None:
+    """A day is usual in a garage."""
+    bench.stage.trip_of("anna", "x.speed")
+    bench.stage.drive(3)
+    assert bench.codes() == []
+    told = bench.numbers.status()
+    size = sum(row["bytes"] for row in cast("dict[str, dict[str, int]]", told["buffer"]).values())
+    assert 0 < cast("float", told["oldest_s"]) < 4
+    bench.numbers.quota_bytes = round(size / 0.91)
+    assert bench.codes() == ["buffer-filling"]
+    bench.numbers.quota_bytes = 1 << 20
+    bench.numbers.receiver = None
+    bench.stage.clock.set(bench.stage.clock.now_ns() + 86_400 * 10**9)
+    assert bench.codes() == ["buffer-old"]
+    bench.stage.clock.believed = False
+    assert bench.codes() == ["clock-unsure"]
+
+
+@pytest.mark.finding("storage-trouble")
+def test_a_disk_that_fails_once_is_found_until_it_works_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the pass of the loop that met it."""
+    fails_once(monkeypatch, type(bench.stage.buffer), "expire")
+    bench.stage.loop.turn(0)
+    assert bench.codes() == ["storage-trouble"]
+    bench.stage.clock.set(bench.stage.clock.now_ns() + 60 * 10**9)
+    bench.stage.loop.turn(0)
+    assert "storage-trouble" not in bench.codes()
+
+
+@pytest.mark.finding("buffer-keys")
+def test_records_without_room_for_their_key_are_counted_and_found(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key block has a fixed size."""
+
+    def full(*_: object) -> None:
+        raise KeyBlockFull("the key block is full", "keys.block", "")
+
+    bench.stage.trip_of("anna", "x.speed")
+    monkeypatch.setattr(Keyring, "data_key", full)
+    bench.stage.drive(2)
+    assert set(bench.codes()) == {"buffer-keys"}
+
+
+def test_the_status_can_be_read_back_as_facts_and_holds_no_place(bench: Bench) -> None:
+    """The doctor judges the same facts by the same checks."""
+    bench.fix()
+    bench.wait(2)
+    told = bench.numbers.status()
+    facts = ReceiverFacts(**cast("dict[str, Any]", told["receiver"]))
+    assert (facts.satellites, facts.heard_age_s, facts.fix_age_s, facts.good) == (9, 2.0, 2.0, 90)
+    assert not any(text in str(told) for text in (str(LAT), str(LON), VIN))
