@@ -20,6 +20,7 @@ from agent.settings import Settings
 from agent.vehicle import load_vehicle
 
 MARKS = {"error": "BAD ", "warning": "LOOK", "info": "ok  "}
+UNKNOWN = "?   "
 ORDER = ("error", "warning", "info")
 
 
@@ -50,7 +51,7 @@ def _has_call(settings: Settings) -> bool:
 
 
 def _document(result: Result) -> dict[str, object]:
-    return {"check": result.name, "says": result.says, "findings": [asdict(finding) for finding in result.findings]}
+    return {"check": result.name, "known": result.known, "says": result.says, "findings": [asdict(finding) for finding in result.findings]}
 
 
 def _lines(results: Iterable[Result]) -> list[str]:
@@ -64,7 +65,11 @@ def _lines(results: Iterable[Result]) -> list[str]:
 
 
 def _mark(result: Result) -> str:
-    return MARKS[min((finding.severity for finding in result.findings), key=ORDER.index, default="info")]
+    return (
+        UNKNOWN
+        if not (result.known or result.findings)
+        else MARKS[min((finding.severity for finding in result.findings), key=ORDER.index, default="info")]
+    )
 
 
 def told(finding: Finding) -> tuple[str, str]:

@@ -92,7 +92,7 @@ def receiver(one: ReceiverFacts | None) -> Result:
     if one is None:
         return Result("receiver", "none is configured")
     if one.unseen:
-        return Result("receiver", f"not known: {one.unseen}")
+        return Result("receiver", f"not known: {one.unseen}", known=False)
     found = _deaf(one)
     if found is None and (one.fix_age_s is None or one.fix_age_s > FIX_S_MAX):
         text = "receiver: it speaks and has no position"

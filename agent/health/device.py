@@ -104,7 +104,7 @@ def keys(facts: KeyFacts) -> Result:
         text = "at rest: weak: the credential lies beside the data that it protects"
         found.append(info("keys-weak", text, "a credential that systemd hands in, sealed to a TPM, is stronger ([keys] provider)"))
     says = facts.missing or facts.wrong or (f"not looked at: {facts.unseen}" if facts.unseen else "they open")
-    return Result("keys", f"{says}{f'; at rest: {facts.at_rest}' if facts.at_rest else ''}", tuple(found))
+    return Result("keys", f"{says}{f'; at rest: {facts.at_rest}' if facts.at_rest else ''}", tuple(found), known=not facts.unseen)
 
 
 def certificate(one: CertificateFacts, clock_facts: ClockFacts) -> Result:

@@ -46,7 +46,7 @@ def _core(facts: Facts) -> Result:
 
 def _uplink(facts: Facts) -> Result:
     if facts.core is None:
-        return Result("modicum-uplink", UNSEEN)
+        return Result("modicum-uplink", UNSEEN, known=False)
     if facts.core["uplink"]:
         return Result("modicum-uplink", "linked to core")
     hint = "systemctl status modicum-uplink; journalctl -u modicum-uplink"
@@ -76,7 +76,7 @@ def broker(one: BrokerFacts) -> Result:
 def plan(facts: Facts) -> Result:
     """Whether anything may be collected at all, and how much is withheld. What the ledger's chain says comes from core itself."""
     if facts.core is None:
-        return Result("plan", UNSEEN)
+        return Result("plan", UNSEEN, known=False)
     rules, refused = facts.core["plan"]["rules"], facts.core["plan"]["refused"]
     found = []
     if not rules:
@@ -101,7 +101,7 @@ def waiting(told: Told, quota_bytes: int) -> list[Finding]:
 def buffer(facts: Facts) -> Result:
     """What waits to be sent."""
     if facts.core is None:
-        return Result("buffer", UNSEEN)
+        return Result("buffer", UNSEEN, known=False)
     streams, oldest_s = facts.core["buffer"].values(), facts.core.get("oldest_s")
     rows, size = sum(row["rows"] for row in streams), sum(row["bytes"] for row in streams)
     oldest = "" if oldest_s is None else f", the oldest {age(oldest_s)} old"

@@ -8,11 +8,12 @@ from agent.model import Finding
 
 
 class Result(NamedTuple):
-    """What a check has to say: of what, how it stands in plain words, and what is wrong with it."""
+    """What a check has to say: of what, how it stands in plain words, and what is wrong with it. `known`: whether it could look."""
 
     name: str
     says: str
     findings: tuple[Finding, ...] = ()
+    known: bool = True
 
 
 def error(code: str, text: str, hint: str) -> Finding:

@@ -8,7 +8,7 @@ from tests.agent.cli.conftest import Agent, Cli
 
 
 def says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    empty = {"indicator": "off", "profile": "bob", "collecting": {}, "last_sent": {}}
+    empty = {"indicator": "off", "profile": "bob", "collecting": {}, "last_sent": {}, "unlocked": {"left_s": 0, "reason": ""}}
     monkeypatch.setattr("agent.cli.live.asked", lambda config, route: empty)
 
 

@@ -1,0 +1,98 @@
+"""`modicum can list` and `rates` on a bus of python-can's in this process."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import can
+import pytest
+
+from tests.agent.cli.conftest import Agent, Cli, write_device
+
+CHANNEL = "test-can-list"
+SECRET = bytes.fromhex("5EC7E70FCA7B10AD")
+IGNITION, STRANGER = 0x130, 0x18DAF110
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A device whose bus is one of this process."""
+    made = write_device(tmp_path)
+    made.write_text(made.read_text() + f'[[bus]]\nname = "pt"\ninterface = "virtual"\nchannel = "{CHANNEL}"\n')
+    return made
+
+
+@pytest.fixture
+def car() -> Iterator[None]:
+    """Says an identifier of the DBC two times as often as one of nobody's."""
+    over = threading.Event()
+
+    def drive() -> None:
+        with can.Bus(interface="virtual", channel=CHANNEL) as bus:
+            for n in itertools.count():
+                if over.wait(0.005):
+                    return
+                stranger = n % 3 == 2
+                bus.send(can.Message(arbitration_id=STRANGER if stranger else IGNITION, is_extended_id=stranger, data=SECRET))
+
+    thread = threading.Thread(target=drive)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+
+
+@pytest.mark.usefixtures("car")
+@pytest.mark.parametrize("verb", ["list", "rates"])
+def test_identifiers_are_told_and_no_payload(config: Path, cli: Cli, verb: str) -> None:
+    """With the name that the DBC has; as text and as one document."""
+    said = cli("can", verb, "--seconds", "0.3", "--config", config)
+    assert (said.status, said.err) == (0, "")
+    assert "18DAF110" in said.out
+    assert "130" in said.out
+    assert "IGN" in said.out
+    assert "(in no DBC)" in said.out
+    document = cli("can", verb, "--seconds", "0.3", "--config", config, "--json")
+    [bus] = document.document["buses"]
+    by_id = {row["id"]: row for row in bus["ids"]}
+    assert (by_id[IGNITION]["name"], by_id[IGNITION]["extended"], by_id[IGNITION]["bytes"]) == ("IGN", False, 8)
+    assert (by_id[STRANGER]["name"], by_id[STRANGER]["extended"]) == (None, True)
+    for out in (said.out, document.out):
+        assert not any(SECRET[at : at + 3].hex() in out.lower() for at in range(6))
+
+
+@pytest.mark.usefixtures("car")
+def test_rates_are_those_that_were_sent(config: Path, cli: Cli) -> None:
+    """The most frequent first; the load is not known without a bit rate."""
+    [bus] = cli("can", "rates", "--seconds", "0.5", "--config", config, "--json").document["buses"]
+    rates = {row["id"]: row["per_s"] for row in bus["ids"]}
+    assert rates[IGNITION] == pytest.approx(2 * rates[STRANGER], rel=0.2)
+    assert (bus["load"], bus["error_frames"]) == (None, 0)
+    text = cli("can", "rates", "--seconds", "0.3", "--config", config).out.splitlines()
+    assert text[0].startswith("bus pt (virtual:test-can-list): 2 identifiers, ")
+    assert [line.split()[0] for line in text[1:]] == ["130", "18DAF110"]
+
+
+@pytest.mark.usefixtures("car")
+def test_without_an_agent_nobody_says_what_is_wanted(config: Path, cli: Cli) -> None:
+    """Not "not wanted"."""
+    [bus] = cli("can", "list", "--seconds", "0.2", "--config", config, "--json").document["buses"]
+    assert {row["wanted"] for row in bus["ids"]} == {None}
+
+
+@pytest.mark.usefixtures("car")
+def test_what_the_plan_wants_is_told(config: Path, cli: Cli, agent: Agent) -> None:
+    """By the plan in force of the agent whose socket this is."""
+    config.write_text(config.read_text().replace('socket = "control.sock"', f'socket = "{agent.folder}/control.sock"'))
+    [bus] = cli("can", "list", "--seconds", "0.2", "--config", config, "--json").document["buses"]
+    assert {row["id"]: row["wanted"] for row in bus["ids"]} == {IGNITION: True, STRANGER: False}
+
+
+def test_a_bus_that_cannot_be_heard_is_a_fault_of_the_device(tmp_path: Path, cli: Cli) -> None:
+    """Exit 5, one line."""
+    made = write_device(tmp_path)
+    made.write_text(made.read_text() + '[[bus]]\nname = "pt"\nchannel = "no-such-if"\n')
+    assert "cannot be heard (socketcan:no-such-if)" in cli("can", "list", "--seconds", "0.1", "--config", made).refused(5)

@@ -1,0 +1,212 @@
+"""`modicum doctor` with a running core, without one, and with the faults that can be caused on any computer."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import operator
+import os
+import pty
+import threading
+import time
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.cli import diagnosis
+from agent.control.protocol import RemoteError
+from tests.agent.cli.conftest import Agent, Cli, Said, write_device
+
+BODY = b"GPRMC,120000.00,V,,,,,,,281126,,,N"
+CHECKSUM = b"*%02X" % functools.reduce(operator.xor, BODY)
+SENTENCE = b"$" + BODY + CHECKSUM + b"\r\n"
+
+
+@pytest.fixture
+def device(tmp_path: Path, cli: Cli) -> Path:
+    """agent.toml of a device with keys and nothing that runs."""
+    config = write_device(tmp_path)
+    assert cli("keys", "init", "--config", config).status == 0
+    return config
+
+
+@pytest.fixture
+def tty_pair() -> Iterator[tuple[int, str]]:
+    """A serial line: the receiver's end, and the name of ours."""
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    yield master, os.ttyname(slave)
+    os.close(master)
+    os.close(slave)
+
+
+def with_receiver(config: Path, port: str) -> Path:
+    config.write_text(config.read_text() + f'[gnss]\nport = "{port}"\n')
+    return config
+
+
+@contextlib.contextmanager
+def saying(master: int, sentence: bytes) -> Iterator[None]:
+    """The receiver repeats itself; what came before our port was open is thrown away."""
+    over = threading.Event()
+
+    def talk() -> None:
+        while not over.wait(0.3):
+            os.write(master, sentence)
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+
+
+def codes(said: Said) -> dict[str, str]:
+    """Code -> its severity."""
+    return {one["code"]: one["severity"] for check in said.document["checks"] for one in check["findings"]}
+
+
+def test_a_running_agent_is_asked_and_looked_at(agent: Agent, cli: Cli) -> None:
+    """Its bus by its own word: nobody else may open that adapter. The broker of this device is down, and no uplink runs."""
+    agent.wait_for(lambda: bool(agent.ask("status")["buses"][0]["read"]))
+    said = cli("doctor", "--config", agent.config, "--json")
+    assert (said.status, said.err) == (1, "")
+    assert {code for code, severity in codes(said).items() if severity == "error"} == {"uplink-silent", "broker-unreachable"}
+    assert codes(said)["keys-weak"] == "info"
+    checks = {one["check"]: one for one in said.document["checks"]}
+    assert checks["modicum-core"]["says"] == "answers"
+    assert checks["bus pt"]["findings"] == []
+    assert checks["plan"]["says"].endswith("withheld")
+    assert checks["keys"]["says"] == "they open; at rest: weak"
+
+
+def test_the_text_is_a_line_a_check_and_then_what_to_do(agent: Agent, cli: Cli) -> None:
+    """For somebody with gloves and a phone: what is bad is seen at the beginning of a line, the worst finding comes first."""
+    said = cli("doctor", "--config", agent.config)
+    lines = said.out.splitlines()
+    checks, findings = lines[: lines.index("")], lines[lines.index("") + 2 :]
+    assert {line[:5] for line in checks} == {"ok   ", "BAD  "}
+    assert len(findings) % 2 == 0
+    assert all(line.startswith("    do: ") and len(line) > 12 for line in findings[1::2])
+    severities = [line.split()[0] for line in findings[::2]]
+    assert severities == sorted(severities, key=["error", "warning", "info"].index)
+
+
+@pytest.mark.finding("core-silent")
+def test_without_core_it_looks_from_outside(device: Path, cli: Cli) -> None:
+    """That it does not answer is a finding; what only it knows is said to be unknown, and the rest is looked at."""
+    said = cli("doctor", "--config", device, "--json")
+    assert said.status == 1
+    assert set(codes(said)) == {"core-silent", "broker-unreachable"}
+    assert [one["check"] for one in said.document["checks"] if not one["known"]] == ["modicum-uplink", "plan", "buffer"]
+
+
+@pytest.mark.finding("keys-missing")
+@pytest.mark.parametrize("lost", ["credential", "keys.block"])
+def test_a_key_that_is_gone(device: Path, cli: Cli, lost: str) -> None:
+    """The credential or the block that it opens."""
+    (device.parent / "state" / lost).unlink()
+    assert codes(cli("doctor", "--config", device, "--json"))["keys-missing"] == "error"
+
+
+@pytest.mark.finding("keys-wrong")
+@pytest.mark.parametrize("content", [b"another credential of some length", b"short"])
+def test_a_credential_of_another_device(device: Path, cli: Cli, content: bytes) -> None:
+    """It opens nothing; one that is too short is none."""
+    (device.parent / "state" / "credential").write_bytes(content)
+    assert codes(cli("doctor", "--config", device, "--json"))["keys-wrong"] == "error"
+
+
+@pytest.mark.finding("keys-open")
+def test_a_credential_that_everybody_can_read(device: Path, cli: Cli) -> None:
+    """It is named."""
+    (device.parent / "state" / "credential").chmod(0o644)
+    assert codes(cli("doctor", "--config", device, "--json"))["keys-open"] == "error"
+
+
+def test_a_credential_that_systemd_keeps_is_not_missed(device: Path, cli: Cli) -> None:
+    """Nobody but modicum-core has it: that is how it should be, and not known to be wrong."""
+    device.write_text(device.read_text() + '[keys]\nprovider = "systemd"\n')
+    said = cli("doctor", "--config", device, "--json")
+    assert not {code for code in codes(said) if code.startswith("keys-")}
+    [keys] = [one for one in said.document["checks"] if one["check"] == "keys"]
+    assert not keys["known"]
+
+
+@pytest.mark.finding("disk-unusable")
+def test_a_state_folder_that_is_gone(tmp_path: Path, cli: Cli) -> None:
+    """As before `keys init`, or where its disk is not mounted."""
+    assert codes(cli("doctor", "--config", write_device(tmp_path), "--json"))["disk-unusable"] == "error"
+
+
+@pytest.mark.finding("receiver-lost")
+def test_a_receiver_that_is_not_plugged_in(device: Path, cli: Cli) -> None:
+    """Its port is not there."""
+    assert "receiver-lost" in codes(cli("doctor", "--config", with_receiver(device, "/dev/no-receiver"), "--json"))
+
+
+@pytest.mark.finding("receiver-silent")
+def test_a_receiver_that_says_nothing(device: Path, cli: Cli, tty_pair: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its port opens."""
+    monkeypatch.setattr(diagnosis, "RECEIVER_S", 0.3)
+    assert "receiver-silent" in codes(cli("doctor", "--config", with_receiver(device, tty_pair[1]), "--json"))
+
+
+@pytest.mark.finding("receiver-no-fix")
+def test_a_receiver_under_a_roof(device: Path, cli: Cli, tty_pair: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It speaks, and is void."""
+    monkeypatch.setattr(diagnosis, "RECEIVER_S", 1.5)
+    with saying(tty_pair[0], SENTENCE):
+        assert "receiver-no-fix" in codes(cli("doctor", "--config", with_receiver(device, tty_pair[1]), "--json"))
+
+
+@pytest.mark.finding("receiver-garbled")
+def test_a_receiver_at_another_baud_rate(device: Path, cli: Cli, tty_pair: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines come, and none can be read."""
+    monkeypatch.setattr(diagnosis, "RECEIVER_S", 1.5)
+    with saying(tty_pair[0], SENTENCE.replace(CHECKSUM, b"*00")):
+        assert "receiver-garbled" in codes(cli("doctor", "--config", with_receiver(device, tty_pair[1]), "--json"))
+
+
+@pytest.mark.finding("clock-past")
+def test_a_clock_in_1970(device: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As without a battery and without a network."""
+    real = time.time
+    with monkeypatch.context() as patch:
+        patch.setattr(diagnosis.time, "time", lambda: 100.0)
+        said = cli("doctor", "--config", device, "--json")
+    assert "clock-past" in codes(said)
+    assert time.time is real
+
+
+@pytest.mark.finding("ecall-silent")
+def test_an_emergency_call_that_does_not_answer(device: Path, cli: Cli) -> None:
+    """Where the vehicle has one and agent.toml describes it."""
+    call = '[ecall]\nbroker = "main"\nnumber = "+8610000001"\ntest_number = "+8610000002"\nrecipient = "traffic"\n'
+    device.write_text(device.read_text() + call + f'state = "{device.parent}/call"\nrun = "{device.parent}/run"\n')
+    assert codes(cli("doctor", "--config", device, "--json"))["ecall-silent"] == "error"
+
+
+@pytest.mark.finding("broker-region")
+def test_a_broker_where_nothing_may_be_sent_is_not_spoken_to(device: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even to see whether it answers."""
+
+    def probe(*_: Any) -> None:
+        raise AssertionError("spoken to")
+
+    monkeypatch.setattr(diagnosis, "probe", probe)
+    device.write_text(device.read_text().replace('url = "mqtt://127.0.0.1:1"\nregion = "CN"', 'url = "mqtt://127.0.0.1:1"\nregion = "US"'))
+    assert codes(cli("doctor", "--config", device, "--json"))["broker-region"] == "warning"
+
+
+def test_who_may_not_ask_is_told_so(device: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a diagnosis would pass for a whole one."""
+
+    def denied(*_: object) -> None:
+        raise RemoteError("this user may not talk to the agent", "control.sock", "use the user or group of the agent", 4)
+
+    monkeypatch.setattr(diagnosis, "ask", denied)
+    cli("doctor", "--config", device).refused(4)
