@@ -181,8 +181,20 @@ class Clock(Section, frozen=True):
 class Keys(Section, frozen=True):
     """[keys]: where the credential comes from that opens the key block."""
 
-    provider: Annotated[Literal["file", "systemd"], Meta(description="a file, or a credential of systemd's. Default file")] = "file"
-    path: Annotated[str, Meta(description="file, or credential's name. Default DIR/credential, or modicum-credential")] = ""
+    provider: Annotated[
+        Literal["systemd", "systemd-host", "file"],
+        Meta(
+            description="systemd: handed in by the unit, and only a TPM opens its sealed form; systemd-host: however it is sealed; "
+            "file: it lies there in the clear. The last two are weak. Default systemd"
+        ),
+    ] = "systemd"
+    path: Annotated[
+        Path | None,
+        Meta(
+            description="the file; with systemd the sealed form, whose file name is the credential's. "
+            "Default /etc/credstore.encrypted/modicum-credential, or DIR/credential"
+        ),
+    ] = None
 
 
 class Control(Section, frozen=True):

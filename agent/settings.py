@@ -8,7 +8,6 @@ Never repeats a value in a message: the VIN stands here.
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections.abc import Container
 from pathlib import Path
 from typing import TypeVar
@@ -39,6 +38,8 @@ from agent.sections import (
 from agent.toml import At, Report, decode, read_table
 
 S = TypeVar("S", bound=msgspec.Struct)
+SEALED = Path("/etc/credstore.encrypted/modicum-credential")
+"""Where systemd looks for a credential that a unit names without a path (systemd.exec(5))."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,13 +65,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def credential_path(self) -> Path:
-        """The file that holds the credential. Raises ConfigError when systemd was to hand it in and did not."""
-        if self.keys.provider == "file":
-            return self.state.dir / (self.keys.path or "credential")
-        folder = os.environ.get("CREDENTIALS_DIRECTORY")
-        if not folder:
-            raise ConfigError("systemd has handed in no credential", "keys.provider", "start it by its unit, or write provider = 'file'")
-        return Path(folder) / (self.keys.path or "modicum-credential")
+        """Where the credential rests: in the clear, or the sealed form that systemd opens."""
+        default = self.state.dir / "credential" if self.keys.provider == "file" else SEALED
+        return self.keys.path or default
 
 
 def load_settings(path: Path, sections: Container[str] | None = None) -> Settings:
@@ -100,8 +97,7 @@ def read_settings(path: Path, report: Report, sections: Container[str] | None = 
             report.error("unknown-broker", f"no broker {recipient.broker!r}", at, "describe it in [brokers], or correct the name")
     if settings.ecall is not None:
         _ecall(settings, settings.ecall, At(path.name).key("ecall"), report)
-    base = path.absolute().parent
-    return _with_file_key(_resolved(settings, base), base)
+    return _resolved(settings, path.absolute().parent)
 
 
 def _ecall(settings: Settings, ecall: Ecall, at: At, report: Report) -> None:
@@ -175,10 +171,3 @@ def _absolute(value: object, base: Path) -> object:
     if isinstance(value, dict) and any(isinstance(item, msgspec.Struct) for item in value.values()):
         return {key: _absolute(item, base) for key, item in value.items()}
     return value
-
-
-def _with_file_key(settings: Settings, base: Path) -> Settings:
-    """`[keys] path` is a path only where it names a file; for systemd it is a name."""
-    if settings.keys.provider != "file" or not settings.keys.path:
-        return settings
-    return msgspec.structs.replace(settings, keys=msgspec.structs.replace(settings.keys, path=str(base / settings.keys.path)))

@@ -13,14 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.control.protocol import ask
-from agent.core.assembly import open_keyring
+from agent.core.unlock import open_keyring
 from agent.daemons.uplink import access_for
 from agent.envelope import sender_for
-from agent.errors import AgentAbsent, ConfigError, IntegrityError, ModicumError, NotPermitted, UsageError
+from agent.errors import AgentAbsent, ConfigError, ModicumError, NotPermitted
 from agent.health.credentials import certificates, private_files, readable_by_others
 from agent.health.facts import BrokerFacts, BusFacts, ClockFacts, Facts, KeyFacts, ReceiverFacts, Told
 from agent.health.probe import PROBE, probe
 from agent.health.storage import disk_facts
+from agent.seal.credential import Keyless, read_credential
 from agent.sections import Bus, Gnss
 from agent.settings import Settings
 from agent.uplink.lane import unlinkable
@@ -150,20 +151,26 @@ def _keys(settings: Settings, core: Told | None) -> tuple[KeyFacts, IdOf]:
     try:
         facts = replace(facts, open=readable_by_others(private_files(settings)))
         settings.state.dir.stat()
-        keyring = open_keyring(settings, read_only=True)
-    except ConfigError as error:
-        handed_in = settings.keys.provider == "file"  # else systemd hands it to modicum-core alone, and nobody else can look
-        return replace(facts, wrong=error.what) if handed_in else replace(facts, unseen="its credential is modicum-core's alone"), _nobody
-    except (OSError, UsageError) as error:
-        if isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError):
-            return replace(facts, unseen="this user may not look; root may"), _nobody
-        missing = f"{error.what} ({error.where})" if isinstance(error, UsageError) else f"{settings.state.dir}: {error.strerror}"
-        return replace(facts, missing=missing), _nobody
-    except IntegrityError as error:
-        return replace(facts, wrong=error.what), _nobody
+        credential = read_credential(settings.keys, settings.credential_path)
+        keyring = open_keyring(settings.state.dir, credential, read_only=True)
+    except (OSError, ModicumError) as error:
+        return _unopened(facts, error, handed_in=settings.keys.provider == "file"), _nobody
     ids = {name: sender_for(keyring.derive, name).id.hex() for name in settings.recipients}
     keyring.close()
     return facts, ids.get
+
+
+def _unopened(facts: KeyFacts, error: OSError | ModicumError, *, handed_in: bool) -> KeyFacts:
+    """Why they do not open here; a credential that systemd hands to modicum-core alone is nothing that anybody else could look at."""
+    if isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError):
+        return replace(facts, unseen="this user may not look; root may")
+    if isinstance(error, OSError):
+        return replace(facts, missing=f"{error.filename}: {error.strerror}")
+    if not handed_in and isinstance(error, Keyless):
+        return replace(facts, unseen="its credential is modicum-core's alone")
+    if isinstance(error, Keyless) and error.code == "key-missing":
+        return replace(facts, missing=f"{error.what} ({error.where})")
+    return replace(facts, wrong=error.what)
 
 
 def _nobody(_: str) -> None:

@@ -1,61 +1,127 @@
-"""`modicum keys`: the device's keys are made once, on the device."""
+"""`modicum keys`: the device's keys are made once, on the device; shown without a secret; replaced while the agent stands."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+from agent.cli import sealing
 from agent.cli.agent_side import config_option, json_option, printed, settings_of
-from agent.core.assembly import open_keyring, read_credential
+from agent.core import reset
+from agent.core.unlock import give_to_owner, lock_state, open_keyring, renew_databases, require
 from agent.envelope import sender_for
 from agent.errors import UsageError
+from agent.seal.credential import AtRest, Credential, Keyless, at_rest
+from agent.seal.keyblock import FILE_NAME
 from agent.seal.keyring import Keyring
+from agent.settings import Settings
 
-CREDENTIAL_BYTES = 32
+RESTS = {
+    "tpm-bound": "only this device opens the credential",
+    "weak": "whoever has the medium opens the credential: what it is sealed with, or the credential itself, lies beside the data",
+    "not-known": "nothing shows how the credential rests; it counts as weak",
+}
 
 
 @click.group(name="keys")
 def keys_group() -> None:
-    """Make and show the device's keys."""
+    """Make, show and replace the device's keys."""
 
 
 @keys_group.command()
 @config_option
 @json_option
 def init(config: Path, as_json: bool) -> None:
-    """Make the credential (unless systemd hands one in) and the key block. Refuses when there are keys already."""
+    """Make the credential (unless there is one) and the key block. Refuses when there are keys already. As root where systemd seals."""
     settings = settings_of(config)
-    settings.state.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if (settings.state.dir / "keys.block").exists():
-        raise UsageError("this device has keys already", str(settings.state.dir), "they are never made again over old ones")
-    if settings.keys.provider == "file" and not settings.credential_path.exists():
-        settings.credential_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(settings.credential_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(os.urandom(CREDENTIAL_BYTES))
-    Keyring.create(settings.state.dir, read_credential(settings)).close()
-    result = {"made": True, "at_rest": "weak" if settings.keys.provider == "file" else "credential"}
-    note = (
-        "\nat rest: weak, because the credential lies beside the data; a TPM-bound credential is stronger"
-        if result["at_rest"] == "weak"
-        else ""
-    )
-    printed(result, as_json=as_json, text=f"keys made{note}")
+    rests, runs = made(settings), _runs(settings.state.dir)
+    note = "\nan agent runs without keys: restart it, it goes on in RAM only until then" if runs else ""
+    printed({"made": True, "at_rest": rests, "restart": runs}, as_json=as_json, text=f"keys made\n{_said(rests)}{note}")
 
 
 @keys_group.command()
 @config_option
 @json_option
 def show(config: Path, as_json: bool) -> None:
-    """The pairwise id and public signing key towards each recipient, for enrolment. No secret is shown."""
+    """How the keys rest, and the pairwise id and public signing key towards each recipient, for enrolment. No secret is shown."""
     settings = settings_of(config)
-    keyring = open_keyring(settings, read_only=True)
-    try:
+    credential = sealing.credential_of(settings)
+    with contextlib.closing(open_keyring(settings.state.dir, credential, read_only=True)) as keyring:
+        rests = at_rest(settings.keys, credential, keyring.mark)
         senders = {name: sender_for(keyring.derive, name) for name in sorted(settings.recipients)}
-    finally:
-        keyring.close()
     result = {name: {"id": sender.id.hex(), "public": sender.public.hex()} for name, sender in senders.items()}
-    rows = [f"{name}: id {row['id']}, signing key {row['public']}" for name, row in result.items()]
-    printed(result, as_json=as_json, text="\n".join(rows))
+    rows = [_said(rests), *(f"{name}: id {row['id']}, signing key {row['public']}" for name, row in result.items())]
+    printed({"at_rest": rests, "recipients": result}, as_json=as_json, text="\n".join(rows))
+
+
+@keys_group.command()
+@config_option
+@json_option
+def rotate(config: Path, as_json: bool) -> None:
+    """A new credential, new keys of both databases and a new seed, while the agent stands. Ids towards recipients stay."""
+    settings = settings_of(config)
+    with locked(settings.state.dir):
+        credential, new = sealing.credential_of(settings), sealing.drawn(settings)
+        with contextlib.closing(open_keyring(settings.state.dir, credential)) as keyring:
+            keyring.renew()
+            renew_databases(keyring, settings.state.dir)
+            keyring.rotate(new.secret, new.mark, lambda: sealing.put(settings, new))
+    rests = at_rest(settings.keys, new, new.mark)
+    printed({"rotated": True, "at_rest": rests}, as_json=as_json, text=f"keys rotated: the former credential opens nothing\n{_said(rests)}")
+
+
+def made(settings: Settings) -> AtRest:
+    """Makes the keys; how they rest. Raises UsageError where there are some already, or the credential is weaker than [keys] asks."""
+    folder = settings.state.dir
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if reset.begun(folder):
+        reset.complete(folder)
+    if (folder / FILE_NAME).exists():
+        raise UsageError("this device has keys already", str(folder), "they are never made again over old ones")
+    credential = _credential(settings)
+    rests = at_rest(settings.keys, credential, credential.mark)
+    require(settings, rests)
+    Keyring.create(folder, credential.secret, mark=credential.mark).close()
+    give_to_owner(folder / FILE_NAME, folder)
+    return rests
+
+
+def _credential(settings: Settings) -> Credential:
+    """What is there, an integrator's own perhaps; else a new one."""
+    try:
+        return sealing.credential_of(settings)
+    except Keyless:
+        if settings.credential_path.exists():
+            raise
+    credential = sealing.drawn(settings)
+    sealing.put(settings, credential)
+    return credential
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """No agent uses the folder meanwhile. Raises as `lock_state`."""
+    lock = lock_state(folder)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _runs(folder: Path) -> bool:
+    """Whether an agent has the folder, without keys then."""
+    with contextlib.suppress(FileNotFoundError), (folder / "lock").open("r+b") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _said(rests: AtRest) -> str:
+    return f"at rest: {rests}, {RESTS[rests]}"

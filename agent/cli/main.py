@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "gnss": ("agent.cli.gnss", "gnss"),
     "ecall": ("agent.cli.ecall", "ecall_group"),
     "keys": ("agent.cli.keys", "keys_group"),
+    "factory-reset": ("agent.cli.factory_reset", "factory_reset_command"),
     "audit": ("agent.cli.audit", "audit_group"),
 }
 """Verb -> (module, object), imported only when it is asked for."""

@@ -1,16 +1,16 @@
 """From settings to the parts of a core: files opened, keys unlocked, databases checked. The only place that does.
 
-In this order: the lock, so that no second agent writes a key; the keys, of which dies what has outlived its keep; then
-everything that may be full, damaged or badly configured, which must not keep a key alive.
+In this order: the lock, so that no second agent writes a key; the keys (agent.core.unlock), of which dies what has outlived its keep;
+then everything that may be full, damaged or badly configured, which must not keep a key alive.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
+
+from sqlite_utils import Database
 
 from agent.audit import Audit
 from agent.buffer.store import Buffer
@@ -22,10 +22,12 @@ from agent.consent.choice import UNVERSIONED
 from agent.consent.ledger import Ledger
 from agent.core.parts import Parts
 from agent.core.recipients import Recipient
+from agent.core.unlock import Unlocked, unlock
 from agent.envelope import public_key
-from agent.errors import ConfigError, DeviceError, IntegrityError, UsageError
+from agent.errors import ConfigError, DeviceError, IntegrityError
 from agent.folders import vehicle_folder
 from agent.model import Finding
+from agent.seal.credential import AtRest
 from agent.seal.keyring import Keyring
 from agent.sections import Recipient as RecipientSettings
 from agent.settings import Settings
@@ -35,13 +37,14 @@ from agent.vehicle import load_vehicle, usable
 
 CLOCK_KEY = "clock/saved"
 STARTS_KEY = "health/starts"
-CREDENTIAL_BYTES_MIN = 16
+RAM_QUOTA_MIB = 8
+"""Most that waiting records may take where they are kept in RAM only."""
 NS_PER_MS = 1_000_000
 
 
 @dataclass(slots=True)
 class Assembled:
-    """A core's parts, the clock as what it is, what was found wrong on the way, and the descriptor that holds the lock.
+    """A core's parts, the clock as what it is, what was found wrong on the way, how the keys rest, and what holds the lock.
 
     `audit_holds`: whether the audit log is what was written. While it is not, what leaves could not be entered, so nothing may leave.
     """
@@ -50,33 +53,32 @@ class Assembled:
     clock: SystemClock
     starts: int
     findings: list[Finding]
-    lock: int
+    at_rest: AtRest
+    lock: int | None
     audit_holds: bool
 
 
 def assemble(settings: Settings) -> Assembled:
-    """Opens everything. Raises ConfigError / UsageError (a file to correct), IntegrityError (keys, ledger) or DeviceError (the disk)."""
+    """Opens everything. Raises ConfigError / UsageError (a file to correct), IntegrityError (ledger) or DeviceError (the disk)."""
     with contextlib.ExitStack() as undone:
-        lock = lock_state(settings.state.dir)
-        undone.callback(os.close, lock)
-        keyring = open_keyring(settings)
-        undone.callback(keyring.close)
-        _expire(keyring, settings)
-        assembled = _assembled(settings, keyring, lock)
+        unlocked = unlock(settings)
+        undone.callback(unlocked.close)
+        _expire(unlocked.keyring, settings)
+        assembled = _assembled(settings, unlocked)
         undone.pop_all()
     return assembled
 
 
-def _assembled(settings: Settings, keyring: Keyring, lock: int) -> Assembled:
-    folder = settings.catalogue.dir or shipped_catalogue()
+def _assembled(settings: Settings, unlocked: Unlocked) -> Assembled:
+    keyring, folder = unlocked.keyring, settings.catalogue.dir or shipped_catalogue()
     policies = settings.policies.dir or policies_folder(folder)
     catalogue = load_catalogue(folder, policies)
     vehicle = load_vehicle(vehicle_folder(settings.vehicle.platform))
-    ledger_db = open_database(settings.state.dir / "ledger.db", keyring.database_key("ledger"), "ledger")
+    ledger_db = open_database(unlocked.folder and unlocked.folder / "ledger.db", keyring.database_key("ledger"), "ledger")
     memory = PatientMemory(Memory(ledger_db))
     clock = SystemClock(frozenset(settings.clock.sources), earlier=Saved.decoded(memory.get(CLOCK_KEY)))
     memory.set(CLOCK_KEY, clock.state())
-    buffer_db, finding = open_or_set_aside(settings.state.dir / "buffer.db", keyring.database_key("buffer"), "buffer")
+    buffer_db, finding = _buffer(unlocked)
     ledger = Ledger(ledger_db, keyring, clock)
     starts = int(memory.get(STARTS_KEY) or 0) + 1
     memory.set(STARTS_KEY, str(starts).encode())
@@ -94,7 +96,7 @@ def _assembled(settings: Settings, keyring: Keyring, lock: int) -> Assembled:
             buffer_db,
             keyring,
             units=catalogue.units(),
-            quota_bytes=settings.state.quota_mib << 20,
+            quota_bytes=(settings.state.quota_mib if unlocked.folder else min(settings.state.quota_mib, RAM_QUOTA_MIB)) << 20,
         ),
         memory=memory,
         recipients={name: _recipient(name, entry, settings) for name, entry in settings.recipients.items()},
@@ -106,9 +108,16 @@ def _assembled(settings: Settings, keyring: Keyring, lock: int) -> Assembled:
         policies_folder=policies,
     )
     broken = _chains(parts)
-    found = [*broken.values(), *vehicle.findings, *usable(vehicle, catalogue.units())[1], *_regions(settings)]
+    found = [*unlocked.findings, *broken.values(), *vehicle.findings, *usable(vehicle, catalogue.units())[1], *_regions(settings)]
     found += [finding] if finding else []
-    return Assembled(parts, clock, starts, found, lock, audit_holds="audit" not in broken)
+    return Assembled(parts, clock, starts, found, unlocked.at_rest, unlocked.lock, audit_holds="audit" not in broken)
+
+
+def _buffer(unlocked: Unlocked) -> tuple[Database, Finding | None]:
+    key = unlocked.keyring.database_key("buffer")
+    if unlocked.folder is None:
+        return open_database(None, key, "buffer"), None
+    return open_or_set_aside(unlocked.folder / "buffer.db", key, "buffer")
 
 
 def _expire(keyring: Keyring, settings: Settings) -> None:
@@ -117,49 +126,6 @@ def _expire(keyring: Keyring, settings: Settings) -> None:
     if clock.trusted():
         with contextlib.suppress(DeviceError):  # unreadable here already; the loop tries again and tells
             keyring.expire(clock.now_ns() // NS_PER_MS)
-
-
-def lock_state(folder: Path) -> int:
-    """Takes the state folder for this process as long as it lives: two agents would destroy each other's keys."""
-    try:
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except FileNotFoundError as error:
-        raise _keyless(folder) from error
-    except OSError as error:
-        raise DeviceError(f"the state folder cannot be used: {error.strerror}", str(folder), "check its disk and its owner") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise UsageError("another agent uses this state folder", str(folder), "stop it first, or name another [state] dir") from error
-    return descriptor
-
-
-def open_keyring(settings: Settings, *, read_only: bool = False) -> Keyring:
-    """The device's keys; `read_only` beside a running core.
-
-    UsageError when there are none yet, IntegrityError when the credential opens no slot.
-    """
-    credential = read_credential(settings)
-    if not (settings.state.dir / "keys.block").exists():
-        raise _keyless(settings.state.dir)
-    return Keyring.open(settings.state.dir, credential, read_only=read_only)
-
-
-def _keyless(folder: Path) -> UsageError:
-    return UsageError("this device has no keys yet", str(folder), "make them once with: modicum keys init")
-
-
-def read_credential(settings: Settings) -> bytes:
-    """The secret that opens the key block, from where [keys] says."""
-    path = settings.credential_path
-    try:
-        credential = path.read_bytes()
-    except OSError as error:
-        raise UsageError("no credential", str(path), "make it once with: modicum keys init") from error
-    if len(credential) < CREDENTIAL_BYTES_MIN:
-        raise ConfigError(f"a credential of {len(credential)} bytes", str(path), f"it has at least {CREDENTIAL_BYTES_MIN}")
-    return credential
 
 
 def _recipient(name: str, entry: RecipientSettings, settings: Settings) -> Recipient:

@@ -50,9 +50,7 @@ def _run(settings: Settings, built: contextlib.ExitStack) -> None:
     for finding in assembled.findings:
         log.warning("%s: %s: %s", finding.code, finding.text, finding.hint)
     readers: list[BusReader] = []
-    numbers = Numbers(
-        readers, assembled, at_rest="weak" if settings.keys.provider == "file" else "credential", quota_bytes=settings.state.quota_mib << 20
-    )
+    numbers = Numbers(readers, assembled, at_rest=assembled.at_rest, quota_bytes=settings.state.quota_mib << 20)
     core = Core(assembled.parts, _resubscribe(readers), numbers.signals)
     core.delivery.may_send = assembled.audit_holds
     loop = Loop(core, assembled.clock, ROUTES, lambda _: assembled.parts.memory.set(CLOCK_KEY, assembled.clock.state()))

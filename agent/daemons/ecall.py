@@ -35,7 +35,7 @@ from agent.ecall.rules import rules_of
 from agent.ecall.selftest import SelfTest
 from agent.ecall.session import Standing
 from agent.ecall.store import Store
-from agent.ecall.switch import Switch
+from agent.ecall.switch import SWITCH, Switch
 from agent.ecall.timers import Timers
 from agent.errors import ConfigError, ModicumError, UsageError
 from agent.folders import vehicle_folder
@@ -90,7 +90,7 @@ def _run(settings: Settings, own: Ecall, built: contextlib.ExitStack) -> None:
     inbox, store = Inbox(), Store(own.run)
     _alone(own, built)
     vehicle, found = _vehicle(settings)
-    switch = Switch(own.state / "switch", vehicle.file.ecall.mode if vehicle else "third_party")
+    switch = Switch(own.state / SWITCH, vehicle.file.ecall.mode if vehicle else "third_party")
     machine = _machine(settings, own, vehicle, switch, store)
     session = machine.standing.session
     told = session is not None and session.kind == "automatic"  # killed before it could say that it has told of a crash

@@ -16,6 +16,8 @@ from agent.errors import DeviceError, UsageError
 
 Mode = Literal["regulated", "third_party", "absent"]
 OFF, ON = "off", "on"
+SWITCH = "switch"
+"""The file's name in [ecall] state."""
 
 
 @dataclass(frozen=True, slots=True)

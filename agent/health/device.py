@@ -92,17 +92,17 @@ def keys(facts: KeyFacts) -> Result:
     if facts.missing:
         text = f"no key: {facts.missing}"
         found.append(
-            error("keys-missing", text, "a new device: modicum keys init; else the credential's provider ([keys]) does not hand it in")
+            error("key-missing", text, "a new device: modicum keys init; else the credential's provider ([keys]) does not hand it in")
         )
     if facts.wrong:
         hint = "hand in this device's own credential again; with another one nothing that is stored can be read"
-        found.append(error("keys-wrong", f"the credential does not open this device's keys: {facts.wrong}", hint))
+        found.append(error("key-wrong", f"the credential does not open this device's keys: {facts.wrong}", hint))
     found += [
-        error("keys-open", f"others can read {name}", f"chmod 600 {name}; then count it as known, and rotate it") for name in facts.open
+        error("key-open", f"others can read {name}", f"chmod 600 {name}; then count it as known, and rotate it") for name in facts.open
     ]
     if facts.at_rest == "weak":
         text = "at rest: weak: the credential lies beside the data that it protects"
-        found.append(info("keys-weak", text, "a credential that systemd hands in, sealed to a TPM, is stronger ([keys] provider)"))
+        found.append(info("at-rest-weak", text, "a credential that systemd hands in, sealed to a TPM, is stronger ([keys] provider)"))
     says = facts.missing or facts.wrong or (f"not looked at: {facts.unseen}" if facts.unseen else "they open")
     return Result("keys", f"{says}{f'; at rest: {facts.at_rest}' if facts.at_rest else ''}", tuple(found), known=not facts.unseen)
 

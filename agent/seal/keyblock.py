@@ -2,7 +2,8 @@
 
 Promises: what `add` or `destroy` returned for is on the medium; a write that is cut anywhere leaves a block that opens
 with every key that was durable before; after `destroy` neither slot opens what it removed, and a `destroy` cut between
-its two writes is completed at the next `open`. The credential is never written. Every write goes to the slot that is
+its two writes is completed at the next `open`. While a credential is replaced one slot opens with the old one and the other with
+the new one, and an opening with either ends that. The credential is never written. Every write goes to the slot that is
 not in use and writes it whole: after a failed one nobody knows what that slot holds, the slot in use is as it was, and the
 next attempt writes the same slot again (which also makes its pages dirty again, so that no sync calls them written).
 Must never do: decide which keys are needed (agent.seal.keyring does).
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +40,7 @@ CREDENTIAL_BYTES_MIN = 16
 """It is used without stretching: a password is no credential."""
 ROOT_INFO = b"modicum/root/1"
 AAD = b"modicum/keyblock/1"
+DATABASES = frozenset({"ledger", "buffer"})
 
 
 class KeyBlockFull(ModicumError):
@@ -58,19 +60,27 @@ class DataKey:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The content of a slot. Never changed in place: a changed copy is written, then used."""
+    """The content of a slot. Never changed in place: a changed copy is written, then used.
+
+    `mark`: SHA-256 of the sealed form of the credential, empty where there is none. `coming`: the databases' next keys, while they
+    are given them; else empty.
+    """
 
     device: bytes = field(repr=False)
     ledger: bytes = field(repr=False)
     buffer: bytes = field(repr=False)
     profiles: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
     data: Mapping[tuple[str, str, int], DataKey] = field(default_factory=dict, repr=False)
+    mark: bytes = field(default=b"", repr=False)
+    coming: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     def encode(self) -> bytes:
         """Raises KeyBlockFull beyond the limits."""
         data = [[k.stream, k.basis_ref, k.epoch, k.key, k.destroy_ms] for _, k in sorted(self.data.items())]
         profiles = dict(self.profiles)
-        content = to_cbor({"device": self.device, "ledger": self.ledger, "buffer": self.buffer, "profiles": profiles, "data": data})
+        often = {"device": self.device, "ledger": self.ledger, "buffer": self.buffer, "profiles": profiles, "data": data}
+        seldom = {"mark": self.mark, "coming": dict(self.coming)}
+        content = to_cbor(often | {name: value for name, value in seldom.items() if value})
         if len(data) > DATA_KEYS_MAX or len(content) > PLAINTEXT_BYTES - LENGTH.size:
             raise KeyBlockFull("the key block is full", FILE_NAME, "fewer streams or shorter lifetimes; room comes back as keys expire")
         return content
@@ -80,11 +90,15 @@ class Keys:
         """Raises IntegrityError for anything that `encode` would not have written."""
         match from_cbor(content, "the key block"):
             case {"device": device, "ledger": ledger, "buffer": buffer, "profiles": dict() as profiles, "data": list() as data, **more}:
-                keys = cls(device, ledger, buffer, profiles, _data_keys(data))
+                mark, coming = more.pop("mark", b""), more.pop("coming", {})
+                if more or not isinstance(mark, bytes) or not isinstance(coming, dict) or coming.keys() not in (set(), DATABASES):
+                    raise _unreadable("its content has another form")
+                keys = cls(device, ledger, buffer, profiles, _data_keys(data), mark, coming)
             case _:
                 raise _unreadable("its content has another form")
         secrets = [device, ledger, buffer, *profiles.values(), *(key.key for key in keys.data.values())]
-        sound = not more and all(isinstance(secret, bytes) and len(secret) == KEY_BYTES for secret in secrets)
+        secrets += [*coming.values(), mark or bytes(KEY_BYTES)]
+        sound = all(isinstance(secret, bytes) and len(secret) == KEY_BYTES for secret in secrets)
         if not sound or not all(isinstance(name, bytes) for name in profiles) or keys.encode() != content:
             raise _unreadable("its content has another form")
         return keys
@@ -163,8 +177,7 @@ class KeyBlock:
     @classmethod
     def create(cls, folder: Path | None, credential: bytes, keys: Keys) -> KeyBlock:
         """A new block, durable on return. Raises UsageError where there is one, ConfigError for a short credential."""
-        if len(credential) < CREDENTIAL_BYTES_MIN:
-            raise ConfigError("the credential is too short", FILE_NAME, f"give at least {CREDENTIAL_BYTES_MIN} random bytes")
+        _long_enough(credential)
         seed = os.urandom(SEED_BYTES)
         slots = [Slot(generation, seed, keys) for generation in range(1, SLOTS + 1)]
         if folder is None:
@@ -226,6 +239,20 @@ class KeyBlock:
             self._write(keys, seed)
         self._unsettled = False
 
+    def rotate(self, keys: Keys, credential: bytes, put: Callable[[], None]) -> None:
+        """Makes `keys` all there is, under another credential and a new seed. `put` puts that credential in the place of the old one.
+
+        Whole or not at all: until `put` did so the old credential opens what was durable before, from then on the new one opens
+        `keys`, and an opening with either destroys what the other would have opened. Raises ConfigError for a short credential,
+        DeviceError, and what `put` raises; it is not known then which of the two counts, and the block has to be opened anew.
+        """
+        _long_enough(credential)
+        self._credential, seed = credential, os.urandom(SEED_BYTES)
+        self._write(keys, seed)
+        put()
+        self._write(keys, seed)
+        self._unsettled = False
+
     def close(self) -> None:
         """Lets go of the file."""
         if self._fd is not None:
@@ -242,6 +269,26 @@ class KeyBlock:
             # Where this raises nothing has changed here, so that the next attempt has the same target.
             _put(self._fd, seal_slot(slot, self._credential), target * SLOT_BYTES)
         self._current, self._active = slot, target
+
+
+def erase(folder: Path) -> None:
+    """Overwrites both slots and removes the block, durable on return; nothing to do where there is none. Raises DeviceError."""
+    path = folder / FILE_NAME
+    (folder / (FILE_NAME + ".new")).unlink(missing_ok=True)
+    if path.exists():
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            for slot in range(SLOTS):
+                _put(fd, os.urandom(SLOT_BYTES), slot * SLOT_BYTES)
+        finally:
+            os.close(fd)
+        path.unlink()
+    sync_folder(folder)
+
+
+def _long_enough(credential: bytes) -> None:
+    if len(credential) < CREDENTIAL_BYTES_MIN:
+        raise ConfigError("the credential is too short", FILE_NAME, f"give at least {CREDENTIAL_BYTES_MIN} random bytes")
 
 
 def _put(fd: int, data: bytes, at: int) -> None:

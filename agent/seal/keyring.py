@@ -17,12 +17,13 @@ from typing import Literal
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from agent.seal.keyblock import KEY_BYTES, DataKey, KeyBlock, KeyBlockFull, Keys
+from agent.seal.keyblock import DATABASES, KEY_BYTES, DataKey, KeyBlock, KeyBlockFull, Keys
 
 __all__ = ["DataKey", "KeyBlockFull", "Keyring", "epoch_length_s"]
 
 NS = 1_000_000_000
 EPOCHS_PER_KEEP = 4
+Database = Literal["ledger", "buffer"]
 
 
 def epoch_length_s(keep_s: float) -> int:
@@ -46,17 +47,19 @@ class Keyring:
         credential: bytes,
         *,
         device_secret: bytes | None = None,
+        mark: bytes = b"",
         draw: Callable[[int], bytes] = os.urandom,
     ) -> Keyring:
         """A new keyring in `folder`, durable on return; without a folder it lives in RAM only.
 
-        `draw`: where the keys of profiles come from; a replay has its own source, so that its trim zones lie where they lay.
+        `mark`: SHA-256 of the credential's sealed form. `draw`: where the keys of profiles come from; a replay has its own source, so
+        that its trim zones lie where they lay.
         Raises UsageError where there is one already, ConfigError for a short credential or device secret.
         """
         secret = os.urandom(KEY_BYTES) if device_secret is None else device_secret
         if len(secret) != KEY_BYTES:
             raise ValueError(f"a device secret has {KEY_BYTES} bytes")
-        return cls(KeyBlock.create(folder, credential, Keys(secret, os.urandom(KEY_BYTES), os.urandom(KEY_BYTES))), draw)
+        return cls(KeyBlock.create(folder, credential, Keys(secret, os.urandom(KEY_BYTES), os.urandom(KEY_BYTES), mark=mark)), draw)
 
     @classmethod
     def open(cls, folder: Path, credential: bytes, *, read_only: bool = False) -> Keyring:
@@ -89,9 +92,34 @@ class Keyring:
         """HKDF-SHA256 (RFC 5869) of the device secret with an empty salt."""
         return HKDF(SHA256(), length, None, info).derive(self._keys.device)
 
-    def database_key(self, name: Literal["ledger", "buffer"]) -> bytes:
+    @property
+    def mark(self) -> bytes:
+        """SHA-256 of the sealed form that the credential was made with; empty where there was none."""
+        return self._keys.mark
+
+    def database_key(self, name: Database) -> bytes:
         """The raw key of that database."""
         return {"ledger": self._keys.ledger, "buffer": self._keys.buffer}[name]
+
+    def coming_key(self, name: Database) -> bytes | None:
+        """The key that the database is being given, durable; None while it is given none."""
+        return self._keys.coming.get(name)
+
+    def renew(self) -> None:
+        """Draws the databases' next keys, durable on return; those of an earlier attempt stay. Raises DeviceError."""
+        if not self._keys.coming:
+            self._add(replace(self._keys, coming={name: os.urandom(KEY_BYTES) for name in sorted(DATABASES)}))
+
+    def renewed(self) -> None:
+        """Both databases have their next keys: the former ones are destroyed. Raises DeviceError."""
+        self._settle(_with_coming(self._keys))
+
+    def rotate(self, credential: bytes, mark: bytes, put: Callable[[], None]) -> None:
+        """As `renewed`, and under another credential, which `put` puts in the place of the old one (KeyBlock.rotate).
+
+        The device secret, and so the ids towards recipients, stay. Close the keyring afterwards, whatever came of it.
+        """
+        self._block.rotate(replace(_with_coming(self._keys), mark=mark), credential, put)
 
     def data_key(self, stream: str, basis_ref: str, t_ns: int, keep_s: float) -> DataKey:
         """The key for a sample of `t_ns` that may live `keep_s`; made, and durable before this returns, if there is none.
@@ -175,3 +203,8 @@ class Keyring:
         self._keys = keys
         if keys is not self._block.keys or self._block.unsettled:
             self._block.destroy(keys)
+
+
+def _with_coming(keys: Keys) -> Keys:
+    """The databases' next keys instead of theirs; the same where none come."""
+    return replace(keys, ledger=keys.coming.get("ledger", keys.ledger), buffer=keys.coming.get("buffer", keys.buffer), coming={})

@@ -14,7 +14,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,34 @@ def open_database(path: Path | None, key: bytes, name: str) -> Database:
             connection.close()
             raise
     return db
+
+
+def rekey(path: Path, key: bytes, new: bytes, name: str) -> None:
+    """The database under its new key, nothing of it under the old one; nothing to do where there is none, or where it has the new one.
+
+    One transaction of the engine: cut anywhere, this completes it or begins it again. Raises as `open_database`.
+    """
+    if not path.exists():
+        return
+    if not _opens(path, new):
+        with closing(open_database(path, key, name).conn) as connection:
+            rows(Database(connection, execute_plugins=False), f"PRAGMA rekey = \"x'{new.hex()}'\"")
+    # A cut after the commit left pages under the old key below the WAL, where the check of a whole opening would find them.
+    _opens(path, new)
+    open_database(path, new, name).conn.close()
+
+
+def _opens(path: Path, key: bytes) -> bool:
+    """Whether the key is the database's; if so, its WAL is written back."""
+    with translated(str(path)), closing(_connect(path)) as connection:
+        try:
+            _unlock(connection, key, str(path))
+        except sqlcipher3.DatabaseError as error:
+            if isinstance(_translation(error, str(path)), IntegrityError):
+                return False
+            raise
+        checkpoint(Database(connection, execute_plugins=False))
+    return True
 
 
 def open_or_set_aside(path: Path, key: bytes, name: str) -> tuple[Database, Finding | None]:

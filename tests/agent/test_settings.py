@@ -44,7 +44,7 @@ def test_two_sections_are_enough(tmp_path: Path) -> None:
     assert (loaded.topics.prefix, loaded.entitlement.package, loaded.clock.sources) == ("modicum", "none", ("ntp", "gnss"))
     assert (loaded.control.socket, loaded.link.socket) == (Path("/run/modicum/control.sock"), Path("/run/modicum/link.sock"))
     assert (loaded.vehicle.vin, loaded.gnss, loaded.modem, loaded.bus, loaded.brokers, loaded.recipients) == (None, None, None, (), {}, {})
-    assert loaded.credential_path == Path("/var/lib/modicum/credential")
+    assert (loaded.keys.provider, loaded.credential_path) == ("systemd", Path("/etc/credstore.encrypted/modicum-credential"))
 
 
 def test_relative_paths_count_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,15 +66,17 @@ def test_relative_paths_count_from_the_file(tmp_path: Path, monkeypatch: pytest.
     assert loaded.gnss.port == "rfc2217://127.0.0.1:1"
 
 
-def test_systemd_hands_in_the_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """provider = "systemd" takes the credential's name in systemd's folder, and says so when there is none."""
-    raw = minimal() | {"keys": {"provider": "systemd"}}
-    loaded = load_settings(write(raw, tmp_path))
-    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-    with pytest.raises(ConfigError, match="no credential"):
-        _ = loaded.credential_path
-    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/x")
-    assert loaded.credential_path == Path("/run/credentials/x/modicum-credential")
+@pytest.mark.parametrize(
+    ("keys", "rests"),
+    [
+        ({"provider": "systemd-host"}, "/etc/credstore.encrypted/modicum-credential"),
+        ({"provider": "systemd", "path": "/etc/keys/other"}, "/etc/keys/other"),
+        ({"provider": "file"}, "/var/lib/modicum/credential"),
+    ],
+)
+def test_where_the_credential_rests(tmp_path: Path, keys: dict[str, str], rests: str) -> None:
+    """Where systemd looks for its sealed form, in the state folder for `file`, or where `path` says; weak ones have to be asked for."""
+    assert load_settings(write(minimal() | {"keys": keys}, tmp_path)).credential_path == Path(rests)
 
 
 def put(*path: str | int, value: Any) -> Callable[[Raw], None]:

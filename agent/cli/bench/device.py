@@ -129,7 +129,7 @@ def write_config(device: Device, bus: BusChoice, package: str | None, catalogue:
         options.append("hop_limit = 0")
     lines = [
         '[vehicle]\nplatform = "bench"\nvin = "' + VIN + '"',
-        f'[state]\ndir = "{device.state}"',
+        f'[state]\ndir = "{device.state}"\n[keys]\nprovider = "file"',
         f'[control]\nsocket = "{device.control}"',
         f'[link]\nsocket = "{device.link}"',
         f'[[bus]]\nname = "pt"\ninterface = "{bus.interface}"\nchannel = "{bus.channel}"',

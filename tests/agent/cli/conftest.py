@@ -76,7 +76,7 @@ def write_device(folder: Path, *, channel: str = "", catalogue: Path | None = No
         (folder / f"{name}.pub").write_bytes(public.public_bytes_raw())
     lines = [
         '[vehicle]\nplatform = "bench"\nvin = "WMWTESTCAR0000001"',
-        '[state]\ndir = "state"\n[control]\nsocket = "control.sock"\n[link]\nsocket = "link.sock"',
+        '[state]\ndir = "state"\n[keys]\nprovider = "file"\n[control]\nsocket = "control.sock"\n[link]\nsocket = "link.sock"',
         '[clock]\nsources = ["system"]\n[entitlement]\npackage = "navigation_plus"\n[regions]\nallowed = ["CN"]',
         '[brokers.main]\nurl = "mqtt://127.0.0.1:1"\nregion = "CN"',
         *(f'[recipients.{name}]\nbroker = "main"\nkey = "{name}.pub"\nregion = "CN"' for name in sorted(shipped.recipients())),

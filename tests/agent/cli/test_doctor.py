@@ -75,7 +75,7 @@ def test_a_running_agent_is_asked_and_looked_at(agent: Agent, cli: Cli) -> None:
     said = cli("doctor", "--config", agent.config, "--json")
     assert (said.status, said.err) == (1, "")
     assert {code for code, severity in codes(said).items() if severity == "error"} == {"uplink-silent", "broker-unreachable"}
-    assert codes(said)["keys-weak"] == "info"
+    assert codes(said)["key-weak"] == "info"
     checks = {one["check"]: one for one in said.document["checks"]}
     assert checks["modicum-core"]["says"] == "answers"
     assert checks["bus pt"]["findings"] == []
@@ -104,27 +104,27 @@ def test_without_core_it_looks_from_outside(device: Path, cli: Cli) -> None:
     assert [one["check"] for one in said.document["checks"] if not one["known"]] == ["modicum-uplink", "plan", "buffer"]
 
 
-@pytest.mark.finding("keys-missing")
+@pytest.mark.finding("key-missing")
 @pytest.mark.parametrize("lost", ["credential", "keys.block"])
 def test_a_key_that_is_gone(device: Path, cli: Cli, lost: str) -> None:
     """The credential or the block that it opens."""
     (device.parent / "state" / lost).unlink()
-    assert codes(cli("doctor", "--config", device, "--json"))["keys-missing"] == "error"
+    assert codes(cli("doctor", "--config", device, "--json"))["key-missing"] == "error"
 
 
-@pytest.mark.finding("keys-wrong")
+@pytest.mark.finding("key-wrong")
 @pytest.mark.parametrize("content", [b"another credential of some length", b"short"])
 def test_a_credential_of_another_device(device: Path, cli: Cli, content: bytes) -> None:
     """It opens nothing; one that is too short is none."""
     (device.parent / "state" / "credential").write_bytes(content)
-    assert codes(cli("doctor", "--config", device, "--json"))["keys-wrong"] == "error"
+    assert codes(cli("doctor", "--config", device, "--json"))["key-wrong"] == "error"
 
 
-@pytest.mark.finding("keys-open")
+@pytest.mark.finding("key-open")
 def test_a_credential_that_everybody_can_read(device: Path, cli: Cli) -> None:
     """It is named."""
     (device.parent / "state" / "credential").chmod(0o644)
-    assert codes(cli("doctor", "--config", device, "--json"))["keys-open"] == "error"
+    assert codes(cli("doctor", "--config", device, "--json"))["key-open"] == "error"
 
 
 def test_a_credential_that_systemd_keeps_is_not_missed(device: Path, cli: Cli) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -37,7 +36,7 @@ def test_init_makes_credential_and_key_block(config: Path, cli: Cli) -> None:
 
 def test_init_as_json(config: Path, cli: Cli) -> None:
     """One document."""
-    assert cli("keys", "init", "--config", config, "--json").document == {"made": True, "at_rest": "weak"}
+    assert cli("keys", "init", "--config", config, "--json").document == {"made": True, "at_rest": "weak", "restart": False}
 
 
 def always_new(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +62,8 @@ def test_keys_are_never_made_over_old_ones(config: Path, cli: Cli) -> None:
 def test_show_gives_what_enrolment_needs_and_no_secret(config: Path, cli: Cli) -> None:
     """For each recipient another id and another public key; the device secret and the credential stand nowhere."""
     cli("keys", "init", "--config", config)
-    document = cli("keys", "show", "--config", config, "--json").document
+    told = cli("keys", "show", "--config", config, "--json").document
+    document = told["recipients"]
     keyring = opened(config)
     recipients = load_settings(config).recipients
     assert set(document) == set(recipients)
@@ -72,7 +72,9 @@ def test_show_gives_what_enrolment_needs_and_no_secret(config: Path, cli: Cli) -
         sender = sender_for(keyring.derive, name)
         assert entry == {"id": sender.id.hex(), "public": sender.public.hex()}
     text = cli("keys", "show", "--config", config).out
-    assert len(text.splitlines()) == len(recipients)
+    assert told["at_rest"] == "weak"
+    assert text.startswith("at rest: weak")
+    assert len(text.splitlines()) == 1 + len(recipients)
     secrets = [keyring.device_secret.hex(), (config.parent / "state/credential").read_bytes().hex()]
     assert not any(secret in text + str(document) for secret in secrets)
     keyring.close()
@@ -130,13 +132,3 @@ def test_a_state_folder_that_cannot_be_made_is_one_line(tmp_path: Path, cli: Cli
     config = write_device(tmp_path)
     (tmp_path / "state").write_text("")
     assert str(tmp_path / "state") in cli("keys", "init", "--config", config).refused(2)
-
-
-@pytest.mark.parametrize("verb", ["init", "show"])
-def test_a_systemd_credential_that_was_not_handed_in(tmp_path: Path, cli: Cli, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`[keys] provider = "systemd"` without systemd: says so, makes no file of its own."""
-    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-    config = write_device(tmp_path)
-    config.write_text(config.read_text() + '[keys]\nprovider = "systemd"\n')
-    assert "systemd" in cli("keys", verb, "--config", config).refused(2)
-    assert not [name for _, _, names in os.walk(tmp_path / "state") for name in names]

@@ -16,9 +16,10 @@ from agent.catalogue.load import load_catalogue, shipped_catalogue
 from agent.cli.bench.device import BusChoice, Device, make_credentials, prepare_state, write_config
 from agent.clock import NS
 from agent.consent.choice import read_choice
-from agent.core.assembly import _chains, assemble, lock_state, open_keyring
+from agent.core.assembly import _chains, assemble
+from agent.core.unlock import lock_state
 from agent.envelope import public_key
-from agent.errors import ConfigError, DeviceError, IntegrityError, UsageError
+from agent.errors import ConfigError, DeviceError, UsageError
 from agent.seal.keyring import DataKey, Keyring
 from agent.settings import load_settings
 
@@ -94,7 +95,7 @@ def with_two_keys(device: Device) -> tuple[DataKey, DataKey]:
 
 
 def keys_of(device: Device) -> tuple[DataKey, ...]:
-    ring = open_keyring(load_settings(device.config), read_only=True)
+    ring = Keyring.open(device.state, (device.state / "credential").read_bytes(), read_only=True)
     ring.close()
     return ring.data_keys
 
@@ -133,6 +134,7 @@ def test_a_broken_audit_log_is_found_and_said_to_core(device: Device) -> None:
     assembled = assemble(settings)
     assert assembled.audit_holds
     assembled.parts.audit._db.execute("INSERT INTO audit (n, entry, hash) VALUES (1, x'00', x'00')")
+    assert assembled.lock is not None
     os.close(assembled.lock)
     again = assemble(settings)
     assert [finding.code for finding in again.findings] == ["audit-broken"]
@@ -145,41 +147,8 @@ def test_a_broken_ledger_is_named(device: Device) -> None:
     assembled = assemble(load_settings(device.config))
     assembled.parts.audit._db.execute("UPDATE ledger SET hash = x'00' WHERE n = 1")
     assert list(_chains(assembled.parts)) == ["ledger"]
+    assert assembled.lock is not None
     os.close(assembled.lock)
-
-
-def test_without_a_state_folder_it_says_how_to_make_one(device: Device) -> None:
-    """No folder is a device without keys; one that is no folder is said as it is."""
-    settings = load_settings(device.config)
-    device.state.rename(device.folder / "elsewhere")
-    with pytest.raises(UsageError, match="no keys yet"):
-        assemble(settings)
-    device.state.write_text("")
-    with pytest.raises(DeviceError, match="Not a directory"):
-        assemble(settings)
-
-
-def test_without_keys_it_says_how_to_make_them(device: Device) -> None:
-    """No keys are ever made by accident over data that older ones opened."""
-    (device.state / "keys.block").unlink()
-    with pytest.raises(UsageError, match="modicum keys init"):
-        assemble(load_settings(device.config))
-
-
-def test_another_credential_opens_nothing(device: Device) -> None:
-    """The key block stays as it is."""
-    before = (device.state / "keys.block").read_bytes()
-    (device.state / "credential").write_bytes(b"another credential of some length")
-    with pytest.raises(IntegrityError):
-        open_keyring(load_settings(device.config))
-    assert (device.state / "keys.block").read_bytes() == before
-
-
-def test_a_short_credential_is_refused(device: Device) -> None:
-    """A key made of a few bytes protects nothing."""
-    (device.state / "credential").write_bytes(b"short")
-    with pytest.raises(ConfigError, match="credential of 5 bytes"):
-        open_keyring(load_settings(device.config))
 
 
 def test_a_corrupt_buffer_is_set_aside_and_found(device: Device) -> None:
