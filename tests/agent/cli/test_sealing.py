@@ -1,0 +1,168 @@
+"""agent.cli.sealing: the credential that systemd-creds(1) seals; the TPM's part by a stand-in, the host key's by the real one."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from agent.core.unlock import Unlocked, unlock
+from agent.settings import load_settings
+from tests.agent.cli.conftest import Cli, write_device
+
+TPM2 = bytes.fromhex("0c7cc07b117645919c4b0bea08bc20fe")
+STAND_IN = """#!/bin/sh
+# systemd-creds for one TPM: what it "seals" is the key's type and the secret. The other device's TPM is another file.
+[ -e "$TPM" ] || {{ echo "TPM2 support not installed: Operation not supported" >&2; exit 1; }}
+case "$1 $3" in
+  "encrypt --with-key=tpm2") {{ printf '{type}'; cat "$TPM" -; }} | base64 ;;
+  decrypt*) base64 -d < "$3" | tail -c +17 | cmp -s -n "$(stat -c %s "$TPM")" - "$TPM" || exit 1
+    base64 -d < "$3" | tail -c +17 | tail -c +"$(($(stat -c %s "$TPM") + 1))" ;;
+  *) exit 2 ;;
+esac
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A device whose credential a TPM seals."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    script = programs / "systemd-creds"
+    script.write_text(STAND_IN.format(type="".join(f"\\{byte:03o}" for byte in TPM2)))
+    script.chmod(0o755)
+    (tmp_path / "tpm").write_text("this device")
+    monkeypatch.setenv("TPM", str(tmp_path / "tpm"))
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    return device(tmp_path, "systemd")
+
+
+def device(folder: Path, provider: str) -> Path:
+    made = write_device(folder)
+    text = made.read_text().replace('provider = "file"', f'provider = "{provider}"\npath = "store/modicum-credential"')
+    made.write_text(text)
+    return made
+
+
+def secret_of(sealed: bytes) -> bytes:
+    return base64.b64decode(sealed)[len(TPM2) + len("this device") :]
+
+
+def started(config: Path, monkeypatch: pytest.MonkeyPatch, secret: bytes) -> Unlocked:
+    """As by its unit, which hands in the secret and the file in the store."""
+    given = config.parent / "given"
+    given.mkdir(exist_ok=True)
+    (given / "modicum-credential").write_bytes(secret)
+    shutil.copy(config.parent / "store/modicum-credential", given / "modicum-credential.sealed")
+    with monkeypatch.context() as environment:
+        environment.setenv("CREDENTIALS_DIRECTORY", str(given))
+        unlocked = unlock(load_settings(config))
+    unlocked.close()
+    return unlocked
+
+
+def test_init_makes_a_credential_that_only_the_tpm_opens(config: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sealed form lies where the unit takes it from, and nowhere is it in the clear; the agent then says that it is bound."""
+    assert cli("keys", "init", "--config", config, "--json").document == {"made": True, "at_rest": "tpm-bound", "restart": False}
+    sealed = (config.parent / "store/modicum-credential").read_bytes()
+    assert sorted(path.name for path in (config.parent / "state").iterdir()) == ["keys.block"]
+    assert (config.parent / "store/modicum-credential").stat().st_mode & 0o777 == 0o600
+    unlocked = started(config, monkeypatch, secret_of(sealed))
+    assert (unlocked.findings, unlocked.at_rest) == ([], "tpm-bound")
+    assert cli("keys", "show", "--config", config).out.startswith("at rest: tpm-bound, only this device opens the credential\n")
+
+
+def test_without_a_tpm_nothing_weaker_is_made(config: Path, cli: Cli) -> None:
+    """One line says which word accepts less; neither credential nor keys are there."""
+    (config.parent / "tpm").unlink()
+    said = cli("keys", "init", "--config", config).refused(2)
+    assert "TPM2 support not installed" in said
+    assert 'provider = "systemd-host"' in said
+    assert not (config.parent / "store").exists()
+    assert list((config.parent / "state").iterdir()) == []
+
+
+def test_a_weaker_credential_of_an_integrator_is_refused(config: Path, cli: Cli) -> None:
+    """It opens, but not by the TPM: no keys are made with it until [keys] says that it will do."""
+    (config.parent / "store").mkdir()
+    weak = base64.b64encode(bytes(16) + b"this device" + b"s" * 32)
+    (config.parent / "store/modicum-credential").write_bytes(weak)
+    assert "only a TPM" in cli("keys", "init", "--config", config).refused(2)
+    assert list((config.parent / "state").iterdir()) == []
+    config.write_text(config.read_text().replace('"systemd"', '"systemd-host"'))
+    assert cli("keys", "init", "--config", config, "--json").document["at_rest"] == "weak"
+    assert (config.parent / "store/modicum-credential").read_bytes() == weak
+
+
+def test_on_another_device_it_does_not_open(config: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A medium that was moved: the command says so, and a reset makes it this device's, with nothing of what was there."""
+    cli("keys", "init", "--config", config)
+    (config.parent / "tpm").write_text("that device")
+    assert "on its own device" in cli("keys", "show", "--config", config).refused(2)
+    assert [finding.code for finding in started(config, monkeypatch, b"").findings] == ["key-wrong"]
+    assert cli("factory-reset", "--config", config, "--yes").status == 0
+    sealed = (config.parent / "store/modicum-credential").read_bytes()
+    assert started(config, monkeypatch, secret_of(sealed)).at_rest == "tpm-bound"
+
+
+def test_a_sealed_form_that_is_only_said_to_be_ours_is_found(config: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The credential comes from elsewhere while a TPM's form lies beside: nothing shows how it rests, so it is too weak."""
+    cli("keys", "init", "--config", config)
+    store = config.parent / "store/modicum-credential"
+    secret = secret_of(store.read_bytes())
+    store.write_bytes(base64.b64encode(TPM2 + b"something else that a TPM has sealed"))
+    assert [finding.code for finding in started(config, monkeypatch, secret).findings] == ["key-weak"]
+
+
+def test_rotate_binds_a_weak_credential_to_the_tpm(config: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the hint of `key-weak` says helps: the ids stay, and the agent starts with its keys again."""
+    config.write_text(config.read_text().replace('"systemd"', '"systemd-host"'))
+    (config.parent / "store").mkdir()
+    (config.parent / "store/modicum-credential").write_bytes(base64.b64encode(bytes(16) + b"this device" + b"s" * 32))
+    cli("keys", "init", "--config", config)
+    config.write_text(config.read_text().replace('"systemd-host"', '"systemd"'))
+    assert [finding.code for finding in started(config, monkeypatch, b"s" * 32).findings] == ["key-weak"]
+    before = cli("keys", "show", "--config", config, "--json").document
+    assert cli("keys", "rotate", "--config", config, "--json").document == {"rotated": True, "at_rest": "tpm-bound"}
+    after = cli("keys", "show", "--config", config, "--json").document
+    assert (before["at_rest"], after["at_rest"], after["recipients"]) == ("weak", "tpm-bound", before["recipients"])
+    sealed = (config.parent / "store/modicum-credential").read_bytes()
+    assert started(config, monkeypatch, secret_of(sealed)).findings == []
+
+
+def test_without_systemd_creds_it_says_so(config: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And which provider needs none."""
+    monkeypatch.setenv("PATH", str(config.parent))
+    assert 'provider = "file"' in cli("keys", "init", "--config", config).refused(2)
+
+
+@pytest.mark.skipif(shutil.which("systemd-creds") is None, reason="no systemd-creds on this computer")
+def test_the_real_systemd_creds_seals_with_the_host_key(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The owner's choice where there is no TPM: sealed, opened again, weak, rotated; with another host key it does not open."""
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.setenv("SYSTEMD_CREDENTIAL_SECRET", str(tmp_path / "host"))
+    config = device(tmp_path, "systemd-host")
+    assert cli("keys", "init", "--config", config, "--json").document["at_rest"] == "weak"
+    before = cli("keys", "show", "--config", config, "--json").document
+    assert cli("keys", "rotate", "--config", config).status == 0
+    assert cli("keys", "show", "--config", config, "--json").document == before
+    (tmp_path / "host").rename(tmp_path / "former")
+    assert "systemd-creds decrypt failed" in cli("keys", "show", "--config", config).refused(2)
+
+
+def test_init_beside_an_agent_without_keys_says_that_it_must_be_restarted(tmp_path: Path, cli: Cli) -> None:
+    """It has the folder and goes on in RAM; the keys are made all the same."""
+    config = write_device(tmp_path)
+    (tmp_path / "state").mkdir()
+    waiting = unlock(load_settings(config))
+    said = cli("keys", "init", "--config", config)
+    waiting.close()
+    assert said.status == 0
+    assert "restart it" in said.out
+    unlocked = unlock(load_settings(config))
+    unlocked.close()
+    assert unlocked.findings == []
