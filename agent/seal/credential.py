@@ -90,7 +90,8 @@ def read_credential(keys: Keys, path: Path) -> Credential:
     if given is None:
         raise Keyless("key-missing", "systemd has handed in no credential", path.name, "start it by its unit")
     sealed = given.with_name(given.name + SEALED_SUFFIX)
-    credential = Credential(_content(given) if given.exists() else b"", _content(sealed) if sealed.exists() else b"")
+    # A unit that finds no sealed form hands in an empty line: SetCredential= takes nothing shorter.
+    credential = Credential(_content(given), _content(sealed) if _content(sealed).strip() else b"")
     if credential.sealed and not credential.secret:
         what = "the sealed credential does not open on this device"
         raise Keyless("key-wrong", what, str(path), "put the medium back into its own device, or begin anew with: modicum factory-reset")

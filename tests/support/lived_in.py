@@ -24,9 +24,9 @@ PLANTED = Planted(places=(PLACE,))
 UNITS = {"Test.Text": "", LOCATION: "degrees"}
 
 
-def live_in(state: Path) -> None:
+def live_in(state: Path, credential: bytes) -> None:
     """Leaves every marker in the state folder, whose keys are made already."""
-    keyring = Keyring.open(state, (state / "credential").read_bytes())
+    keyring = Keyring.open(state, credential)
     buffer_db, ledger_db = (open_database(state / f"{name}.db", keyring.database_key(name), name) for name in ("buffer", "ledger"))
     clock = SystemClock(frozenset({"system"}))
     ledger = Ledger(ledger_db, keyring, clock)

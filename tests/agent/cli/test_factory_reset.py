@@ -30,7 +30,7 @@ def config(tmp_path: Path, cli: Cli) -> Path:
     made.write_text(made.read_text() + call)
     Switch(tmp_path / "ecall/switch", "third_party").set(on=False)
     assert cli("keys", "init", "--config", made).status == 0
-    live_in(tmp_path / "state")
+    live_in(tmp_path / "state", (tmp_path / "state/credential").read_bytes())
     return made
 
 

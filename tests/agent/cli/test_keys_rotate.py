@@ -24,7 +24,7 @@ def config(tmp_path: Path, cli: Cli) -> Path:
     """A device on which somebody has lived; the credential lies beside the folder of the data."""
     made = write_device(tmp_path)
     assert cli("keys", "init", "--config", made).status == 0
-    live_in(tmp_path / "state")
+    live_in(tmp_path / "state", (tmp_path / "state/credential").read_bytes())
     return made
 
 

@@ -90,7 +90,7 @@ def test_nothing_that_is_handed_in_is_a_missing_key(given: Path, secret: bytes |
     """Absent, empty or too short to protect anything."""
     if secret is not None:
         (given / "modicum-credential").write_bytes(secret)
-    (given / "modicum-credential.sealed").write_bytes(b"")
+    (given / "modicum-credential.sealed").write_bytes(b"\n")
     with pytest.raises(Keyless, match=says) as refused:
         read_credential(SYSTEMD, REST)
     assert refused.value.code == "key-missing"

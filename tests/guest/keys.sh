@@ -1,0 +1,115 @@
+# Told by test_keys.py: modicum-core as a unit of systemd, whose credential comes, stays away, does not open, is another one, and comes back.
+# Each step leaves STEP.json, what status said, and STEP.profiles in $SCRATCH; what a command said stands in COMMAND.out.
+
+mount -t hostfs -o "$1,ro" none /mnt
+export PYTHONPATH=/mnt
+CONFIG=/etc/modicum/agent.toml
+SEALED=/etc/credstore.encrypted/modicum-credential
+HOST_KEY=/var/lib/systemd/credential.secret
+
+modicum() { python3 -m agent.cli.main "$@" --config $CONFIG; }
+
+# Says how the command ended; the story goes on whatever that was.
+told() {
+  local name=$1 status=0
+  shift
+  modicum "$@" > "$SCRATCH/$name.out" 2>&1 || status=$?
+  echo $status > "$SCRATCH/$name.status"
+}
+
+# Starts core anew and notes what it says of itself.
+step() {
+  systemctl restart modicum-core
+  until [ -S /run/modicum/control.sock ]; do
+    systemctl --quiet is-active modicum-core || { journalctl --no-pager -u modicum-core -u 'modicum-credential*'; exit 1; }
+    sleep 0.1
+  done
+  python3 -m tests.guest.keys tell "$1" 2> "$SCRATCH/$1.err"
+}
+
+modprobe loop
+useradd --system modicum
+cp -r "$SCRATCH/etc" /etc/modicum
+truncate -s 32M /root/state.img
+mkfs.ext4 -q /root/state.img
+mkdir -p /var/lib/modicum
+mount -o loop /root/state.img /var/lib/modicum
+
+# The credential comes through a socket, from a unit of its own: one that does not open stops that unit, not core.
+cat > /etc/systemd/system/modicum-credential.socket <<EOU
+[Socket]
+ListenStream=/run/modicum-credential.sock
+SocketMode=0600
+Accept=yes
+EOU
+cat > /etc/systemd/system/modicum-credential@.service <<EOU
+[Unit]
+CollectMode=inactive-or-failed
+[Service]
+DynamicUser=yes
+LoadCredentialEncrypted=modicum-credential
+ExecStart=/bin/cat %d/modicum-credential
+StandardOutput=socket
+StandardError=journal
+EOU
+cat > /etc/systemd/system/modicum-core.service <<EOU
+[Unit]
+Wants=modicum-credential.socket
+After=modicum-credential.socket
+[Service]
+User=modicum
+WorkingDirectory=/src
+Environment=PYTHONPATH=/mnt
+StateDirectory=modicum
+StateDirectoryMode=0700
+RuntimeDirectory=modicum
+LoadCredential=modicum-credential:/run/modicum-credential.sock
+LoadCredential=modicum-credential.sealed:$SEALED
+SetCredential=modicum-credential.sealed:\\n
+ExecStart=/usr/bin/python3 -m agent.daemons.core --config $CONFIG
+EOU
+# The plain way, for comparison: systemd itself refuses to start what has a credential that does not open.
+cat > /etc/systemd/system/plain.service <<EOU
+[Service]
+Type=oneshot
+LoadCredentialEncrypted=modicum-credential
+ExecStart=/bin/true
+EOU
+systemctl daemon-reload
+
+step new
+told init keys init --json
+systemctl stop modicum-core
+python3 -m tests.guest.keys live /var/lib/modicum
+step lived_in
+ls -l /var/lib/modicum > "$SCRATCH/owners"
+told rotate_beside keys rotate
+told reset_beside factory-reset --yes
+
+mv $SEALED /root/kept
+step without
+mv /root/kept $SEALED
+mv $HOST_KEY /root/host
+step moved
+systemctl start plain || systemctl show --property=ExecMainStatus plain > "$SCRATCH/plain"
+rm -f $HOST_KEY
+mv /root/host $HOST_KEY
+cp $SEALED /root/kept
+head -c 32 /dev/urandom | systemd-creds encrypt --with-key=host --name=modicum-credential - $SEALED
+step another
+mv /root/kept $SEALED
+
+systemctl stop modicum-core
+told rotate keys rotate --json
+told show keys show
+step rotated
+systemctl stop modicum-core
+# Shows that what was removed is still seen in the image.
+printf 'a control that was removed' > /var/lib/modicum/control
+sync
+rm /var/lib/modicum/control
+told reset factory-reset --yes --json
+step reset
+systemctl stop modicum-core
+umount /var/lib/modicum
+cp /root/state.img "$SCRATCH/state.img"
