@@ -90,15 +90,17 @@ def rekey(path: Path, key: bytes, new: bytes, name: str) -> None:
     if not path.exists():
         return
     if not _opens(path, new):
-        with closing(open_database(path, key, name).conn) as connection:
-            rows(Database(connection, execute_plugins=False), f"PRAGMA rekey = \"x'{new.hex()}'\"")
-    # A cut after the commit left pages under the old key below the WAL, where the check of a whole opening would find them.
-    _opens(path, new)
-    open_database(path, new, name).conn.close()
+        db = open_database(path, key, name)
+        with closing(db.conn):
+            rows(db, f"PRAGMA rekey = \"x'{new.hex()}'\"")
+            checkpoint(db)
 
 
 def _opens(path: Path, key: bytes) -> bool:
-    """Whether the key is the database's; if so, its WAL is written back."""
+    """Whether the key is the database's; if so, its WAL is written back.
+
+    A cut may have left pages under the former key below it, which the check of a whole opening would take for damage.
+    """
     with translated(str(path)), closing(_connect(path)) as connection:
         try:
             _unlock(connection, key, str(path))
