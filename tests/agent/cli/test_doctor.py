@@ -75,7 +75,7 @@ def test_a_running_agent_is_asked_and_looked_at(agent: Agent, cli: Cli) -> None:
     said = cli("doctor", "--config", agent.config, "--json")
     assert (said.status, said.err) == (1, "")
     assert {code for code, severity in codes(said).items() if severity == "error"} == {"uplink-silent", "broker-unreachable"}
-    assert codes(said)["key-weak"] == "info"
+    assert codes(said)["at-rest-weak"] == "info"
     checks = {one["check"]: one for one in said.document["checks"]}
     assert checks["modicum-core"]["says"] == "answers"
     assert checks["bus pt"]["findings"] == []
