@@ -197,6 +197,16 @@ class Keys(Section, frozen=True):
     ] = None
 
 
+class PowerSection(Section, frozen=True):
+    """[power]: when core makes everything durable and ends by itself; a unit of the integrator's then does what it is to do."""
+
+    off_delay_s: Annotated[float, Meta(ge=10, le=604_800, description="so long after the ignition was on. Default never")] | None = None
+    low_v: Annotated[float, Meta(ge=6, le=60, description="a starter battery below this is low, V. Default never")] | None = None
+    low_for_s: Annotated[
+        float, Meta(ge=10, le=3600, description="it has to be low for so long; starting the engine takes seconds. Default 60")
+    ] = 60.0
+
+
 class Control(Section, frozen=True):
     """[control]: where the command line talks to the agent."""
 

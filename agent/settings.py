@@ -29,6 +29,7 @@ from agent.sections import (
     Link,
     Modem,
     Policies,
+    PowerSection,
     Recipient,
     Regions,
     State,
@@ -57,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     topics: Topics = msgspec.field(default_factory=Topics)
     clock: Clock = msgspec.field(default_factory=Clock)
     keys: Keys = msgspec.field(default_factory=Keys)
+    power: PowerSection = msgspec.field(default_factory=PowerSection)
     control: Control = msgspec.field(default_factory=Control)
     link: Link = msgspec.field(default_factory=Link)
     catalogue: CatalogueSection = msgspec.field(default_factory=CatalogueSection)

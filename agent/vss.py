@@ -13,15 +13,16 @@ IGNITION = "Vehicle.LowVoltageSystemState"
 VIN = "Vehicle.VehicleIdentification.VIN"
 GEAR = "Vehicle.Powertrain.Transmission.SelectedGear"
 ODOMETER = "Vehicle.TraveledDistance"
+VOLTAGE = "Vehicle.LowVoltageBattery.CurrentVoltage"
 EVENT_KIND = "Modicum.Event.Kind"
 HEALTH = "Modicum.Health."
 BASIS_ENDED = "Modicum.Basis.Ended"
 """Value: the streams of a service whose basis has ended; said to who holds data of them (agent.plan.notice)."""
 GNSS_SIGNALS = frozenset({LOCATION, HEADING, GNSS_SPEED})
 """What the receiver gives on every vehicle."""
-INPUTS = frozenset({SPEED, GEAR, IGNITION, ODOMETER, VIN})
+INPUTS = frozenset({SPEED, GEAR, IGNITION, ODOMETER, VIN, VOLTAGE})
 """What the agent reads for itself, whether or not a catalogue declares it."""
-UNITS = {SPEED: "km/h", ODOMETER: "km", GNSS_SPEED: "km/h", HEADING: "degrees"}
+UNITS = {SPEED: "km/h", ODOMETER: "km", GNSS_SPEED: "km/h", HEADING: "degrees", VOLTAGE: "V"}
 """The units in which the agent works. A catalogue may declare others; readings carry the catalogue's (see `unit_of`)."""
 IGNITION_ON = ("ON", "START")
 """Values of IGNITION."""

@@ -21,6 +21,7 @@ from agent.collect.respond import Responder
 from agent.consent.choice import UNVERSIONED
 from agent.consent.ledger import Ledger
 from agent.core.parts import Parts
+from agent.core.power import power_of
 from agent.core.recipients import Recipient
 from agent.core.unlock import Unlocked, unlock
 from agent.envelope import public_key
@@ -85,6 +86,8 @@ def _assembled(settings: Settings, unlocked: Unlocked) -> Assembled:
     if not catalogue.policies and ledger.facts().policy is None:
         ledger.accept_policy(UNVERSIONED, "the catalogue has no policy")
     _entitle(ledger, settings, catalogue)
+    given, unusable = usable(vehicle, catalogue.units())
+    power, powerless = power_of(settings.power, given)
     parts = Parts(
         catalogue=catalogue,
         vehicle=vehicle,
@@ -106,9 +109,10 @@ def _assembled(settings: Settings, unlocked: Unlocked) -> Assembled:
         new_id=lambda: os.urandom(16).hex(),
         responder=Responder(memory),
         policies_folder=policies,
+        power=power,
     )
     broken = _chains(parts)
-    found = [*unlocked.findings, *broken.values(), *vehicle.findings, *usable(vehicle, catalogue.units())[1], *_regions(settings)]
+    found = [*unlocked.findings, *broken.values(), *vehicle.findings, *unusable, *powerless, *_regions(settings)]
     found += [finding] if finding else []
     return Assembled(parts, clock, starts, found, unlocked.at_rest, unlocked.lock, audit_holds="audit" not in broken)
 

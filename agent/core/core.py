@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from agent.clock import STEP_NS
 from agent.collect.decode import Decoder
+from agent.collect.measure import own
 from agent.collect.minimise import minimise
 from agent.collect.pipeline import Pipeline
 from agent.collect.request import Request
@@ -31,7 +32,7 @@ from agent.plan.inputs import PlanInputs
 from agent.plan.notice import notice_rules
 from agent.plan.standing import keeps, next_end_ms, on_request, streams
 from agent.plan.subscribe import subscriptions
-from agent.vss import SPEED, VIN
+from agent.vss import SPEED, VIN, VOLTAGE
 from hw.ports import Fix, Frame, Silence, Subscription
 
 TRIP_KEY = "trip"
@@ -178,6 +179,9 @@ class Core:
             if self.situation.compare(readings):
                 self.decide()
             readings = [reading for reading in readings if reading.signal != VIN]  # it goes no further
+        for reading in readings:
+            if reading.signal == VOLTAGE:
+                self.parts.power.hear(own(reading, self.pipeline.units), reading.t_ns)
         if readings:
             before = self._state()
             self.pipeline.read(readings)
@@ -190,6 +194,8 @@ class Core:
             name for name, source in self.parts.vehicle.sources.items() if (source.bus, source.can_id) == (silence.bus, silence.can_id)
         ]
         timeout_ns = min((self.plan.wanted[name].timeout_ns for name in signals if name in self.plan.wanted), default=0)
+        if VOLTAGE in signals:
+            self.parts.power.hear(None, silence.t_ns)
         before = self._state()
         self.pipeline.silence(signals, silence.t_ns - timeout_ns, silence.t_ns)
         self._after(before)
@@ -224,6 +230,11 @@ class Core:
         self._save_trip()
         self._expire(now_ns)
 
+    def may_go(self) -> bool:
+        """Whether the device is not needed any more, as [power] says."""
+        on, asked = bool(self.trip.ignition), bool(self.pipeline.requests.open)
+        return self.parts.power.look(self.parts.clock.now_ns(), on=on, asked=asked)
+
     def _expire(self, now_ns: int) -> None:
         """Destroys what has outlived its keep; a medium that fails is asked again after EXPIRE_AGAIN_NS only."""
         if now_ns < self._expire_ns:
@@ -239,6 +250,7 @@ class Core:
         buffered keeps the rest of its life.
         """
         before, moved_ns = self._state(), to_ns - from_ns - passed_ns
+        self.parts.power.leapt(to_ns)
         self.pipeline.leap(from_ns, to_ns, passed_ns)
         trusted = self.parts.clock.trusted() and abs(moved_ns) <= STEP_NS
         self.unsaved = [*self.unsaved, *self.pipeline.take(trusted=trusted)]

@@ -33,8 +33,10 @@ CLOCK_POLL_S = 1.0
 CLOCK_SAVE_S = 60.0
 AUDIT_S = 3600.0
 """How often the audit log is asked whether a day is over or a month old."""
-DRAIN_S = 1.5
-"""A clean stop takes at most 2 s; this much of it may go into sending what waits."""
+LIVE_S = 0.8
+"""A clean stop takes at most 2 s. By this much of it, what was in the inbox when it began is lived through."""
+DRAIN_S = 1.3
+"""By this much, what waits is sent."""
 LEAP_QUIET_S = 1.0
 """So long after a leap of the axis what a device had stamped before it heard of it may still come in."""
 CONFIRM_S = 1.8
@@ -115,17 +117,24 @@ class Loop:
         return answer
 
     def run(self) -> None:
-        """Until `stop` is called; then everything collected so far is made durable."""
+        """Until `stopping`, or until the device may go; then everything collected so far is made durable."""
         while not self.stopping:
             self.turn(TICK_S)
         tell("STOPPING=1")
+        began_s = time.monotonic()
+        self._live_through(began_s + LIVE_S)
         self.core.pipeline.flush()
-        for last in (self.core.keep, self._drain, lambda: self.save_clock(self.clock.now_ns())):
+        for last in (self.core.keep, lambda: self.save_clock(self.clock.now_ns()), lambda: self._drain(began_s + DRAIN_S)):
             self._guarded(last)
 
-    def _drain(self) -> None:
+    def _live_through(self, deadline_s: float) -> None:
+        """What is in the inbox, as long as there is time; of a flood the rest is lost, as it would be if it came a moment later."""
+        with contextlib.suppress(queue.Empty):
+            while time.monotonic() < deadline_s:
+                self._guarded(self.take, self.inbox.get_nowait())
+
+    def _drain(self, deadline_s: float) -> None:
         """What can still be sent before the process ends is sent; all of it is durable already."""
-        deadline_s = time.monotonic() + DRAIN_S
         self.uplinked.pump(self.clock.now_ns())
         while self.core.delivery.open and time.monotonic() < deadline_s:
             try:
@@ -237,6 +246,7 @@ class Loop:
         self._answer_requests()
         if all(done):
             self.trouble = None
+        self.stopping = self.stopping or self.core.may_go()
 
     def _answer(self, asked: Asked) -> None:
         route = self.routes[asked.route]

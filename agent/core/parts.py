@@ -14,6 +14,7 @@ from agent.collect.respond import Responder
 from agent.collect.trip import Trip
 from agent.consent.ledger import Ledger
 from agent.consent.state import GUEST
+from agent.core.power import Power
 from agent.core.recipients import Recipient
 from agent.model import Reading
 from agent.plan.inputs import PlanInputs, TripFacts
@@ -32,6 +33,7 @@ class Parts:
     """What a core is made of.
 
     `sole_driver`: a profile that is confirmed for every trip (replay and `plan` only). `compare_vin`: whether the bus has to agree.
+    `power`: when the device may go.
     """
 
     catalogue: Catalogue
@@ -51,6 +53,7 @@ class Parts:
     sole_driver: str | None = None
     compare_vin: bool = True
     policies_folder: Path = Path()
+    power: Power = field(default_factory=Power)
 
 
 @dataclass(slots=True)
@@ -88,6 +91,7 @@ class Situation:
             vin_known=self.vin_known(),
             now_ms=parts.clock.now_ns() // NS_PER_MS,
             trusted=parts.clock.trusted(),
+            guards_battery=parts.power.low_v is not None,
         )
 
     def vin_known(self) -> bool:

@@ -16,9 +16,12 @@ from agent.core.assembly import CLOCK_KEY, Assembled, assemble
 from agent.core.core import Core
 from agent.core.loop import Loop
 from agent.core.numbers import Numbers
+from agent.core.power import TOLD
+from agent.daemons.ending import close_all
 from agent.daemons.linking import Linking
 from agent.daemons.starting import started
 from agent.ecall.fixes import FixTeller
+from agent.ecall.store import stands
 from agent.link import listen
 from agent.notify import Vote
 from agent.settings import Settings
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from hw.gnss.source import FixSource
 
 log = logging.getLogger("modicum.core")
+CLOSE_S = 0.3
+"""For all devices together: their threads look up within 0.2 s, or hang in a device."""
 
 
 def main() -> int:
@@ -49,6 +54,10 @@ def _run(settings: Settings, built: contextlib.ExitStack) -> None:
         built.callback(assembled.parts.audit.close_days)
     for finding in assembled.findings:
         log.warning("%s: %s: %s", finding.code, finding.text, finding.hint)
+    power, told = assembled.parts.power, settings.control.socket.with_name(TOLD)
+    told.unlink(missing_ok=True)
+    if (call := settings.ecall) is not None:
+        power.call_stands = lambda: stands(call.run)
     readers: list[BusReader] = []
     numbers = Numbers(readers, assembled, at_rest=assembled.at_rest, quota_bytes=settings.state.quota_mib << 20)
     core = Core(assembled.parts, _resubscribe(readers), numbers.signals)
@@ -58,8 +67,7 @@ def _run(settings: Settings, built: contextlib.ExitStack) -> None:
     _open_buses(settings, assembled, loop, core, readers)
     numbers.receiver = receiver = _open_receiver(settings, assembled, loop)
     devices: list[BusReader | FixSource] = [*readers, *([receiver] if receiver else [])]
-    for device in devices:
-        built.callback(device.close)
+    built.callback(close_all, [device.close for device in devices], CLOSE_S)
     servers = _servers(settings, loop)
     for server in servers.values():
         built.callback(server.close)
@@ -73,6 +81,9 @@ def _run(settings: Settings, built: contextlib.ExitStack) -> None:
     core.pipeline.start(assembled.clock.now_ns())
     log.info("running: %d rules, %d withheld", len(core.plan.rules), len(core.plan.refused))
     loop.run()
+    if power.why is not None:
+        log.info("ends by itself: %s", power.why)
+        told.write_text(f"{power.why}\n", encoding="ascii")
 
 
 def _resubscribe(readers: list[BusReader]) -> Callable[[tuple[Subscription, ...]], None]:

@@ -71,6 +71,17 @@ class Store:
         return self._usable and (self.path / ARMED).exists()
 
 
+def stands(folder: Path) -> bool:
+    """Whether a call is kept there, or the hour after it in which the centre may call back; where nobody can see, there may be one."""
+    try:
+        (folder / CALL).stat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def _unusable(path: Path, mounts: Path) -> str:
     """Why nothing can be kept in the folder, which is made where it is not there."""
     try:

@@ -20,10 +20,10 @@ from agent.consent.state import Grant
 from agent.limits import POSITION_KEEP_S_MAX
 from agent.model import Demand, Plan, Refusal, Rule, Transform
 from agent.plan.inputs import PlanInputs
-from agent.plan.needs import EACH, demand_of, helpful, merged, required, trim_m
+from agent.plan.needs import EACH, GUARD, demand_of, helpful, merged, required, trim_m
 from agent.plan.standing import carried, places, zoned
 from agent.policy.versions import stands_since
-from agent.vss import IGNITION, LOCATION, SPEED, VIN
+from agent.vss import IGNITION, LOCATION, SPEED, VIN, VOLTAGE
 
 ENDS = frozenset({"trip_end", "ignition_off"})
 """Triggers that the ignition tells."""
@@ -54,6 +54,8 @@ def compile_plan(inputs: PlanInputs) -> Plan:
     refused: list[Refusal] = []
     ends_ms: list[int] = []
     wanted: dict[str, Demand] = {IGNITION: EACH} if IGNITION in inputs.mapped else {}
+    if inputs.guards_battery and VOLTAGE in inputs.mapped:
+        wanted[VOLTAGE] = GUARD
     for candidate in candidates(inputs):
         against, verdict = next(((check, found) for check in CHECKS if (found := check(candidate, inputs))), (None, None))
         ends_ms += _ends_ms(candidate, inputs)

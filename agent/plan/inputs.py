@@ -30,6 +30,7 @@ class PlanInputs:
     `regions` None: no restriction is configured (a replay). `orders`: streams with a valid signed order.
     `vin_known`: the VIN is configured and, where the vehicle's bus tells one, was heard to be this.
     `trusted`: whether `now_ms` may be believed; a dated grant cannot be decided otherwise, so it does not count.
+    `guards_battery`: whether the device goes before the battery is empty, and so has to hear its voltage.
     """
 
     catalogue: Catalogue
@@ -45,6 +46,7 @@ class PlanInputs:
     now_ms: int
     trusted: bool
     orders: frozenset[str] = frozenset()
+    guards_battery: bool = False
 
     def has(self, signal: str) -> bool:
         """Whether the signal can exist on this vehicle."""

@@ -20,6 +20,8 @@ STATE_THROTTLE_NS = NS // 5
 """Speed for `while`, trimming and "lately" need not come more often than this."""
 EACH = Demand(throttle_ns=0, timeout_ns=TIMEOUT_NS)
 STATE = Demand(throttle_ns=STATE_THROTTLE_NS, timeout_ns=TIMEOUT_NS)
+GUARD = Demand(throttle_ns=NS, timeout_ns=TIMEOUT_NS)
+"""The battery's voltage, where the device goes before it is empty."""
 UNDECIDABLE = frozenset({""})
 CONDITIONS_MAX = 256
 """Parsed conditions that are remembered: a plan asks for the same few again and again."""

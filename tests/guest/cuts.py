@@ -28,7 +28,7 @@ from hw.bench.truth import Drive
 from tests.benchmarks import traffic
 from tests.guest.cut_core import OFF
 from tests.sources import ROOT
-from tests.support.guest import boot_command
+from tests.support.guest import guest_line
 from tests.support.virtual import scenario_file
 
 UP = "modicum.core: running:"
@@ -106,7 +106,7 @@ class Device:
 
     def live(self, seconds: float, *cut: str) -> tuple[int, str]:
         """One life: how it ended, and what the host has read of it."""
-        guest = [str(boot_command()), "--timeout", str(LIFE_S_MAX), "--disk", str(self.disk), *cut]
+        guest = guest_line("--timeout", str(LIFE_S_MAX), "--disk", str(self.disk), *cut)
         story = ["bash", "-eu", "tests/guest/cuts.sh", sysconfig.get_path("platlib"), OFF if self._off else "", str(seconds)]
         line = [*guest, "--share", str(ROOT), "--scratch", str(self.scratch), "--", *story]
         with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True) as machine:

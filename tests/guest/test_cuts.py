@@ -7,7 +7,7 @@ import random
 import pytest
 
 from tests.guest.cuts import Tally, cut_again_and_again, numbers
-from tests.support.guest import boot_command
+from tests.support.guest import needs_guest
 from tests.support.live import alone
 
 CUTS = 10
@@ -17,7 +17,7 @@ CONTROL_SEED = 2
 
 @pytest.fixture(scope="module")
 def tally(tmp_path_factory: pytest.TempPathFactory) -> Tally:
-    boot_command()
+    needs_guest()
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")
     with alone():
@@ -43,7 +43,7 @@ def test_every_database_opens_and_core_comes_up_after_each_cut(tally: Tally) -> 
 @pytest.mark.timeout(300)
 def test_what_is_not_kept_is_found_to_be_lost(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The control: databases that do not wait for the disk."""
-    boot_command()
+    needs_guest()
     with alone():
         control = cut_again_and_again(tmp_path_factory.mktemp("control"), 1, CONTROL_SEED, off=True)
     assert control.lost or control.set_aside or control.ended, control

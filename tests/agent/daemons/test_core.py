@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytest
 
@@ -26,6 +26,7 @@ from agent.control.protocol import RemoteError, ask
 from agent.control.server import ControlServer
 from agent.core.assembly import assemble
 from agent.core.loop import Loop
+from agent.core.power import TOLD
 from agent.daemons import core as core_module
 from agent.daemons.linking import Linking
 from agent.ecall.fixes import FixHearer
@@ -170,6 +171,43 @@ def test_nothing_is_sent_that_could_not_be_entered(config: Path, monkeypatch: py
         core_module.run(load_settings(config))
     assert may == [holds]
     assert ("Audit" in closed) == holds
+
+
+@pytest.mark.parametrize("why", ["low-voltage", None])
+def test_a_core_that_ends_by_itself_leaves_word_why(
+    config: Path, monkeypatch: pytest.MonkeyPatch, why: Literal["low-voltage"] | None
+) -> None:
+    """The unit that acts on it finds it; one that was told to stop leaves none, and what an earlier run left is gone."""
+    (config.parent / TOLD).write_text("ignition-off\n")
+
+    def end(loop: Loop) -> None:
+        loop.core.parts.power.why = why
+
+    monkeypatch.setattr(Loop, "run", end)
+    monkeypatch.setattr(core_module, "_stop_on_signal", lambda _: None)
+    core_module.run(load_settings(config))
+    assert [path.read_text() for path in config.parent.glob(TOLD)] == ([f"{why}\n"] if why else [])
+
+
+def test_the_emergency_call_is_looked_for_where_it_is_kept(config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As [ecall] run says."""
+    ecall = f'[ecall]\nbroker = "main"\nnumber = "+861"\ntest_number = "+862"\nrecipient = "emergency"\nrun = "{tmp_path / "ram"}"\n'
+    (tmp_path / "emergency.pub").write_bytes(next(tmp_path.glob("*.pub")).read_bytes())
+    recipient = '[recipients.emergency]\nbroker = "main"\nkey = "emergency.pub"\nregion = "CN"\n'
+    config.write_text(config.read_text() + ecall + recipient)
+    seen: list[bool] = []
+
+    def look(loop: Loop) -> None:
+        stands = loop.core.parts.power.call_stands
+        seen.append(stands())
+        (tmp_path / "ram").mkdir()
+        (tmp_path / "ram" / "call").touch()
+        seen.append(stands())
+
+    monkeypatch.setattr(Loop, "run", look)
+    monkeypatch.setattr(core_module, "_stop_on_signal", lambda _: None)
+    core_module.run(load_settings(config))
+    assert seen == [False, True]
 
 
 def test_a_day_of_a_core(agent: Agent) -> None:

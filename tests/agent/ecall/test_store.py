@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from agent.ecall.store import Store, kind_of
+from agent.ecall.store import Store, kind_of, stands
 
 MOUNTS = """\
 /dev/sda1 / ext4 rw 0 0
@@ -164,3 +164,19 @@ def test_a_mount_with_a_name_of_any_bytes_is_no_matter(tmp_path: Path) -> None:
     mounts = tmp_path / "mounts"
     mounts.write_bytes(b"/dev/sdb1 /media/\xff\xfe vfat rw 0 0\n" + MOUNTS.encode())
     assert kind_of(Path("/run/x"), mounts) == "tmpfs"
+
+
+def test_others_see_whether_a_call_stands(ram: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as it is kept; where nobody can look there may be one."""
+    assert not stands(ram)
+    store = Store(ram)
+    store.write(b"a call")
+    assert stands(ram)
+    store.write(None)
+    assert not stands(ram)
+
+    def refused(_: Path) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "stat", refused)
+    assert stands(ram)

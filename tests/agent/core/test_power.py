@@ -1,0 +1,227 @@
+"""When the device may go: exact moments on a clock that the test sets, with the car's own frames."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.clock import NS
+from agent.core.power import power_of
+from agent.sections import PowerSection
+from agent.vss import IGNITION, SPEED, VOLTAGE
+from hw.ports import Silence
+from tests.agent.core.stage import TREE, Stage, one, vehicle
+
+OFF_S, LOW_V, LOW_S, LONG_S = 30, 11.5, 20, 60
+
+
+@pytest.fixture
+def car(tmp_path: Path) -> Iterator[Stage]:
+    """A device that goes 30 s after the ignition, or after 20 s below 11.5 V."""
+    with Stage(tmp_path) as made:
+        guarded(made)
+        yield made
+
+
+def guarded(stage: Stage) -> None:
+    power = stage.core.parts.power
+    power.off_delay_s, power.low_v, power.low_for_s = OFF_S, LOW_V, LOW_S
+    stage.core.decide()
+
+
+def goes(stage: Stage, seconds: float) -> bool:
+    """Time passes in one go; whether it is time then."""
+    stage.wait(seconds)
+    return stage.core.may_go()
+
+
+def battery(stage: Stage, volts: float) -> None:
+    stage.frame("BATTERY", VOLTAGE=volts)
+    stage.core.may_go()
+
+
+def silent(stage: Stage, signal: str) -> None:
+    source = vehicle().sources[signal]
+    stage.core.silence(Silence("pt", source.can_id, stage.clock.now_ns()))
+    stage.core.may_go()
+
+
+def off(stage: Stage) -> None:
+    stage.ignition(on=False)
+    stage.core.may_go()
+
+
+def test_it_goes_when_the_delay_after_the_ignition_is_over(car: Stage) -> None:
+    """Not a millisecond before."""
+    car.ignition(on=True)
+    assert not goes(car, LONG_S)
+    off(car)
+    assert not goes(car, OFF_S - 0.001)
+    assert goes(car, 0.001)
+    assert car.core.parts.power.why == "ignition-off"
+
+
+def test_ignition_on_during_the_delay_takes_it_back(car: Stage) -> None:
+    """And the next delay is a whole one."""
+    car.ignition(on=True)
+    off(car)
+    assert not goes(car, OFF_S - 1)
+    car.ignition(on=True)
+    assert not goes(car, LONG_S)
+    off(car)
+    assert not goes(car, OFF_S - 1)
+    assert goes(car, 1)
+
+
+def test_a_car_that_fell_asleep_without_a_word_is_off(car: Stage) -> None:
+    """Its ignition frame is silent; so is that of a car that slept when the device started."""
+    assert not goes(car, 1)
+    assert goes(car, OFF_S)
+
+
+def test_a_car_whose_ignition_is_lost_on_the_way_is_given_the_whole_delay(car: Stage) -> None:
+    """From when that is known."""
+    car.ignition(on=True)
+    assert not goes(car, LONG_S)
+    silent(car, IGNITION)
+    assert not goes(car, OFF_S - 1)
+    assert goes(car, 1)
+
+
+def test_it_goes_sooner_when_the_battery_is_low(car: Stage) -> None:
+    """For long enough, exactly."""
+    car.ignition(on=True)
+    off(car)
+    battery(car, 11.4)
+    assert not goes(car, LOW_S - 0.001)
+    assert goes(car, 0.001)
+    assert car.core.parts.power.why == "low-voltage"
+
+
+def test_a_short_dip_is_no_low_battery(car: Stage) -> None:
+    """As when the lock's motors run, again and again."""
+    car.core.parts.power.off_delay_s = None
+    off(car)
+    for _ in range(10):
+        battery(car, 9.0)
+        assert not goes(car, 3)
+        battery(car, 12.4)
+    assert not goes(car, LONG_S)
+
+
+def test_a_weak_battery_ends_nothing_while_the_ignition_is_on(car: Stage) -> None:
+    """On the way the emergency call goes along; it counts from the ignition's end."""
+    car.ignition(on=True)
+    battery(car, 11.0)
+    assert not goes(car, LONG_S)
+    off(car)
+    assert not goes(car, LOW_S - 1)
+    assert goes(car, 1)
+
+
+def test_a_battery_that_is_not_heard_is_not_guessed(car: Stage) -> None:
+    """Low once, then silent."""
+    car.core.parts.power.off_delay_s = None
+    off(car)
+    battery(car, 11.0)
+    silent(car, VOLTAGE)
+    assert not goes(car, LONG_S)
+
+
+@pytest.mark.parametrize("guards", [True, False])
+def test_the_voltage_is_heard_for_this_alone_and_no_record_comes_of_it(tmp_path: Path, guards: bool) -> None:
+    """Without package and grant the ignition and it are subscribed; without low_v the ignition alone."""
+    with Stage(tmp_path, package=None) as stage:
+        if guards:
+            guarded(stage)
+        assert set(stage.core.plan.wanted) == {IGNITION} | ({VOLTAGE} if guards else set())
+        off(stage)
+        battery(stage, 11.0)
+        assert goes(stage, LOW_S) == guards
+        stage.core.keep()
+        assert stage.stored() == {}
+
+
+def test_a_request_is_answered_first(tmp_path: Path) -> None:
+    """Somebody in the parked car asks in the last second: the answer, or that there is none, comes before the end."""
+    tree = copy.deepcopy(TREE)
+    state = one("state", SPEED, triggers=["request:state"], every_s=0)
+    state["signal"] = [{"id": SPEED, "fresh_s": 5}]
+    tree["services/a.toml"]["stream"].append(state)
+    with Stage(tmp_path, tree=tree) as stage:
+        guarded(stage)
+        stage.ignition(on=True)
+        off(stage)
+        assert not goes(stage, OFF_S - 1)
+        request = stage.core.ask("a.state")
+        assert not goes(stage, 1)
+        stage.frame("MOTION", SPEED=0.0)
+        assert goes(stage, 1)
+        assert request.answered
+        assert stage.stored()["a.state"] == 1
+
+
+def test_an_emergency_call_keeps_the_device_awake(car: Stage) -> None:
+    """For as long as there is one to be seen; it is looked for only when it is time."""
+    stands, looks = [True], [0]
+
+    def call_stands() -> bool:
+        looks[0] += 1
+        return stands[0]
+
+    car.core.parts.power.call_stands = call_stands
+    car.ignition(on=True)
+    assert not goes(car, LONG_S)
+    off(car)
+    assert not goes(car, OFF_S - 1)
+    assert looks == [0]
+    assert not goes(car, LONG_S)
+    stands[0] = False
+    assert car.core.may_go()
+
+
+def test_a_device_that_wakes_waits_anew(car: Stage) -> None:
+    """It was suspended by the host in the middle of the delay: the driver who woke it has not turned the key yet."""
+    car.ignition(on=True)
+    off(car)
+    battery(car, 11.0)
+    begun_ns = car.clock.now_ns()
+    car.clock.set(begun_ns + LONG_S * NS)
+    car.core.leap(begun_ns, car.clock.now_ns(), LONG_S * NS)
+    assert not car.core.may_go()
+    assert not goes(car, LOW_S - 1)
+    assert goes(car, 1)
+
+
+def test_the_loop_ends_and_what_was_collected_is_durable(car: Stage) -> None:
+    """Nobody has to stop it."""
+    car.trip_of("anna", "x.speed")
+    car.drive(3)
+    off(car)
+    car.clock.set(car.clock.now_ns() + OFF_S * NS)
+    car.loop.run()
+    assert car.core.parts.power.why == "ignition-off"
+    assert car.stored()["a.minute"] == 1
+
+
+def test_without_power_in_the_settings_it_never_goes(stage: Stage) -> None:
+    """Off and empty."""
+    stage.ignition(on=False)
+    battery(stage, 8.0)
+    assert not goes(stage, LONG_S)
+
+
+def test_what_the_vehicle_does_not_tell_is_found_and_has_no_effect() -> None:
+    """Instead of a guess."""
+    section = PowerSection(off_delay_s=OFF_S, low_v=LOW_V)
+    power, found = power_of(section, {IGNITION, VOLTAGE})
+    assert ((power.off_delay_s, power.low_v), found) == ((OFF_S, LOW_V), [])
+    power, found = power_of(section, ())
+    assert (power.off_delay_s, power.low_v) == (None, None)
+    assert [one.code for one in found] == ["power-not-told"] * 2
+    power.hear(8.0, 0)
+    assert not power.look(10**18, on=False, asked=False)
+    assert power_of(PowerSection(), ())[1] == []
