@@ -136,11 +136,11 @@ class Loop:
     def _drain(self, deadline_s: float) -> None:
         """What can still be sent before the process ends is sent; all of it is durable already."""
         self.uplinked.pump(self.clock.now_ns())
-        while self.core.delivery.open and time.monotonic() < deadline_s:
+        while self.core.delivery.open and (left_s := deadline_s - time.monotonic()) > 0:
             try:
-                item = self.inbox.get(timeout=TICK_S)
+                item = self.inbox.get(timeout=left_s)
             except queue.Empty:
-                continue
+                return
             if not isinstance(item, Frame | Fix | Silence):
                 self.take(item)
             self.uplinked.pump(self.clock.now_ns())
