@@ -20,6 +20,7 @@ import msgspec
 from agent.clock import NS, RELEASE_NS, age_ns, boot_ns, kernel_synchronised
 from agent.control.protocol import ask
 from agent.control.server import ControlServer
+from agent.daemons.ending import close_all
 from agent.daemons.starting import started
 from agent.ecall import wire
 from agent.ecall.addresses import Addresses, addresses_of
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
 EVERYTHING = 2**512 - 1
 CALL_SECTIONS = frozenset({"vehicle", "regions", "bus", "brokers", "recipients", "modem", "ecall", "topics", "clock", "control"})
 """What is wrong elsewhere in agent.toml costs no call."""
+CLOSE_S = 0.5
+"""For everything that has a thread; a modem in the middle of an answer is not waited for."""
 log = logging.getLogger("modicum.ecall")
 Inbox = queue.SimpleQueue[Item]
 
@@ -130,8 +133,8 @@ def _run(settings: Settings, own: Ecall, built: contextlib.ExitStack) -> None:
     parts: dict[str, Supervised | Recorder | ControlServer | FixHearer] = {f"bus {reader.name}": reader for reader in readers}
     parts |= {name: device for name, device in (("modem", voice), ("SOS", sos)) if device is not None}
     parts |= {"record": recorder, **_sockets(own, loop, selftest)}
+    built.callback(close_all, [part.close for part in parts.values()], CLOSE_S)
     for part in parts.values():
-        built.callback(part.close)
         part.start()
     loop.vote = Vote("modicum-ecall", lambda: {**parts, **({"centre": used} if (used := centre.in_use) else {})}).take
     trigger.begin(boot_ns())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import queue
 import signal
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from agent import link
+from agent.daemons.ending import close_all
 from agent.daemons.starting import keep_private
 from agent.errors import ConfigError, ModicumError
 from agent.link import Close, LinkDown, Offer, Refused, State, TakeBack, TakenBack
@@ -32,6 +34,8 @@ INBOX_MAX = 1000
 WATCH_S = 5.0
 """How often a lane is looked at when nothing happens."""
 AGAIN_S = 0.5
+END_S, READER_S = 1.2, 0.3
+"""Until every connection has said goodbye or was cut off, which one by one takes a second; then for the link's thread."""
 UNKNOWN_LANE_HOLD_MS = 10_000
 
 
@@ -63,22 +67,24 @@ class Uplink:
         self._lane_of: dict[int, str] = {}
         self._reader = Watched(self._read, "link")
         self._vote = Vote("modicum-uplink", self._voters, "linked to core")
+        self._stopping = False
 
     def stop(self) -> None:
         """Makes `run` end. May be called from a signal handler."""
+        self._stopping = True
         self._inbox.put(None)
 
     def run(self) -> None:
         """Serves until `stop` or the link's end, and leaves no connection behind."""
         self._reader.start()
         try:
-            while self._serve():
+            while not self._stopping and self._serve():
                 pass
         except LinkDown:
             pass  # the caller connects again
         finally:
             self._end()
-            self._reader.join(WATCH_S)
+            self._reader.join(READER_S)
 
     def _voters(self) -> dict[str, Voter]:
         """The threads: the link's, until it has told of its end, and of each lane the connection's."""
@@ -172,10 +178,13 @@ class Uplink:
             lane.stop(time.monotonic())
 
     def _end(self) -> None:
-        for name in list(self._lanes):
-            with contextlib.suppress(LinkDown):  # core is gone: it offers again what it got no word of
-                self._close(name)
+        """At most END_S: a broker that does not answer holds up no other's end."""
+        close_all([functools.partial(self._leave, name) for name in self._lanes], END_S)
         self._link.close()
+
+    def _leave(self, name: str) -> None:
+        with contextlib.suppress(LinkDown):  # core is gone: it offers again what it got no word of
+            self._close(name)
 
 
 def accesses(settings: Settings) -> AccessOf:

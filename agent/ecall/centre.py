@@ -98,9 +98,11 @@ class Centre:
         return mid is not None
 
     def close(self) -> None:
-        """Ends the connection politely, and every attempt."""
-        for generation, connection in self._attempts.items():
-            connection.hang_up(politely=generation == self.link)
+        """Ends the connection politely, and every attempt, of which it waits for none."""
+        for other in self._others():
+            self._give_up(other)
+        for connection in self._attempts.values():
+            connection.hang_up(politely=True)
         self._attempts.clear()
         self.link = 0
 

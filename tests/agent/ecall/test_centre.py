@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -281,3 +282,16 @@ def test_it_ends_politely() -> None:
     world.centre.close()
     assert world.made[-1].polite
     World().centre.close()
+
+
+def test_its_end_waits_for_no_attempt() -> None:
+    """With a call there may be six of them, each held by a network that does not answer."""
+    world = World().called(9.0)
+    released = threading.Event()
+    others = [one for one in world.made if one.order.generation != world.centre.link]
+    assert len(others) > 1
+    for one in others:
+        one.hang_up = lambda *, politely: released.wait(30) and None  # type: ignore[method-assign, assignment]
+    world.centre.close()
+    assert not world.centre.online
+    released.set()
