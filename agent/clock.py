@@ -47,6 +47,23 @@ def boot_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
+def suspended_ns() -> int:
+    """How long the device has been suspended since its start: CLOCK_MONOTONIC stands still then."""
+    return boot_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
+
+@dataclass(slots=True)
+class Sleep:
+    """For who keeps connections up: none of them has lived through a suspend, and no timer of a socket says so."""
+
+    _suspended_ns: int = field(default_factory=suspended_ns)
+
+    def over(self) -> bool:
+        """Whether the device was suspended, for more than LEAP_NS, since this was last asked."""
+        before_ns, self._suspended_ns = self._suspended_ns, suspended_ns()
+        return self._suspended_ns - before_ns > LEAP_NS
+
+
 def plausible_ns(age_ns: int) -> int:
     """The age; 0 where it is that of another clock, as the future and what is long ago are."""
     return age_ns if 0 <= age_ns <= AGE_NS_MAX else 0

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from agent import link
+from agent.clock import Sleep
 from agent.daemons.ending import close_all
 from agent.daemons.starting import keep_private
 from agent.errors import ConfigError, ModicumError
@@ -67,7 +68,7 @@ class Uplink:
         self._lane_of: dict[int, str] = {}
         self._reader = Watched(self._read, "link")
         self._vote = Vote("modicum-uplink", self._voters, "linked to core")
-        self._stopping = False
+        self._stopping, self._sleep = False, Sleep()
 
     def stop(self) -> None:
         """Makes `run` end. May be called from a signal handler."""
@@ -115,8 +116,10 @@ class Uplink:
             self._take(event)
         except queue.Empty:
             pass
-        now_s = time.monotonic()
+        now_s, woke = time.monotonic(), self._sleep.over()
         for lane in self._lanes.values():
+            if woke:
+                lane.woke(now_s)
             lane.tick(now_s)
         self._vote.take()
         return True

@@ -97,6 +97,12 @@ class Centre:
             self._owed[mid] = now_s
         return mid is not None
 
+    def woke(self, now_s: float) -> None:
+        """The device was suspended: no connection has lived through that, whatever it says; another attempt is due at once."""
+        for generation in list(self._attempts):
+            self._give_up(generation)
+        self.link, self.why, self._failures, self._due_s = 0, "the device was suspended", 0, now_s
+
     def close(self) -> None:
         """Ends the connection politely, and every attempt, of which it waits for none."""
         for other in self._others():

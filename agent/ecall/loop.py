@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from agent.clock import boot_ns
+from agent.clock import Sleep, boot_ns
 from agent.ecall import happenings as world
 from agent.ecall import wire
 from agent.ecall.addresses import Addresses
@@ -78,6 +78,7 @@ class Loop:
     """What could not be done last, by what it was."""
     sources: Sources = field(default_factory=Sources)
     latency: Latency = field(default_factory=Latency)
+    sleep: Sleep = field(default_factory=Sleep)
     counts: dict[str, int] = field(default_factory=lambda: {"frames": 0, "sent": 0, "acknowledged": 0, "unheard": 0})
     _tested_ns: int = 0
     _found: frozenset[str] = frozenset()
@@ -129,12 +130,25 @@ class Loop:
     def _tick(self) -> None:
         """Each by itself: what fails in one costs no other, and none the program."""
         done = [
-            self._guarded("the connection", lambda: self.centre.tick(time.monotonic(), urgent=self._urgent)),
+            self._guarded("the connection", self._connect),
             self._guarded("the call", self.step),
             self._guarded("the devices", self._look_around),
         ]
         if not all(done):
             time.sleep(FAILED_S)  # what fails each time must not take the whole computer
+
+    def _connect(self) -> None:
+        now_s, before = time.monotonic(), self.centre.link
+        if self.sleep.over():
+            self.centre.woke(now_s)
+        self._linked(before)
+        self.centre.tick(now_s, urgent=self._urgent)
+
+    def _linked(self, before: int) -> None:
+        """The call hears of another connection than before, and of none."""
+        if self.centre.link != before:
+            self.selftest.offline_ns = None if self.centre.online else boot_ns()
+            self.step(world.Link(self.centre.online))
 
     def _look_around(self) -> None:
         now_ns = boot_ns()
@@ -189,9 +203,7 @@ class Loop:
     def _connection(self, event: Event) -> None:
         before = self.centre.link
         heard = self.centre.feed(time.monotonic(), event)
-        if self.centre.link != before:
-            self.selftest.offline_ns = None if self.centre.online else boot_ns()
-            self.step(world.Link(self.centre.online))
+        self._linked(before)
         if heard is None:
             return
         session = self.machine.standing.session

@@ -12,7 +12,7 @@ from agent import link
 from agent.link import Ack, Inbound, Offer, Refused, State, TakeBack, TakenBack
 from agent.mqtt.connection import INBOUND_BYTES_MAX, Access, Arrived, Connection, Event, Post, PubAcked
 from agent.mqtt.terms import Connect, Lost
-from agent.uplink.session import Action, Hangup, Input, Limits, PubAck, Publish, Session, Stop, Tick
+from agent.uplink.session import Action, Hangup, Input, Limits, PubAck, Publish, Session, Stop, Tick, Woke
 
 UNLINKABLE = "open:"
 """How the name of a lane for `identity = "none"` begins."""
@@ -71,6 +71,10 @@ class Lane:
                 event.accept()
             case _:
                 self._step(now_s, event)
+
+    def woke(self, now_s: float) -> None:
+        """The device was suspended: open offers go back to core, and it connects anew."""
+        self._step(now_s, Woke())
 
     def stop(self, now_s: float) -> None:
         """Ends the lane for good; open offers go back to core."""

@@ -66,11 +66,16 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class Woke:
+    """The device was suspended: the broker has long given up what still looks like a connection here."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """The lane is to end for good."""
 
 
-Input = Offer | TakeBack | Online | Lost | PubAck | Tick | Stop
+Input = Offer | TakeBack | Online | Lost | PubAck | Tick | Woke | Stop
 
 
 # Actions beside the messages to core.
@@ -166,6 +171,8 @@ class Session:
                 actions = self._answered(now_s, event)
             case Tick():
                 actions = self._tick(now_s)
+            case Woke():
+                actions = self._woke(now_s)
             case Stop():
                 actions = self._stop()
         return actions
@@ -307,6 +314,14 @@ class Session:
             return [Connect(self.generation, self.protocol)]
         why = "no answer to CONNECT" if self.phase is Phase.CONNECTING else "a PUBACK is overdue"
         return [Hangup(self.generation), *self._lost(now_s, Lost(self.generation, why, reached=True))]
+
+    def _woke(self, now_s: float) -> list[Action]:
+        """Connects anew, soon, also where it was waiting for another attempt: the network is another one by now, perhaps."""
+        if self.phase is Phase.STOPPED:
+            return []
+        connected = self.phase is not Phase.OFFLINE
+        self._retry_s = now_s + self.jitter() * self.limits.backoff_base_s
+        return [Hangup(self.generation), *self._go_offline("the device was suspended")] if connected else []
 
     def _stop(self) -> list[Action]:
         connected = self.phase in (Phase.CONNECTING, Phase.ONLINE)

@@ -304,3 +304,20 @@ def test_a_stamp_of_another_clock_counts_as_of_now() -> None:
     """From the future, or of an adapter that counts from its own start; one of the host's is as old as it is."""
     assert 400_000_000 < clock.age_ns(time.time() - 0.5) < 1_500_000_000
     assert [clock.age_ns(stamp_s) for stamp_s in (0.0, 12.5, time.time() + 60)] == [0, 0, 0]
+
+
+def test_a_suspend_is_over_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For who keeps connections up: five seconds are none yet, and each is told once."""
+    suspended = [100 * NS]
+    monkeypatch.setattr(clock, "suspended_ns", lambda: suspended[0])
+    sleep = clock.Sleep(suspended[0])
+    assert not sleep.over()
+    suspended[0] += 5 * NS
+    assert not sleep.over()
+    suspended[0] += 5 * NS + 1
+    assert (sleep.over(), sleep.over()) == (True, False)
+
+
+def test_this_device_has_been_suspended_for_no_negative_time() -> None:
+    """The kernel's own two clocks."""
+    assert clock.suspended_ns() >= 0

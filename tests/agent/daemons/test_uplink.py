@@ -384,6 +384,19 @@ def test_connections_end_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     released.set()
 
 
+def test_a_suspend_is_noticed_when_the_loop_looks_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every lane hears of it once, before time passes for it: within WATCH_S of the device's waking, whatever the sockets say."""
+    near, _far = link.pair()
+    nobody: Any = None
+    uplink, heard, slept = daemon.Uplink(near, nobody), list[str](), [True]
+    lane: Any = SimpleNamespace(woke=lambda _: heard.append("woke"), tick=lambda _: heard.append("tick"), next_due_s=lambda: 0.0)
+    uplink._lanes = {"id:main": lane}
+    monkeypatch.setattr(type(uplink._sleep), "over", lambda _: bool(slept) and slept.pop())
+    assert uplink._serve()
+    assert uplink._serve()
+    assert heard == ["woke", "tick", "tick"]
+
+
 def test_what_waits_in_the_inbox_does_not_hold_the_end_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand events in front of the end: none of them is taken any more."""
     near, _far = link.pair()

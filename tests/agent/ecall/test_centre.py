@@ -295,3 +295,17 @@ def test_its_end_waits_for_no_attempt() -> None:
     world.centre.close()
     assert not world.centre.online
     released.set()
+
+
+@pytest.mark.parametrize("called", [True, False])
+def test_after_a_suspend_it_connects_anew_at_once(called: bool) -> None:
+    """Whatever it was doing: the connection of before looks alive here for minutes, and the next attempt may have been far off."""
+    world = World().online(0.0) if called else World()
+    if not called:
+        world.centre.tick(0.0, urgent=False)
+    before = len(world.made)
+    world.centre.woke(1.0)
+    assert (world.centre.online, world.centre.next_due_s(urgent=False)) == (False, 1.0)
+    world.centre.tick(1.0, urgent=False)
+    assert len(world.made) == before + 1
+    until(lambda: all(one.polite is False for one in world.made[:before]), "the end of what was before")

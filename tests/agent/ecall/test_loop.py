@@ -103,6 +103,10 @@ class Fakes:
                 return payload if topic == TOPIC else None
         return None
 
+    def woke(self, _now_s: float) -> None:
+        self._do("woke")
+        self.link = 0
+
     def write(self, document: bytes | None) -> None:
         self._do("write", document)
 
@@ -345,3 +349,17 @@ def test_what_waits_to_be_texted_is_forgotten_with_the_call() -> None:
     (call,) = fakes.sent()
     fakes.hears(ClearedDown(call.session), call.reply_key)
     assert "forget" in fakes.names()
+
+
+def test_a_suspend_is_noticed_and_the_message_goes_over_the_next_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second after the device woke, at the latest; nothing has to fail first."""
+    fakes = crashed()
+    slept = [True]
+    monkeypatch.setattr(type(fakes.loop.sleep), "over", lambda _: bool(slept) and slept.pop())
+    fakes.loop._tick()
+    assert ("woke", None) in fakes.did
+    assert not fakes.loop.machine.link_up
+    fakes.takes(Online(2, Terms(protocol=5)))
+    assert fakes.names().count("send") == 2
+    fakes.loop._tick()
+    assert fakes.names().count("woke") == 1

@@ -6,7 +6,7 @@ import pytest
 
 from agent.link import Ack, Offer, Refused, State, TakeBack, TakenBack
 from agent.mqtt.terms import V5, V311, Connect, Lost, Online, Terms
-from agent.uplink.session import Action, Hangup, Limits, Phase, PubAck, Publish, Session, Stop, Tick, publish_bytes, valid_topic
+from agent.uplink.session import Action, Hangup, Limits, Phase, PubAck, Publish, Session, Stop, Tick, Woke, publish_bytes, valid_topic
 
 TOPIC = "m/v1/abc/svc/stream"
 
@@ -34,6 +34,37 @@ def refusals(actions: list[Action]) -> dict[int, Refused]:
 
 def published(actions: list[Action]) -> list[int]:
     return [action.offer.n for action in actions if isinstance(action, Publish)]
+
+
+# -- after a suspend ------------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_from_before_a_suspend_is_given_up_with_what_was_open() -> None:
+    """It looks alive for half a minute, or four where nothing is sent; core hears at once that its offers are uncertain."""
+    lane = online()
+    lane.step(0, offer(1))
+    actions = lane.step(10, Woke())
+    assert actions[0] == Hangup(1)
+    assert refusals(actions)[1] == Refused(n=1, why="the device was suspended", again=True, maybe_sent=True)
+    assert lane.next_due_s() == 10 + Limits().backoff_base_s
+    assert lane.step(11, Tick()) == [Connect(2, V5)]
+
+
+def test_a_lane_that_was_waiting_for_another_attempt_makes_it_soon_after_a_suspend() -> None:
+    """It may have been five minutes off, in another network."""
+    lane = online()
+    lane.step(0, Lost(1, "gone", code=0x87))
+    assert (lane.next_due_s() or 0) > 10 + Limits().backoff_base_s
+    assert lane.step(10, Woke()) == []
+    assert lane.next_due_s() == 10 + Limits().backoff_base_s
+
+
+def test_a_lane_that_was_ended_stays_so_after_a_suspend() -> None:
+    """Nothing comes of it."""
+    lane = online()
+    lane.step(0, Stop())
+    assert lane.step(10, Woke()) == []
+    assert lane.phase is Phase.STOPPED
 
 
 # -- one event at a time ------------------------------------------------------------------------------------------------
