@@ -65,7 +65,6 @@ class Uplink:
         self._link, self._access_of, self._limits = to_core, access_of, limits or Limits()
         self._inbox: queue.SimpleQueue[tuple[Lane, Event] | link.Message | None] = queue.SimpleQueue()
         self._lanes: dict[str, Lane] = {}
-        self._lane_of: dict[int, str] = {}
         self._reader = Watched(self._read, "link")
         self._vote = Vote("modicum-uplink", self._voters, "linked to core")
         self._stopping, self._sleep = False, Sleep()

@@ -12,7 +12,7 @@ import tempfile
 import zlib
 from argparse import Namespace
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,7 +59,9 @@ THIRTY = (
     "Vehicle.Body.Windshield.Front.Wiping.Mode",
     "Vehicle.Body.Lights.Beam.Low.IsOn",
 )
-STREAMS: dict[str, tuple[tuple[str, ...], str, float]] = {"thirty": (THIRTY, "periodic", 1.0), "change": (QUICK, "on_change", 0.1)}
+Asked = tuple[tuple[str, ...], str, float]
+"""Signals, trigger, and how often at most, s."""
+STREAMS: dict[str, Asked] = {"thirty": (THIRTY, "periodic", 1.0), "change": (QUICK, "on_change", 0.1)}
 
 
 @dataclass(slots=True)
@@ -91,7 +93,7 @@ def main(_options: Namespace) -> None:
     """Prints a table of smooth and of noisy values."""
     with tempfile.TemporaryDirectory(prefix="modicum-benchmark-") as name:
         folder = Path(name)
-        _write_catalogue(folder)
+        write_catalogue(folder, STREAMS, WINDOWS_S)
         own = list(traffic.car(SECONDS))
         rows = []
         for kind, shake in (("smooth", list), ("noisy", lambda frames: list(traffic.noisy(frames)))):
@@ -137,8 +139,8 @@ def _sizes(folder: Path, log: Path) -> dict[str, Sizes]:
     return found
 
 
-def _write_catalogue(folder: Path) -> None:
-    """The vehicle's signals, the shipped purposes, and a service that asks for much."""
+def write_catalogue(folder: Path, streams: Mapping[str, Asked], windows_s: Iterable[int]) -> None:
+    """The vehicle's signals, the shipped purposes, and a service that asks for much: each of the streams with each window."""
     shutil.copy(ROOT / "config" / "catalogue" / "purposes.toml", folder)
     units = {name: entry.unit or "" for name, entry in load_vehicle(VEHICLE).file.signals.items()}
     declared = [f'[signals."{name}"]\nunit = "{unit}"\ncategory = "status"\n' for name, unit in units.items()]
@@ -147,8 +149,8 @@ def _write_catalogue(folder: Path) -> None:
     (folder / "packages.toml").write_text('[packages.dense]\ntitle = "Dense"\nservices = ["dense"]\n', encoding="utf-8")
     (folder / "services").mkdir()
     text = ['[service]\nid = "dense"\ntitle = "Dense"\n']
-    for name, (signals, trigger, every_s) in STREAMS.items():
-        text += [_stream(f"{name}_{window_s}", signals, trigger, every_s, window_s) for window_s in WINDOWS_S]
+    for name, (signals, trigger, every_s) in streams.items():
+        text += [_stream(f"{name}_{window_s}", signals, trigger, every_s, window_s) for window_s in windows_s]
     (folder / "services" / "dense.toml").write_text("".join(text), encoding="utf-8")
 
 
