@@ -49,7 +49,8 @@ def boot_ns() -> int:
 
 def suspended_ns() -> int:
     """How long the device has been suspended since its start: CLOCK_MONOTONIC stands still then."""
-    return boot_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    awake_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)  # first: the other goes on meanwhile
+    return boot_ns() - awake_ns
 
 
 @dataclass(slots=True)

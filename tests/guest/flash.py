@@ -45,7 +45,7 @@ from tests.benchmarks.traffic import START_NS
 DISK = Path("/sys/block/ubda/stat")
 SECTOR_BYTES, SECTORS_WRITTEN = 512, 6
 """Documentation/block/stat.rst of the kernel."""
-WINDOWS_S = (1, 2, 5, 10, 30, 60, 120)
+WINDOWS_S = (0, 1, 5, 10, 30, 60, 120)
 
 
 @dataclass(slots=True)

@@ -1,0 +1,57 @@
+"""modicum-uplink's loop around what its lanes do: its end, which nothing holds up, and a suspend."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from agent import link
+from agent.daemons import uplink as daemon
+
+
+def test_connections_end_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes a second where its broker does not answer, which is as long as the end may take in all; the link is closed at last."""
+    near, far = link.pair()
+    nobody: Any = None
+    uplink, released, reached = daemon.Uplink(near, nobody), threading.Event(), threading.Barrier(5)
+    lane: Any = SimpleNamespace(stop=lambda _: (reached.wait(5), released.wait(30)))
+    uplink._lanes = {f"lane {number}": lane for number in range(4)}
+    monkeypatch.setattr(daemon, "END_S", 0.1)
+    uplink.stop()
+    ending = threading.Thread(target=uplink.run, daemon=True)
+    ending.start()
+    reached.wait(5)  # all four wait at the same time
+    ending.join(5)
+    assert not ending.is_alive()
+    with pytest.raises(link.LinkDown):
+        far.receive(5)
+    released.set()
+
+
+def test_a_suspend_is_noticed_when_the_loop_looks_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every lane hears of it once, before time passes for it: within WATCH_S of the device's waking, whatever the sockets say."""
+    near, _far = link.pair()
+    nobody: Any = None
+    uplink, heard, slept = daemon.Uplink(near, nobody), list[str](), [True]
+    lane: Any = SimpleNamespace(woke=lambda _: heard.append("woke"), tick=lambda _: heard.append("tick"), next_due_s=lambda: 0.0)
+    uplink._lanes = {"id:main": lane}
+    monkeypatch.setattr(type(uplink._sleep), "over", lambda _: bool(slept) and slept.pop())
+    assert uplink._serve()
+    assert uplink._serve()
+    assert heard == ["woke", "tick", "tick"]
+
+
+def test_what_waits_in_the_inbox_does_not_hold_the_end_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand events in front of the end: none of them is taken any more."""
+    near, _far = link.pair()
+    nobody: Any = None
+    uplink, taken = daemon.Uplink(near, nobody), list[object]()
+    monkeypatch.setattr(uplink, "_take", taken.append)
+    for _ in range(daemon.INBOX_MAX):
+        uplink._inbox.put(link.Close(lane="id:main"))
+    uplink.stop()
+    uplink.run()
+    assert taken == []
