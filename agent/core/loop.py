@@ -128,10 +128,11 @@ class Loop:
             self._guarded(last)
 
     def _live_through(self, deadline_s: float) -> None:
-        """What is in the inbox, as long as there is time; of a flood the rest is lost, as it would be if it came a moment later."""
-        with contextlib.suppress(queue.Empty):
-            while time.monotonic() < deadline_s:
-                self._guarded(self.take, self.inbox.get_nowait())
+        """What is in the inbox by now, as long as there is time; of a flood the rest is lost, as it would be if it came a moment later."""
+        for _ in range(self.inbox.qsize()):
+            if time.monotonic() >= deadline_s:
+                break
+            self._guarded(self.take, self.inbox.get_nowait())
 
     def _drain(self, deadline_s: float) -> None:
         """What can still be sent before the process ends is sent; all of it is durable already."""

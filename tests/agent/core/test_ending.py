@@ -40,6 +40,9 @@ class Inbox:
     def __init__(self, seconds: Seconds, items: list[Item], item_s: float) -> None:
         self.seconds, self.items, self.item_s = seconds, deque(items), item_s
 
+    def qsize(self) -> int:
+        return len(self.items)
+
     def get_nowait(self) -> Item:
         if not self.items:
             raise queue.Empty
@@ -116,6 +119,23 @@ def test_what_waits_in_the_inbox_is_lived_through(stage: Stage, seconds: Seconds
     lasted_s, inbox = ended(stage, seconds, *frames(stage, INBOX_MAX), item_s=LIVE_S / INBOX_MAX / 2)
     assert lasted_s == pytest.approx(LIVE_S / 2)
     assert not inbox.items
+
+
+def test_a_bus_that_goes_on_does_not_hold_the_end_up(stage: Stage, seconds: Seconds) -> None:
+    """What comes later is not waited for: each frame brings another one."""
+    stage.trip_of("anna", "x.speed")
+    frame, *_ = frames(stage, 1)
+
+    class Going(Inbox):
+        def get_nowait(self) -> Item:
+            self.items.append(frame)
+            return super().get_nowait()
+
+    replaced: Any = Going(seconds, [frame] * 10, 0.001)
+    stage.loop.inbox = replaced
+    began_s, stage.loop.stopping = seconds.now_s, True
+    stage.loop.run()
+    assert seconds.now_s - began_s == pytest.approx(0.01)
 
 
 def test_a_flood_does_not_hold_the_end_up(stage: Stage, seconds: Seconds) -> None:
