@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -298,6 +301,47 @@ def test_the_real_clock_moves_on_with_boot_time() -> None:
     assert abs(time.time_ns() - made.now_ns()) < NS
     assert made.now_ns() <= made.now_ns()
     assert kernel_synchronised() in (True, False)
+
+
+class Refusing:
+    """A C library in a sandbox: the question is refused, or answered."""
+
+    def __init__(self, state: int, number: int = 0) -> None:
+        self.state, self.number = state, number
+
+    def adjtimex(self, _: object) -> int:
+        ctypes.set_errno(self.number)
+        return self.state
+
+
+@pytest.mark.parametrize(
+    ("state", "number", "told", "synchronised"),
+    [
+        (0, 0, False, True),
+        (5, 0, True, False),
+        (-1, errno.EPERM, True, True),
+        (-1, errno.EPERM, False, False),
+        (-1, errno.EFAULT, True, False),
+    ],
+)
+def test_where_the_question_is_refused_timesyncd_is_believed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, state: int, number: int, told: bool, synchronised: bool
+) -> None:
+    """And only there: what the kernel says comes first."""
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Refusing(state, number))
+    monkeypatch.setattr(clock, "TIMESYNCD", tmp_path / "synchronized")
+    if told:
+        (tmp_path / "synchronized").touch()
+    assert kernel_synchronised() is synchronised
+
+
+def test_the_unit_says_which_start_of_the_device_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the kernel's own form or in systemd's; without a unit it is the kernel's."""
+    monkeypatch.delenv(clock.BOOT_VARIABLE, raising=False)
+    own = clock.boot_id()
+    assert int(own, 16) > 0
+    monkeypatch.setenv(clock.BOOT_VARIABLE, "01234567-89ab-cdef-0123-456789abcdef")
+    assert clock.boot_id() == SystemClock().boot_id == "0123456789abcdef" * 2
 
 
 def test_a_stamp_of_another_clock_counts_as_of_now() -> None:

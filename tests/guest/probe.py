@@ -48,6 +48,16 @@ def broker_reached() -> None:
     socket.create_connection(("127.0.0.1", 8883), timeout=5).close()
 
 
+def told(address: str) -> Callable[[], object]:
+    """A datagram: where a service may not speak to an address, the kernel says so at once."""
+
+    def tell() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as teller:
+            teller.sendto(b"word", (address, 8883))
+
+    return tell
+
+
 def fix_told() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as teller:
         teller.sendto(b"no fix", "/run/modicum-ecall/fixes.sock")
@@ -88,6 +98,8 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "packet socket": made(socket.AF_PACKET, socket.SOCK_RAW),
     "can socket": can_bound,
     "broker": broker_reached,
+    "an address of the list": told("203.0.113.7"),
+    "an address beside it": told("198.51.100.7"),
     "database": opened(CORE_DATABASE),
     "key block": opened("/var/lib/modicum/keys.block"),
     "call's state": lambda: list(Path("/var/lib/modicum-ecall").iterdir()),

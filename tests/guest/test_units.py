@@ -24,17 +24,27 @@ REFUSED = {"EACCES", "EPERM", "ENOENT", "EAFNOSUPPORT", "EROFS", "ENXIO"}
 MAY = {
     "core": {
         *("can socket", "database", "key block", "configuration", "authority", "control socket", "fix", "receiver's port"),
-        *("link socket",),  # its own
+        *("link socket", "call's control socket"),  # its own; and, as one of the group modicum, the call's
     },
-    "uplink": {"tcp socket", "tcp socket, IPv6", "udp socket", "broker", "configuration", "authority", "uplink's key", "link socket"},
+    "uplink": {
+        "tcp socket",
+        "tcp socket, IPv6",
+        "udp socket",
+        "broker",
+        "an address of the list",
+        "configuration",
+        "authority",
+        "uplink's key",
+        "link socket",
+    },
     "ecall": {
         *("tcp socket", "tcp socket, IPv6", "udp socket", "broker", "can socket", "call's state", "configuration", "authority"),
-        *("call's key", "call's control socket", "fix"),
+        *("call's key", "call's control socket", "fix", "an address of the list"),
     },
 }
 """Everything else of probe.py is refused."""
-SAYS = {"record of a call", "another route there", "another device"}
-"""Attempts whose outcome is not simply ok or refused."""
+SAYS = {"record of a call", "another route there", "scheduling", "capabilities"}
+"""What is looked at by itself."""
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +101,8 @@ def test_the_agent_put_no_frame_onto_the_bus(desk: Desk) -> None:
 def test_each_service_can_do_what_it_needs_and_nothing_else(desk: Desk, service: str) -> None:
     """Tried from inside a sandbox of the very same lines."""
     found = {name: outcome for name, outcome in probe(desk, service).items() if name not in SAYS and isinstance(outcome, str)}
-    attempts = {name: outcome for name, outcome in found.items() if outcome == OK or outcome in REFUSED or outcome.startswith("E")}
-    assert {name for name, outcome in attempts.items() if outcome == OK} == MAY[service]
-    assert {name: outcome for name, outcome in attempts.items() if outcome != OK and outcome not in REFUSED} == {}
+    assert {name for name, outcome in found.items() if outcome == OK} == MAY[service]
+    assert {name: outcome for name, outcome in found.items() if outcome != OK and outcome not in REFUSED} == {}
 
 
 def test_the_emergency_call_may_enter_its_record_and_ask_nothing_else(desk: Desk) -> None:
@@ -134,7 +143,7 @@ def test_a_technician_may_look_and_drive_and_a_stranger_nothing(desk: Desk) -> N
         "consent.grant": 0,
     }
     assert stranger == {"status": 4, "audit.show": 4, "audit.ecall": 4, "ecall status": 4, "agent.toml": False, "device.key": False}
-    assert health["receiver"]["fixes"] > 0 or health
+    assert health["clock"]
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -151,6 +160,11 @@ def test_one_that_hangs_is_ended_by_the_watchdog_and_comes_back(desk: Desk) -> N
     before, after = ([int(number) for number in said(desk, f"{when}-watchdog").split()] for when in ("before", "after"))
     assert [now > then for then, now in zip(before, after, strict=True)] == [True] * 3
     assert len(re.findall(r"Watchdog timeout", said(desk, "systemd.log"))) == 3
+
+
+def test_one_thread_that_hangs_ends_its_service_by_the_vote(desk: Desk) -> None:
+    """Held in the kernel while all others work: it is named, and the service is there again."""
+    assert re.search(r"a thread hangs: (control|audit|link|link reader) has not looked up for \d+ s", said(desk, "services.log"))
 
 
 def test_files_belong_to_who_needs_them(desk: Desk) -> None:

@@ -12,7 +12,7 @@ changed() { [ "$(systemctl show -P MainPID "modicum-$1")" != "$2" ] && systemctl
 until_done 90 all_active
 all_active > after-boot || true
 
-# -- a drive ------------------------------------------------------------------------------------------------------------------------------
+# -- a drive --------------------------------------------------------------------------------------------------------------------------
 typed bus
 mosquitto -c broker.conf > broker.log 2>&1 &
 until_done 20 grep -q running broker.log
@@ -25,12 +25,15 @@ heard=$!
 PYTHONPATH=/share "$python" -m hw.bench.car --interface socketcan --channel can0 > car.out 2>&1 &
 car=$!
 typed start
+typed look
 runuser -u technician -- "$python" /share/tests/guest/asker.py drive > technician.json 2> technician.err || true
 runuser -u stranger -- "$python" /share/tests/guest/asker.py look > stranger.json 2> stranger.err || true
-typed look
 until_done 60 grep -q traffic heard.jsonl
 
-# -- inside each sandbox: a program with the unit's own lines, beside the unit ----------------------------------------------------------------
+# -- inside each sandbox: a program with the unit's own lines, beside the unit ----------------------------------------------------------
+# With the drop-in of addresses: one that it names is reached, one beside it is not.
+ip address add 203.0.113.7/32 dev lo
+ip address add 198.51.100.7/32 dev lo
 install -m 644 /share/tests/guest/probe.py /opt/probe.py
 mknod -m 600 /dev/probe c 4 64
 for service in "${services[@]}"; do
@@ -40,12 +43,13 @@ for service in "${services[@]}"; do
   sed -e "s|^ExecStart=.*|ExecStart=$python /opt/probe.py $service|" -e 's/^Type=.*/Type=oneshot/' -e 's/^Restart=.*/Restart=no/' \
     -e '/^WatchdogSec=/d' -e "s|^LogNamespace=.*|StandardOutput=file:$SCRATCH/probe-$service.json|" \
     "/etc/systemd/system/modicum-$service.service" > "$unit"
+  [ "$service" = core ] || sed /^#/d /share/systemd/examples/addresses.conf >> "$unit"
   systemctl daemon-reload
   systemctl start "modicum-probe-$service" || true
 done
 until_done 60 all_active
 
-# -- killed, each alone -------------------------------------------------------------------------------------------------------------------------
+# -- killed, each alone ---------------------------------------------------------------------------------------------------------------
 for service in "${services[@]}"; do
   before=$(pids)
   pid=$(systemctl show -P MainPID "modicum-$service")
@@ -54,7 +58,7 @@ for service in "${services[@]}"; do
   echo "$service $before: $(pids)" >> killed
 done
 
-# -- stopped whole: only the watchdog can tell ----------------------------------------------------------------------------------------------------
+# -- stopped whole: only the watchdog can tell ------------------------------------------------------------------------------------------
 restarts > before-watchdog
 for service in "${services[@]}"; do
   pid=$(systemctl show -P MainPID "modicum-$service")
@@ -65,13 +69,21 @@ while read -r service pid; do until_done 90 changed "$service" "$pid"; done < st
 restarts > after-watchdog
 journalctl --no-pager -o cat -u modicum-core -u modicum-uplink -u modicum-ecall > systemd.log
 
-# -- what was left out of memory, and who the files belong to ---------------------------------------------------------------------------------------
+# -- one thread alone, held in the kernel: only the vote can tell -----------------------------------------------------------------------
+# A socket's thread waits in poll(2); from now on its next one takes for ever.
+pid=$(systemctl show -P MainPID modicum-core)
+thread=$(for task in /proc/"$pid"/task/*; do ! grep -q '^7 ' "$task/syscall" || echo "${task##*/}"; done | grep -vx "$pid" | head -n 1)
+strace -qq -o strace.log -e trace=poll -e inject=poll:delay_enter=300s -p "$thread" &
+holder=$!
+until_done 120 changed core "$pid"
+kill "$holder" || true
+
+# -- what was left out of memory, and who the files belong to ---------------------------------------------------------------------------
 journalctl --namespace=modicum --no-pager -o cat > services.log
 find /var/lib/modicum /var/lib/modicum-ecall /etc/modicum /run/modicum* -printf '%M %u %g %p\n' | sort -k 4 > files
-swapon --show > swaps || true
-for service in "${services[@]}"; do systemctl show -P MemoryPeak -P MemoryCurrent -P TasksCurrent "modicum-$service" | tr '\n' ' '; done > memory
+for service in "${services[@]}"; do systemctl show -P MemoryCurrent -P TasksCurrent "modicum-$service" | tr '\n' ' '; done > memory
 
-# -- a release that cannot be installed, one that can, and the end -----------------------------------------------------------------------------------
+# -- a release that cannot be installed, one that can, and the end ----------------------------------------------------------------------
 pids > before-upgrade
 readlink -f /opt/modicum/current > release-before
 mv wheelhouse/msgspec-*.whl .

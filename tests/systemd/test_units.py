@@ -96,7 +96,7 @@ def test_each_service_runs_a_program_of_ours() -> None:
         ),
         (
             "core",
-            ["PrivateUsers", "RestrictAddressFamilies", "DevicePolicy", "SystemCallErrorNumber", "LimitCORE", "WatchdogSec", "Environment"],
+            ["PrivateUsers", "RestrictAddressFamilies", "DevicePolicy", "SystemCallErrorNumber", "LimitCORE", "WatchdogSec"],
         ),
         ("uplink", ["InaccessiblePaths", "RestrictAddressFamilies"]),
         ("ecall", ["RestartSec", "CPUSchedulingPolicy", "OOMScoreAdjust", "DevicePolicy"]),
