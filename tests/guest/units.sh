@@ -84,6 +84,9 @@ find /var/lib/modicum /var/lib/modicum-ecall /etc/modicum /run/modicum* -printf 
 for service in "${services[@]}"; do systemctl show -P MemoryCurrent -P TasksCurrent "modicum-$service" | tr '\n' ' '; done > memory
 
 # -- a release that cannot be installed, one that can, and the end ----------------------------------------------------------------------
+kill "$car" && wait "$car" || true
+sleep 1
+kill "$heard"
 pids > before-upgrade
 readlink -f /opt/modicum/current > release-before
 mv wheelhouse/msgspec-*.whl .
@@ -97,9 +100,6 @@ typed upgrade
 readlink -f /opt/modicum/current > release-after
 all_active > after-upgrade || true
 sha256sum /etc/modicum/agent.toml > kept-after
-kill "$car" && wait "$car" || true
-sleep 1
-kill "$heard"
 typed uninstall
 find / -xdev \( -name '*modicum*' -o -group modicum -o -group modicum-core -o -group modicum-uplink -o -group modicum-ecall \) \
   -not -path '/var/log/*' -not -path "/proc/*" 2> /dev/null | sort > left
