@@ -81,4 +81,6 @@ def installed(folder: Path) -> Desk:
     """The device, switched off: `desk.disk` has it installed, with its files and keys."""
     desk = prepared(folder)
     run_in_guest("tests/guest/install.sh", folder, INSTALL_S, "--disk", str(desk.disk))
+    for block in BLOCKS[:3]:
+        assert (folder / f"{block}.status").read_text() == "0\n", (folder / f"{block}.out").read_text()
     return desk
