@@ -31,10 +31,11 @@ def _subscription(bus: str, can_id: int, sources: list[Source], demand: Demand) 
     message = sources[0].message
     signals = [source.dbc for source in sources]
     mux = _mux(message, signals) if message.is_multiplexed() else None
-    mask = _union(signals)
+    mask, throttle_ns = _union(signals), demand.throttle_ns
     if mux is None and message.is_multiplexed():
         mask |= _union(signal for signal in message.signals if signal.is_multiplexer)
-    return Subscription(bus, can_id, mask, demand.throttle_ns, demand.timeout_ns, mux)
+        throttle_ns = 0  # it would keep the newest frame, of whichever case, and others for ever out
+    return Subscription(bus, can_id, mask, throttle_ns, demand.timeout_ns, mux)
 
 
 def _union(signals: Iterable[Signal]) -> int:

@@ -272,6 +272,12 @@ def test_nested_multiplexers_count_every_change_of_selector_or_signal(mixed: Veh
     assert content(one, bytes([0xF1, 0xF2, 7, 1, 1, 1, 1, 1])) == before
 
 
+def test_nested_multiplexers_are_not_throttled(mixed: Vehicle) -> None:
+    """Without cases the newest frame would stand for all of them, and one that never is the newest would never be seen."""
+    demand = Demand(throttle_ns=1_000_000_000, timeout_ns=5_000_000_000)
+    assert [one.throttle_ns for one in subscriptions({"V.Deep": demand, "V.A": demand}, mixed)] == [1_000_000_000, 0]
+
+
 # -- merging ----------------------------------------------------------------------------------------------------------
 
 DEMANDS = st.builds(Demand, throttle_ns=st.integers(0, 10**9), timeout_ns=st.integers(1, 10**12))
