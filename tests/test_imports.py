@@ -11,7 +11,7 @@ import io
 import subprocess
 import sys
 import tokenize
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -226,52 +226,6 @@ def sayers_of_consent(found: Mapping[str, Module]) -> list[str]:
     return said
 
 
-SENDING = {"send", "send_periodic", "sendto", "sendmsg", "sendall", "write"}
-RECEIVES = ("hw.can.bcm", "_tell", {"RX_SETUP", "RX_DELETE"})
-"""Where the kernel is told what to let through, and the only opcodes of that."""
-
-
-def senders_to_the_bus(found: Mapping[str, Module]) -> list[str]:
-    """Calls that could put a frame on a bus: any sending behind the port, but for the kernel's orders to receive."""
-    module, function, _ = RECEIVES
-    sent = []
-    for name, calls in ((name, _calls(tree)) for name, tree in _behind_the_port(found)):
-        sent += [
-            f"{name}:{call.lineno}" for around, call, attribute in calls if attribute in SENDING and (name, around) != (module, function)
-        ]
-    return sent
-
-
-def orders_to_the_kernel(found: Mapping[str, Module]) -> set[str]:
-    """The opcodes of all heads that are packed for a broadcast manager."""
-    trees = dict(_behind_the_port(found))
-    packed = [call for _, call, attribute in _calls(trees[RECEIVES[0]]) if attribute == "pack" and ast.unparse(call.func) == "HEAD.pack"]
-    return {ast.unparse(call.args[0]) for call in packed}
-
-
-def can_sockets(found: Mapping[str, Module]) -> list[str]:
-    """Where a socket of the CAN family could be opened without python-can."""
-    return [
-        f"{name}:{node.lineno}"
-        for name, module in found.items()
-        if not _in_any(name, ("hw.bench", RECEIVES[0]))
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.Attribute) and node.attr in {"AF_CAN", "PF_CAN", "CAN_RAW", "CAN_BCM", "CAN_ISOTP", "CAN_J1939"}
-    ]
-
-
-def _behind_the_port(found: Mapping[str, Module]) -> Iterator[tuple[str, ast.AST]]:
-    return ((name, module.tree) for name, module in found.items() if within(name, "hw.can"))
-
-
-def _calls(tree: ast.AST, function: str = "") -> Iterator[tuple[str, ast.Call, str]]:
-    """(the function around it, call, the name of the method) for each call of a method."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            yield function, node, node.func.attr
-        yield from _calls(node, node.name if isinstance(node, ast.FunctionDef) else function)
-
-
 def openers_of_databases(found: Mapping[str, Module]) -> list[str]:
     """Calls that open a database in the clear, or one anywhere but in the storage."""
     calls = [
@@ -327,13 +281,6 @@ def test_consent_is_decided_in_one_place() -> None:
 def test_databases_are_opened_in_the_storage_only() -> None:
     """So each has its key and its pragmas, and none is in the clear."""
     assert openers_of_databases(modules()) == []
-
-
-def test_the_agent_never_writes_to_the_bus() -> None:
-    """There is no call by which a frame could be sent to the car: behind the port none but what to receive, and no way past it."""
-    assert senders_to_the_bus(modules()) == []
-    assert orders_to_the_kernel(modules()) == RECEIVES[2]
-    assert can_sockets(modules()) == []
 
 
 @pytest.mark.parametrize(
@@ -404,23 +351,16 @@ def test_a_planted_upward_import_is_found(tmp_path: Path) -> None:
     assert cycles(edges_of_parts(found)) == ["agent.buffer", "agent.plan"]
 
 
-def test_a_planted_sample_word_and_send_are_found(tmp_path: Path) -> None:
-    """The syntax checks see calls, names and attributes, and leave comments, strings and what the kernel is told to receive alone."""
+def test_a_planted_sample_word_and_database_are_found(tmp_path: Path) -> None:
+    """The syntax checks see calls, names and attributes, and leave comments and strings alone."""
     plant(tmp_path, "agent.collect.pipeline", "from agent import model\nx = model.Sample(1)\ny = Sample\nz = model.Rule(1)\n")
     plant(tmp_path, "agent.collect.minimise", "x = Sample(1)\n")
     plant(tmp_path, "agent.buffer.store", '"""Consent."""\nhas_consent = 1  # consent\n')
     plant(tmp_path, "agent.plan.compile", "consent = Rule(1)\n")
-    plant(tmp_path, "hw.can.bus", "def send(self): ...\nself._bus.send(1)\nself._socket.send(2)\n")
-    plant(tmp_path, "hw.can.bcm", "def _tell(self):\n self.socket.send(HEAD.pack(TX_SEND, 0))\nself.socket.send(1)\nx = socket.PF_CAN\n")
-    plant(tmp_path, "hw.gnss.receiver", "x = socket.socket(socket.AF_CAN)\n")
-    plant(tmp_path, "hw.bench.car", "bus.send(1)\n")
     plant(tmp_path, "agent.storage.sqlite", "sqlcipher3.connect(1)\nsqlite3.connect(2)\n")
     plant(tmp_path, "agent.audit", "sqlite_utils.Database(1)\n")
     found = modules(tmp_path)
     assert makers_of("Rule", "agent.plan", found) == ["agent.collect.pipeline:4"]
     assert makers_of("Sample", "agent.collect.minimise", found) == ["agent.collect.pipeline:2"]
     assert sayers_of_consent(found) == ["agent.buffer.store:2 has_consent"]
-    assert senders_to_the_bus(found) == ["hw.can.bcm:3", "hw.can.bus:2", "hw.can.bus:3"]
-    assert orders_to_the_kernel(found) == {"TX_SEND"}
-    assert can_sockets(found) == ["hw.gnss.receiver:1"]
     assert openers_of_databases(found) == ["agent.audit:1 sqlite_utils.Database", "agent.storage.sqlite:2 sqlite3.connect"]

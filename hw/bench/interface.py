@@ -34,7 +34,7 @@ def present(name: str) -> bool:
 def inspect(name: str) -> list[str]:
     """What somebody who counts frames should know of it. Raises UnusableInterface for one on which no frame comes through."""
     _check(name)
-    said = [f"{name}: identifiers that no rule needs stay in the kernel, and no number of frames here counts them"]
+    said = [f"{name}: frames that no rule needs or that say nothing new stay in the kernel, and no number of frames here counts them"]
     if _mtu(name) < FD_MTU:
         cure = f"ip link set {name} down && ip link set {name} mtu {FD_MTU} up"
         said.append(f"{name} carries no CAN FD (mtu {_mtu(name)}), so the car's CAN FD messages are left out; where it is virtual: {cure}")

@@ -28,8 +28,13 @@ bench down
 
 ip link set vcan0 mtu 72 up
 listen full
-{ driven full 6; cansend vcan0 6F3#DEADBEEF; cat /proc/net/can/rcvlist_fil > "$SCRATCH/full.filters"; } &
+{
+  driven full 6
+  cansend vcan0 6F3#DEADBEEF
+  for list in sff eff fil; do cp "/proc/net/can/rcvlist_$list" "$SCRATCH/full.$list"; done
+} &
 bench full --scenario "$SCRATCH/asked.toml" --seconds 16 --noise 300 --record "$SCRATCH/full.log" --out "$SCRATCH/full" --json
+cp /sys/class/net/vcan0/statistics/tx_packets "$SCRATCH/full.tx"
 kill $listener; wait
 
 ip link set vcan0 down; ip link set vcan0 mtu 16; ip link set vcan0 up

@@ -152,6 +152,47 @@ def test_fault_bus_off_opens_a_new_bus() -> None:
         assert reader.losses >= 1
 
 
+def test_fault_an_interface_that_was_renamed_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Newer kernels rename one that is up, and a socket stays with it: the bus is that of the name."""
+    index = iter([7, 8])
+    monkeypatch.setattr(socket, "if_nametoindex", lambda name: next(index, 8))
+    garage = Garage()
+    with reading(garage.open, lambda item: None, "socketcan", "can0", gated=False) as reader:
+        until(lambda: len(garage.buses) == 2 and not reader.problem)
+        assert [gap.why for gap in reader.gaps] == [
+            "the interface has another name now (socketcan:can0): name it again, or correct [[bus]] channel"
+        ]
+
+
+def test_a_gap_is_recorded_from_the_loss_to_the_return() -> None:
+    """One gap however often it was tried, with its first cause; open while it lasts, and only the last few are kept."""
+    garage, got = Garage(), queue.Queue[Frame | Silence]()
+    with reading(garage.open, got.put_nowait) as reader:
+        until(lambda: not reader.problem)
+        assert not reader.gaps
+        before_ns, garage.broken = time.time_ns(), OSError(19, "No such device")
+        garage.buses[0].inbox.put(OSError(100, "Network is down"))
+        until(lambda: reader.losses >= 3)
+        (gap,) = reader.gaps
+        assert (gap.to_ns, "Network is down" in gap.why) == (None, True)
+        garage.broken = None
+        until(lambda: not reader.problem)
+        until(lambda: gap.to_ns)
+    assert gap.to_ns is not None
+    assert before_ns <= gap.from_ns < gap.to_ns <= time.time_ns()
+    assert reader.gaps.maxlen == 8
+
+
+def test_a_gated_socketcan_bus_has_the_kernels_gate_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By itself; not where every frame is needed, nor on another interface, and else the software's goes on."""
+    clock: dict[str, Any] = {"deliver": print, "to_axis": int, "now_ns": time.time_ns}
+    for available, engine in ((True, "kernel"), (False, "software")):
+        monkeypatch.setattr("hw.can.bcm.available", lambda available=available: available)
+        assert BusReader("pt", "socketcan", "can0", **clock).engine == engine
+        assert BusReader("pt", "socketcan", "can0", gated=False, **clock).engine == "software"
+        assert BusReader("pt", "virtual", "can0", **clock).engine == "software"
+
+
 def test_silence_is_told_while_the_bus_is_gone() -> None:
     """A time-out runs off and is told although nothing can be read."""
     garage, got = Garage(), queue.Queue[Frame | Silence]()
