@@ -6,6 +6,7 @@ export PYTHONPATH=/mnt
 CONFIG=/etc/modicum/agent.toml
 SEALED=/etc/credstore.encrypted/modicum-credential
 HOST_KEY=/var/lib/systemd/credential.secret
+KEPT=/var/tmp
 
 modicum() { python3 -m agent.cli.main "$@" --config $CONFIG; }
 
@@ -30,10 +31,10 @@ step() {
 modprobe loop
 useradd --system modicum
 cp -r "$SCRATCH/etc" /etc/modicum
-truncate -s 32M /root/state.img
-mkfs.ext4 -q /root/state.img
+truncate -s 32M $KEPT/state.img
+mkfs.ext4 -q $KEPT/state.img
 mkdir -p /var/lib/modicum
-mount -o loop /root/state.img /var/lib/modicum
+mount -o loop $KEPT/state.img /var/lib/modicum
 
 # The credential comes through a socket, from a unit of its own: one that does not open stops that unit, not core.
 cat > /etc/systemd/system/modicum-credential.socket <<EOU
@@ -86,18 +87,18 @@ ls -l /var/lib/modicum > "$SCRATCH/owners"
 told rotate_beside keys rotate
 told reset_beside factory-reset --yes
 
-mv $SEALED /root/kept
+mv $SEALED $KEPT/kept
 step without
-mv /root/kept $SEALED
-mv $HOST_KEY /root/host
+mv $KEPT/kept $SEALED
+mv $HOST_KEY $KEPT/host
 step moved
 systemctl start plain || systemctl show --property=ExecMainStatus plain > "$SCRATCH/plain"
 rm -f $HOST_KEY
-mv /root/host $HOST_KEY
-cp $SEALED /root/kept
+mv $KEPT/host $HOST_KEY
+cp $SEALED $KEPT/kept
 head -c 32 /dev/urandom | systemd-creds encrypt --with-key=host --name=modicum-credential - $SEALED
 step another
-mv /root/kept $SEALED
+mv $KEPT/kept $SEALED
 
 systemctl stop modicum-core
 told rotate keys rotate --json
@@ -112,4 +113,4 @@ told reset factory-reset --yes --json
 step reset
 systemctl stop modicum-core
 umount /var/lib/modicum
-cp /root/state.img "$SCRATCH/state.img"
+cp $KEPT/state.img "$SCRATCH/state.img"
