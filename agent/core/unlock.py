@@ -57,10 +57,8 @@ def unlock(settings: Settings) -> Unlocked:
         with contextlib.closing(open_keyring(folder, credential, read_only=True)) as looked:
             require(settings, at_rest(settings.keys, credential, looked.mark))
         keyring = open_keyring(folder, credential)
-    except Keyless as error:
-        return _in_ram(lock, error.code, error.what, error.hint)
-    except IntegrityError as error:
-        return _in_ram(lock, "key-wrong", error.what, "bring back the credential, or begin anew with: modicum factory-reset")
+    except (Keyless, IntegrityError) as error:
+        return Unlocked(Keyring.create(None, os.urandom(KEY_BYTES)), "ram-only", None, lock, [_why(error)])
     except BaseException:
         if lock is not None:
             os.close(lock)
@@ -76,10 +74,19 @@ def unlock(settings: Settings) -> Unlocked:
     return unlocked
 
 
-def _in_ram(lock: int | None, code: str, what: str, hint: str) -> Unlocked:
+def _why(error: Keyless | IntegrityError) -> Finding:
+    match error:
+        case Keyless(code="key-missing"):
+            return _in_ram("key-missing", error.what, error.hint)
+        case Keyless(code="key-weak"):
+            return _in_ram("key-weak", error.what, error.hint)
+        case _:
+            return _in_ram("key-wrong", error.what, "bring back the device or its credential, or begin anew with: modicum factory-reset")
+
+
+def _in_ram(code: str, what: str, hint: str) -> Finding:
     text = f"{what}; nothing is kept on the medium, and nobody's choice is known until the next start with the key"
-    finding = Finding(code=code, severity="error", text=text, hint=f"{hint}; a restart looks again")
-    return Unlocked(Keyring.create(None, os.urandom(KEY_BYTES)), "ram-only", None, lock, [finding])
+    return Finding(code=code, severity="error", text=text, hint=f"{hint}; a restart looks again")
 
 
 def lock_state(folder: Path) -> int:

@@ -69,20 +69,28 @@ def nothing_handed_in(device: Device, patch: pytest.MonkeyPatch) -> None:
     patch.delenv("CREDENTIALS_DIRECTORY", raising=False)
 
 
-FAULTS: dict[str, tuple[Fault, str]] = {
-    "credential gone": (lambda device, _: (device.state / "credential").rename(device.folder / "kept"), "key-missing"),
-    "credential empty": (lambda device, _: (device.state / "credential").write_bytes(b""), "key-missing"),
-    "credential short": (lambda device, _: (device.state / "credential").write_bytes(b"short"), "key-missing"),
-    "no key block": (lambda device, _: (device.state / "keys.block").rename(device.folder / "kept"), "key-missing"),
-    "nothing handed in": (nothing_handed_in, "key-missing"),
-    "another credential": (lambda device, _: (device.state / "credential").write_bytes(os.urandom(32)), "key-wrong"),
-    "another device's block": (lambda device, _: (device.state / "keys.block").write_bytes(os.urandom(2 * 65_536)), "key-wrong"),
-    "a cut block": (lambda device, _: (device.state / "keys.block").write_bytes(b"cut"), "key-wrong"),
-    "weaker than asked": (handed_in, "key-weak"),
+MISSING: dict[str, Fault] = {
+    "credential gone": lambda device, _: (device.state / "credential").rename(device.folder / "kept"),
+    "credential empty": lambda device, _: (device.state / "credential").write_bytes(b""),
+    "credential short": lambda device, _: (device.state / "credential").write_bytes(b"short"),
+    "no key block": lambda device, _: (device.state / "keys.block").rename(device.folder / "kept"),
+    "nothing handed in": nothing_handed_in,
+}
+WRONG: dict[str, Fault] = {
+    "another credential": lambda device, _: (device.state / "credential").write_bytes(os.urandom(32)),
+    "another device's block": lambda device, _: (device.state / "keys.block").write_bytes(os.urandom(2 * 65_536)),
+    "a cut block": lambda device, _: (device.state / "keys.block").write_bytes(b"cut"),
 }
 
 
-@pytest.mark.parametrize(("fault", "code"), FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        *(pytest.param(fault, "key-missing", id=name, marks=pytest.mark.finding("key-missing")) for name, fault in MISSING.items()),
+        *(pytest.param(fault, "key-wrong", id=name, marks=pytest.mark.finding("key-wrong")) for name, fault in WRONG.items()),
+        pytest.param(handed_in, "key-weak", id="weaker than asked", marks=pytest.mark.finding("key-weak")),
+    ],
+)
 def test_without_the_right_key_it_runs_in_ram_only(device: Device, monkeypatch: pytest.MonkeyPatch, fault: Fault, code: str) -> None:
     """One finding with its code, nothing open that lies on a file system, and not a byte of what is there changes."""
     fault(device, monkeypatch)
