@@ -30,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if _of_product(sys._getframe(1)):
             MADE.add(self.code)
 
-    Finding.__init__ = noted  # type: ignore[method-assign,assignment]  # every finding that is made goes through it
+    Finding.__init__ = noted  # type: ignore[method-assign]  # every finding that is made goes through it
 
 
 def _of_product(frame: FrameType | None) -> bool:

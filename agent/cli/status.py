@@ -22,6 +22,7 @@ from agent.model import Finding
 from agent.settings import Settings
 
 Document = dict[str, Any]
+GATES = {"kernel": "the kernel", "software": "software"}
 
 
 @click.command(name="status")
@@ -69,7 +70,9 @@ def _lines(result: Document) -> Iterator[str]:
     for bus in result["buses"]:
         problem = f"; {bus['problem']}" if bus["problem"] else ""
         gaps = f", {counted(bus['losses'], 'gap')}" if bus["losses"] else ""
-        yield f"bus {bus['name']}: {bus['read']} frames read, {bus['delivered']} delivered, {bus['lost']} lost{gaps}{problem}"
+        errors = f", {counted(bus['error_frames'], 'error frame')}" if bus["error_frames"] else ""
+        read = f"{bus['read']} frames read, {bus['delivered']} delivered, {bus['lost']} lost"
+        yield f"bus {bus['name']} (gated by {GATES[bus['engine']]}): {read}{gaps}{errors}{problem}"
     yield f"receiver: {receiver(result['receiver'] and ReceiverFacts(**result['receiver'])).says}"
     yield f"fixes: {result['fixes']}"
     yield f"plan: {result['plan']['rules']} rules, {result['plan']['refused']} withheld"

@@ -20,7 +20,7 @@ from agent.model import Finding, Value
 from agent.vss import HEALTH
 
 if TYPE_CHECKING:
-    from hw.can.bus import BusReader
+    from hw.can.bus import BusReader, Gap
     from hw.gnss.source import FixSource
 
 RECEIVER_GRACE_S = 30.0
@@ -85,6 +85,15 @@ class Numbers:
         sources = [source for signal in core.plan.wanted if (source := core.parts.vehicle.sources.get(signal)) and source.bus == name]
         silent = {source.message.name for source in sources if (name, source.can_id) in core.silent}
         return tuple(sorted(silent)) if len(silent) < len({source.message.name for source in sources}) else ()
+
+    def _gap(self, gap: Gap) -> dict[str, object]:
+        """How long ago the bus was lost, and for how long; None while that lasts."""
+        began_s = (self.assembled.clock.now_ns() - gap.from_ns) / NS
+        return {
+            "ago_s": round(began_s, 1),
+            "lasted_s": None if gap.to_ns is None else round((gap.to_ns - gap.from_ns) / NS, 1),
+            "why": gap.why,
+        }
 
     def receiver_facts(self) -> ReceiverFacts | None:
         """What the receiver and its last epochs say; ages count from the start of the program where nothing came yet."""
@@ -158,7 +167,10 @@ class Numbers:
                     "wanted": reader.gate.wanted,
                     "unknown": reader.counters.unknown,
                     "delivered": reader.gate.delivered,
+                    "engine": reader.engine,
+                    "gaps": [self._gap(gap) for gap in reader.gaps],
                     "error_frames": reader.counters.error,
+                    "errors": dict(reader.counters.errors),
                     "lost": reader.counters.lost,
                     "losses": reader.losses,
                     "problem": reader.problem,

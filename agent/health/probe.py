@@ -8,11 +8,13 @@ the broker does not end the uplink's own connection. With MQTT 3.1.1 a broker ca
 from __future__ import annotations
 
 import queue
+import socket
+import ssl
 import time
 from collections.abc import Sequence
 
 from agent.health.facts import BrokerFacts
-from agent.mqtt.connection import Access, Connection, Event, PubAcked, Unreachable, open_socket
+from agent.mqtt.connection import Access, Connection, Event, PubAcked, Unreachable, open_socket, tls_context
 from agent.mqtt.terms import ALTERNATIVE, V5, Connect, Lost, Online
 
 OPEN_S, ANSWER_S = 5.0, 8.0
@@ -25,15 +27,28 @@ PROBE = "doctor/probe"
 
 def probe(name: str, lane: str, to: Access, topics: Sequence[str]) -> BrokerFacts:
     """Connects as `lane` and publishes an empty message to each of `topics`."""
+    step = "credential"
     try:
+        if to.tls:
+            tls_context(to)
+        step = ""
         open_socket(to, OPEN_S).close()
     except Unreachable as error:
-        return BrokerFacts(name=name, lane=lane, step=error.step, why=error.what)
+        return BrokerFacts(name=name, lane=lane, step=step or _step(error.__cause__), why=error.what)
     first = _spoken(name, lane, to, topics, to.protocol)
     if first.step != "answer":
         return first
     second = _spoken(name, lane, to, topics, ALTERNATIVE[to.protocol])
     return first if second.step == "answer" else second
+
+
+def _step(cause: BaseException | None) -> str:
+    """At which step the socket could not be had; without a cause no address was allowed."""
+    if cause is None or isinstance(cause, socket.gaierror):
+        return "address"
+    if isinstance(cause, ssl.CertificateError):
+        return "certificate"
+    return "handshake" if isinstance(cause, ssl.SSLError) else "connect"
 
 
 def _spoken(name: str, lane: str, to: Access, topics: Sequence[str], protocol: int) -> BrokerFacts:

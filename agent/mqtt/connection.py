@@ -56,14 +56,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Unreachable(DeviceError):
-    """No connection that keeps the promises can be had; trying again can help.
-
-    `step` at which it failed: credential, address, connect, certificate, handshake.
-    """
-
-    def __init__(self, what: str, where: str, hint: str, step: str = "connect") -> None:
-        super().__init__(what, where, hint)
-        self.step = step
+    """No connection that keeps the promises can be had; trying again can help."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +145,7 @@ def open_socket(to: Access, timeout_s: float = OPEN_S) -> socket.socket:
         except (OSError, ssl.CertificateError) as error:
             sock.close()
             last = error
-    hint = "see the network and the broker's certificate"
-    raise Unreachable(f"no connection: {_reason(last)}", f"{to.host}:{to.port}", hint, _step(last)) from last
+    raise Unreachable(f"no connection: {_reason(last)}", f"{to.host}:{to.port}", "see the network and the broker's certificate") from last
 
 
 def _secured(sock: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
@@ -178,7 +170,7 @@ def tls_context(to: Access) -> ssl.SSLContext:
         if to.cert is not None:
             context.load_cert_chain(to.cert, to.key)
     except (OSError, TypeError) as error:
-        raise Unreachable("a credential cannot be read", str(to.cert or to.ca), "see `modicum check`", "credential") from error
+        raise Unreachable("a credential cannot be read", str(to.cert or to.ca), "see `modicum check`") from error
     return context
 
 
@@ -194,7 +186,7 @@ def _resolved(to: Access) -> list[tuple[socket.AddressFamily, Any]]:
     try:
         found = socket.getaddrinfo(to.host, to.port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise Unreachable("the broker's name has no address", to.host, "see the network's name service", "address") from error
+        raise Unreachable("the broker's name has no address", to.host, "see the network's name service") from error
     inside: list[tuple[socket.AddressFamily, Any]] = []
     for family, _, _, _, sockaddr in found:
         address = ipaddress.ip_address(str(sockaddr[0]).partition("%")[0])
@@ -202,8 +194,7 @@ def _resolved(to: Access) -> list[tuple[socket.AddressFamily, Any]]:
         if attested and (to.tls or address.is_loopback):
             inside.append((family, sockaddr))
     if not inside:
-        hint = "see `addresses` of this broker in agent.toml"
-        raise Unreachable("the broker's address is outside its attested range", to.host, hint, "address")
+        raise Unreachable("the broker's address is outside its attested range", to.host, "see `addresses` of this broker in agent.toml")
     return inside
 
 
@@ -220,13 +211,6 @@ def _reason(error: Exception | None) -> str:
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or error}"
     return str(error)
-
-
-def _step(error: Exception | None) -> str:
-    """As `Unreachable` has it."""
-    if isinstance(error, ssl.CertificateError):
-        return "certificate"
-    return "handshake" if isinstance(error, ssl.SSLError) else "connect"
 
 
 class _Client(paho.Client):

@@ -24,9 +24,14 @@ _CONTROLLER = 0x004
 _CONTROLLER_STATES = {0x03: "overflow", 0x0C: "error-warning", 0x30: "error-passive", 0x40: "error-active"}
 
 
+def classes_of(bits: int) -> list[str]:
+    """What the identifier of an error frame tells by itself."""
+    return [name for bit, name in _CLASSES.items() if bits & bit]
+
+
 def classes(message: can.Message) -> list[str]:
     """The classes of one error frame; `other` where it has none of those that have a name."""
-    found = [name for bit, name in _CLASSES.items() if message.arbitration_id & bit]
+    found = classes_of(message.arbitration_id)
     if message.arbitration_id & _CONTROLLER and len(message.data) > 1:
         found += [name for bits, name in _CONTROLLER_STATES.items() if message.data[1] & bits]
     return found or ["other"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 SYSFS = Path("/sys/class/net")
-KERNEL_INTERFACES = frozenset({"socketcan", "bcm"})
+KERNEL_INTERFACES = frozenset({"socketcan", "socketcan_bcm"})
 """Interfaces of python-can whose channel is a network interface of the kernel's."""
 IP = ("ip", "-details", "-json", "link", "show", "dev")
 IP_S = 5.0

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import can
 
+from hw.can.errorframe import classes_of
 from hw.can.interface import KERNEL_INTERFACES
 from hw.errors import DeviceLost
 from hw.ports import EXTENDED_ID
@@ -31,18 +32,6 @@ IDS_MAX = 4096
 """A bus has some hundred identifiers; what floods it with more is only counted."""
 ERROR_FRAME = 0x2000_0000
 ERROR_CLASSES = 0x1FFF_FFFF
-ERROR_NAMES: Mapping[int, str] = {
-    0x01: "transmit time-out",
-    0x02: "lost arbitration",
-    0x04: "controller",
-    0x08: "protocol",
-    0x10: "transceiver",
-    0x20: "no acknowledgement",
-    0x40: "bus off",
-    0x80: "bus error",
-    0x100: "restarted",
-}
-"""linux/can/error.h."""
 BITS_STANDARD, BITS_EXTENDED = 47, 67
 """Of a classic frame without payload, with its interframe space and without stuff bits (ISO 11898-1)."""
 STUFFING = 1.1
@@ -83,9 +72,8 @@ class Heard:
         """Counts one."""
         if seen.classes:
             self.error_frames += 1
-            for flag, name in ERROR_NAMES.items():
-                if seen.classes & flag:
-                    self.errors[name] = self.errors.get(name, 0) + 1
+            for name in classes_of(seen.classes):
+                self.errors[name] = self.errors.get(name, 0) + 1
             return
         self.frames += 1
         self.bits += ((BITS_EXTENDED if seen.can_id & EXTENDED_ID else BITS_STANDARD) + 8 * seen.length) * STUFFING

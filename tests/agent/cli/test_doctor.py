@@ -176,7 +176,7 @@ def test_a_clock_in_1970(device: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
     """As without a battery and without a network."""
     real = time.time
     with monkeypatch.context() as patch:
-        patch.setattr(diagnosis.time, "time", lambda: 100.0)
+        patch.setattr("agent.cli.diagnosis.time.time", lambda: 100.0)
         said = cli("doctor", "--config", device, "--json")
     assert "clock-past" in codes(said)
     assert time.time is real

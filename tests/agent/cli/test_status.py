@@ -12,7 +12,7 @@ def test_status_as_text(agent: Agent, cli: Cli) -> None:
     assert (said.status, said.err) == (0, "")
     lines = said.out.splitlines()
     assert lines[0] == "clock: system"
-    assert any(line.startswith("bus pt: ") and "0 lost" in line for line in lines)
+    assert any(line.startswith("bus pt (gated by software): ") and "0 lost" in line for line in lines)
     assert any(line.startswith("plan: ") for line in lines)
     assert any(line.startswith("lane id:main: offline") for line in lines)
 

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import pytest
 
-from agent.core import numbers as module
 from agent.core.assembly import Assembled
 from agent.core.numbers import RECEIVER_GRACE_S, Numbers
 from agent.health.facts import ReceiverFacts
@@ -27,20 +26,23 @@ class Bench:
 
     def __init__(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
         self.stage, self.time_s = stage, 1000.0
-        monkeypatch.setattr(module.time, "monotonic", lambda: self.time_s)
-        monkeypatch.setattr(module.time, "time", lambda: stage.clock.now_ns() / 1e9)
+        monkeypatch.setattr("agent.core.numbers.time.monotonic", lambda: self.time_s)
+        monkeypatch.setattr("agent.core.numbers.time.time", lambda: stage.clock.now_ns() / 1e9)
         stage.clock.source = "ntp"  # type: ignore[attr-defined]  # of the clock of a running agent
-        self.reader: Any = SimpleNamespace(
+        reader: Any = SimpleNamespace(
             name="pt",
             problem="",
             losses=0,
-            counters=SimpleNamespace(read=9, lost=0, error=0, unknown=0),
+            counters=SimpleNamespace(read=9, lost=0, error=0, unknown=0, errors={}),
+            engine="software",
+            gaps=[],
             gate=SimpleNamespace(short=0, wanted=1, delivered=1),
         )
         counted = SimpleNamespace(good=90, bad_checksum=0, malformed=0, void=0)
-        self.receiver: Any = SimpleNamespace(port="/dev/x", problem="", epochs=counted)
+        receiver: Any = SimpleNamespace(port="/dev/x", problem="", epochs=counted)
+        self.reader, self.receiver = reader, receiver
         assembled = SimpleNamespace(findings=[], parts=stage.core.parts, clock=stage.clock, starts=1)
-        self.numbers = Numbers([self.reader], cast("Assembled", assembled), receiver=self.receiver, quota_bytes=1 << 20)
+        self.numbers = Numbers([reader], cast("Assembled", assembled), receiver=receiver, quota_bytes=1 << 20)
         self.numbers.attach(stage.core, stage.loop)
         stage.loop.uplinked.link = None
 

@@ -192,7 +192,7 @@ def test_a_socket_that_cannot_be_had_is_found_and_bars_no_call(tmp_path: Path) -
     assert loaded.ecall is not None
     (tmp_path / "run" / "control.sock").mkdir(parents=True)
     opened = program._sockets(loaded.ecall, cast("Any", SimpleNamespace(inbox=program.Inbox())), cast("Any", selftest))
-    for one in opened:
+    for one in opened.values():
         one.close()
     assert selftest.at_start["sockets"].code == "ecall-sockets"
 

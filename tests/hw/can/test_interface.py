@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from hw.can import interface
 from hw.can.interface import Interface, interface_of
 
 CAN: dict[str, Any] = {
@@ -65,5 +64,5 @@ def test_an_iproute2_that_does_not_answer_is_none(answer: Exception | str, tmp_p
             raise answer
         return subprocess.CompletedProcess([], 0, stdout=answer)
 
-    monkeypatch.setattr(interface.subprocess, "run", run)
+    monkeypatch.setattr("hw.can.interface.subprocess.run", run)
     assert interface_of("can7", tmp_path) == Interface(there=False)

@@ -71,7 +71,7 @@ def test_an_error_frame_tells_its_classes(pair: tuple[socket.socket, socket.sock
     seen = next_frame()
     assert seen is not None
     heard.take(seen)
-    assert (heard.frames, heard.error_frames, heard.errors, heard.ids) == (0, 1, {"protocol": 1, "bus error": 1}, {})
+    assert (heard.frames, heard.error_frames, heard.errors, heard.ids) == (0, 1, {"protocol": 1, "bus-error": 1}, {})
 
 
 class Talking:
