@@ -14,6 +14,7 @@ OLD_S = 86_400.0
 """A car that stands in a garage without a network for a day is usual; more than that is worth a look."""
 ROUND_TRIP_MS_MAX = 5_000.0
 UNSEEN = "not known: modicum-core does not answer"
+JOURNAL = "journalctl --namespace=modicum -u"
 BROKER: Mapping[str, Finding] = {
     "region": warning("broker-region", "", "nothing is sent there: correct [brokers] or [regions]"),
     "credential": error("broker-credential", "", "see the certificates, and who may read them"),
@@ -39,7 +40,9 @@ def _core(facts: Facts) -> Result:
     if facts.core is not None:
         return Result("modicum-core", "answers")
     found = error(
-        "core-silent", f"modicum-core does not answer: {facts.core_why}", "systemctl status modicum-core; journalctl -u modicum-core"
+        "core-silent",
+        f"modicum-core does not answer: {facts.core_why}",
+        f"systemctl status modicum-core; {JOURNAL} modicum-core",
     )
     return Result("modicum-core", "does not answer", (found,))
 
@@ -49,14 +52,14 @@ def _uplink(facts: Facts) -> Result:
         return Result("modicum-uplink", UNSEEN, known=False)
     if facts.core["uplink"]:
         return Result("modicum-uplink", "linked to core")
-    hint = "systemctl status modicum-uplink; journalctl -u modicum-uplink"
+    hint = f"systemctl status modicum-uplink; {JOURNAL} modicum-uplink"
     return Result("modicum-uplink", "not linked", (error("uplink-silent", "modicum-uplink has no link to core: nothing is sent", hint),))
 
 
 def _call(facts: Facts) -> Result:
     if facts.ecall is not None:
         return Result("modicum-ecall", "answers")
-    hint = "systemctl status modicum-ecall; journalctl -u modicum-ecall"
+    hint = f"systemctl status modicum-ecall; {JOURNAL} modicum-ecall"
     found = error("ecall-silent", f"modicum-ecall does not answer, so nobody is called after a crash: {facts.ecall_why}", hint)
     return Result("modicum-ecall", "does not answer", (found,))
 

@@ -46,7 +46,7 @@ def interface_of(channel: str, sysfs: Path = SYSFS, ask: Ask | None = None) -> I
 def _asked(channel: str) -> Any:  # noqa: ANN401  a JSON document
     """What iproute2 says; None where there is none, or where it says nothing that can be read."""
     try:
-        done = subprocess.run([*IP, channel], capture_output=True, timeout=IP_S, check=True)  # noqa: S603  no shell; the name stands in agent.toml
+        done = subprocess.run([*IP, channel], capture_output=True, timeout=IP_S, check=True)  # noqa: S603  no shell; it is agent.toml's
         return json.loads(done.stdout)[0]
     except (OSError, subprocess.SubprocessError, ValueError, LookupError):
         return None

@@ -42,7 +42,7 @@ def test_two_sections_are_enough(tmp_path: Path) -> None:
     loaded = load_settings(write(minimal(), tmp_path))
     assert (loaded.state.dir, loaded.state.quota_mib) == (Path("/var/lib/modicum"), 64)
     assert (loaded.topics.prefix, loaded.entitlement.package, loaded.clock.sources) == ("modicum", "none", ("ntp", "gnss"))
-    assert (loaded.control.socket, loaded.link.socket) == (Path("/run/modicum/control.sock"), Path("/run/modicum/link.sock"))
+    assert (loaded.control.socket, loaded.link.socket) == (Path("/run/modicum/control.sock"), Path("/run/modicum-link/link.sock"))
     assert (loaded.vehicle.vin, loaded.gnss, loaded.modem, loaded.bus, loaded.brokers, loaded.recipients) == (None, None, None, (), {}, {})
     assert (loaded.keys.provider, loaded.credential_path) == ("systemd", Path("/etc/credstore.encrypted/modicum-credential"))
 

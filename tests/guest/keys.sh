@@ -1,4 +1,4 @@
-# Told by test_keys.py: modicum-core as a unit of systemd, whose credential comes, stays away, does not open, is another one, and comes back.
+# Told by test_keys.py: modicum-core as a unit of systemd, whose credential comes, stays away, does not open, is another one, comes back.
 # Each step leaves STEP.json, what status said, and STEP.profiles in $SCRATCH; what a command said stands in COMMAND.out.
 
 mount -t hostfs -o "$1,ro" none /mnt

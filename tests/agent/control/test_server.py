@@ -26,27 +26,10 @@ OTHER = 54321
 """A user and a group that the agent is not."""
 AGENT, GROUP = 990, 991
 EXPECTED = {
-    "ping": "read",
-    "consent.show": "read",
-    "consent.grant": "drive",
-    "consent.withdraw": "drive",
-    "consent.history": "read",
-    "profile.list": "read",
-    "profile.add": "drive",
-    "profile.use": "drive",
-    "policy.show": "read",
-    "policy.accept": "drive",
-    "request": "drive",
-    "live": "read",
-    "status": "read",
-    "gnss": "read",
-    "gnss.plain": "own",
-    "vin": "own",
-    "unlock": "own",
-    "lock": "drive",
-    "plan": "read",
-    "audit.show": "own",
-    "audit.ecall": "call",
+    **dict.fromkeys(("ping", "consent.show", "consent.history", "profile.list", "policy.show", "live", "status", "gnss", "plan"), "read"),
+    **dict.fromkeys(("consent.grant", "consent.withdraw", "profile.add", "profile.use", "policy.accept", "request", "lock"), "drive"),
+    **dict.fromkeys(("gnss.plain", "vin", "unlock", "audit.show"), "own"),
+    **dict.fromkeys(("audit.ecall",), "call"),
 }
 Double = Callable[..., Any]
 

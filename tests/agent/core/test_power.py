@@ -214,6 +214,7 @@ def test_without_power_in_the_settings_it_never_goes(stage: Stage) -> None:
     assert not goes(stage, LONG_S)
 
 
+@pytest.mark.finding("power-not-told")
 def test_what_the_vehicle_does_not_tell_is_found_and_has_no_effect() -> None:
     """Instead of a guess."""
     section = PowerSection(off_delay_s=OFF_S, low_v=LOW_V)

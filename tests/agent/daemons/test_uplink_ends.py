@@ -36,7 +36,8 @@ def test_a_suspend_is_noticed_when_the_loop_looks_up(monkeypatch: pytest.MonkeyP
     near, _far = link.pair()
     nobody: Any = None
     uplink, heard, slept = daemon.Uplink(near, nobody), list[str](), [True]
-    lane: Any = SimpleNamespace(woke=lambda _: heard.append("woke"), tick=lambda _: heard.append("tick"), next_due_s=lambda: 0.0)
+    told = {"woke": lambda _: heard.append("woke"), "tick": lambda _: heard.append("tick")}
+    lane: Any = SimpleNamespace(**told, next_due_s=lambda: 0.0, at_work=None)
     uplink._lanes = {"id:main": lane}
     monkeypatch.setattr(type(uplink._sleep), "over", lambda _: bool(slept) and slept.pop())
     assert uplink._serve()

@@ -26,7 +26,7 @@ def settings(folder: Path, authority: Authority, car: Credential, **more: Path |
         regions=Regions(allowed=("CN",)),
         brokers={"main": msgspec.structs.replace(broker, **more)},
         state=State(dir=folder),
-        keys=Keys(),
+        keys=Keys(provider="file"),
     )
 
 

@@ -34,8 +34,7 @@ def path(tmp_path: Path) -> Path:
 def filled(path: Path, count: int = 200) -> None:
     db = open_database(path, KEY, "buffer")
     with transaction(db):
-        for number in range(count):
-            db.execute("INSERT INTO meta VALUES (?, ?)", (f"key {number}", "x" * 300))
+        db.conn.executemany("INSERT INTO meta VALUES (?, ?)", [(f"key {number}", "x" * 300) for number in range(count)])
     checkpoint(db)
     db.close()
 
