@@ -81,3 +81,13 @@ def test_links_between_documents_lead_somewhere() -> None:
     texts = {path: path.read_text(encoding="utf-8") for path in project_files() if path.suffix == ".md"}
     links = [(path, target) for path, text in texts.items() for target in pattern.findall(text)]
     assert [f"{path.relative_to(ROOT)}: {target}" for path, target in links if not (path.parent / target).exists()] == []
+
+
+def test_every_test_that_a_document_names_exists() -> None:
+    """What is said to be shown can be looked up, also after somebody has renamed it."""
+    files = [path for path in project_files() if path.name.startswith("test_") and path.suffix == ".py"]
+    functions = re.compile(r"^def (test_\w+)", re.MULTILINE)
+    there = {path.stem for path in files}.union(*(functions.findall(path.read_text("utf-8")) for path in files))
+    named = {name for path in (ROOT / "docs").glob("*.md") for name in re.findall(r"`(test_\w+)`", path.read_text("utf-8"))}
+    assert named
+    assert sorted(named - there) == []
