@@ -1,4 +1,4 @@
-"""A bus that goes and comes back, and one at 1,000 frames/s, in the guest: one boot, two stories (life.py, sixty.py)."""
+"""A bus that goes and comes back, and a full one, in the guest: one boot, two stories (life.py, sixty.py)."""
 
 from __future__ import annotations
 
