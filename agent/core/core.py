@@ -69,8 +69,8 @@ class Core:
     """The last epoch of the receiver, in RAM, also one without a position."""
     fixed_ns: int | None = None
     """When the receiver last had a position."""
-    silent: set[tuple[str, int]] = field(default_factory=set)
-    """Buses and identifiers that were subscribed and fell silent, or never came."""
+    silent: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Buses and identifiers that were subscribed and fell silent, or never came, and since when that is told."""
     fixes: int = 0
     """Epochs, also those without a position."""
     _expire_ns: int = 0
@@ -173,7 +173,7 @@ class Core:
 
     def frame(self, frame: Frame) -> None:
         """A frame that the gate delivered."""
-        self.silent.discard((frame.bus, frame.can_id))
+        self.silent.pop((frame.bus, frame.can_id), None)
         readings = self.decoder.decode(frame)
         if readings and VIN in self.plan.wanted:
             if self.situation.compare(readings):
@@ -189,7 +189,7 @@ class Core:
 
     def silence(self, silence: Silence) -> None:
         """An identifier fell silent."""
-        self.silent.add((silence.bus, silence.can_id))
+        self.silent.setdefault((silence.bus, silence.can_id), silence.t_ns)
         signals = [
             name for name, source in self.parts.vehicle.sources.items() if (source.bus, source.can_id) == (silence.bus, silence.can_id)
         ]

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 RECEIVER_GRACE_S = 30.0
 """A receiver that has not been read for this long is a finding: one that is plugged in late, or warms up, is no fault."""
 
+QUIET_NS = 10 * NS
+"""A wanted message that has been told to be silent for so long is quiet; right after the start each is until it comes."""
+
 
 @dataclass(slots=True)
 class Numbers:
@@ -83,7 +86,8 @@ class Numbers:
         if core is None:
             return ()
         sources = [source for signal in core.plan.wanted if (source := core.parts.vehicle.sources.get(signal)) and source.bus == name]
-        silent = {source.message.name for source in sources if (name, source.can_id) in core.silent}
+        until_ns = self.assembled.clock.now_ns() - QUIET_NS
+        silent = {source.message.name for source in sources if core.silent.get((name, source.can_id), until_ns + 1) <= until_ns}
         return tuple(sorted(silent)) if len(silent) < len({source.message.name for source in sources}) else ()
 
     def _gap(self, gap: Gap) -> dict[str, object]:

@@ -26,8 +26,8 @@ class Bench:
 
     def __init__(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
         self.stage, self.time_s = stage, 1000.0
-        monkeypatch.setattr("agent.core.numbers.time.monotonic", lambda: self.time_s)
-        monkeypatch.setattr("agent.core.numbers.time.time", lambda: stage.clock.now_ns() / 1e9)
+        times = SimpleNamespace(monotonic=lambda: self.time_s, time=lambda: stage.clock.now_ns() / 1e9)
+        monkeypatch.setattr("agent.core.numbers.time", times)
         stage.clock.source = "ntp"  # type: ignore[attr-defined]  # of the clock of a running agent
         reader: Any = SimpleNamespace(
             name="pt",
@@ -94,10 +94,13 @@ def test_a_wanted_message_that_does_not_come_is_found_while_others_do(bench: Ben
     parts, plan = bench.stage.core.parts, bench.stage.core.plan
     sources = {source.message.name: source for name in plan.wanted if (source := parts.vehicle.sources.get(name))}
     bench.stage.core.silence(Silence("pt", sources["MOTION"].can_id, bench.stage.clock.now_ns()))
+    assert bench.codes() == []
+    bench.wait(10)
     [finding] = bench.numbers.findings()
     assert (finding.code, "MOTION" in finding.text) == ("bus-quiet", True)
     for source in sources.values():
         bench.stage.core.silence(Silence("pt", source.can_id, bench.stage.clock.now_ns()))
+    bench.wait(10)
     assert bench.codes() == []
     for name in sources:
         bench.stage.frame(name)
