@@ -69,9 +69,9 @@ class BusReader(Supervised):
         self.counters = BusCounters()
         self.gaps: deque[Gap] = deque(maxlen=GAPS_KEPT)
         """The last times without the bus, oldest first."""
-        settings = {"interface": interface, "channel": channel, **(extra or {})}
         self._where, self._channel = f"{interface}:{channel}", channel
-        self._is_socketcan = interface == KERNEL_FILTERED
+        self._is_socketcan = interface in {KERNEL_FILTERED, "socketcan_bcm"}  # the latter is ours, and sets up nothing by itself
+        settings = {"interface": KERNEL_FILTERED if self._is_socketcan else interface, "channel": channel, **(extra or {})}
         line = Line(name, self._where, settings, open_bus, to_axis, now_ns, known, gated, self.counters)
         kernel = gated and self._is_socketcan and bcm.available()
         self._engine: Engine = KernelEngine(line) if kernel else SoftwareEngine(line)

@@ -23,7 +23,10 @@ from hw.errors import DeviceLost
 from hw.ports import EXTENDED_ID, Frame, Silence, Subscription
 
 KERNEL_FILTERED = "socketcan"
-"""The interface that drops unwanted identifiers before they wake us. For others python-can would do it slower than the gate."""
+"""python-can's name of the interface that drops unwanted identifiers before they wake us.
+
+For others python-can would do it slower than the gate.
+"""
 NO_IDENTIFIER = 0x1FFF_FFFF
 """python-can takes an empty filter list for "everything"; this one lets in one identifier, which the gate drops."""
 DROPS_EVERY = 64

@@ -189,6 +189,7 @@ def test_a_gated_socketcan_bus_has_the_kernels_gate_where_there_is_one(monkeypat
     for available, engine in ((True, "kernel"), (False, "software")):
         monkeypatch.setattr("hw.can.bcm.available", lambda available=available: available)
         assert BusReader("pt", "socketcan", "can0", **clock).engine == engine
+        assert BusReader("pt", "socketcan_bcm", "can0", **clock).engine == engine
         assert BusReader("pt", "socketcan", "can0", gated=False, **clock).engine == "software"
         assert BusReader("pt", "virtual", "can0", **clock).engine == "software"
 
