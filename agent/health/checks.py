@@ -39,7 +39,8 @@ def examined(facts: Facts) -> list[Result]:
     """Every check's results, and what core alone can find."""
     results = [result for check in CHECKS for result in check(facts)]
     if facts.core is not None:
-        own = tuple(Finding(**one) for one in facts.core["findings"] if one["code"] not in FOUND_HERE)
+        known = {finding.code for result in results for finding in result.findings} | FOUND_HERE
+        own = tuple(Finding(**one) for one in facts.core["findings"] if one["code"] not in known)
         results.append(Result("what core has found", f"{len(own)} more" if own else "nothing more", own))
     return results
 

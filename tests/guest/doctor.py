@@ -123,6 +123,8 @@ class Story:
         with self.stopped("receiver"):
             time.sleep(11)
             self.doctor("receiver silent")
+        before = self.status()["fixes"]
+        until(lambda: self.status()["fixes"] > before + 1, "the receiver again")
 
     def network(self) -> None:
         self.broker.stop()
@@ -152,15 +154,24 @@ class Story:
     def clock(self) -> None:
         now_s, mono_s = time.time(), time.monotonic()
         subprocess.run(["date", "-s", "1970-01-02"], check=True, stdout=subprocess.DEVNULL)
+        time.sleep(3)  # core looks at the host's clock once a second
         self.doctor("clock in 1970")
         subprocess.run(["date", "-s", f"@{now_s + time.monotonic() - mono_s:.3f}"], check=True, stdout=subprocess.DEVNULL)
 
     def keys(self) -> None:
-        for name in ("core", "uplink", "receiver"):
+        self.end("core", "uplink")
+        (self.device.state / "credential").unlink()
+        self.agent()
+        until(lambda: self.status()["uplink"], "the uplink")
+        until(lambda: self.status()["fixes"] > 2, "fixes")
+        self.doctor("key missing")
+        self.end("core", "uplink", "receiver")
+        self.doctor("nothing runs")
+
+    def end(self, *names: str) -> None:
+        for name in names:
             self.programs.running[name].terminate()
             self.programs.running[name].wait(STEP_S)
-        (self.device.state / "credential").unlink()
-        self.doctor("key missing")
 
 
 @contextlib.contextmanager

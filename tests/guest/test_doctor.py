@@ -25,9 +25,10 @@ FAULTS = {
     "wrong certificate": {"broker-certificate"},
     "disk full": {"disk-full"},
     "clock in 1970": {"clock-past", "clock-unsure", "broker-certificate"},
-    "key missing": {"keys-missing", "core-silent", "receiver-lost"},
+    "key missing": {"key-missing"},
+    "nothing runs": {"key-missing", "core-silent", "receiver-lost"},
 }
-"""What is wrong -> what is found. With a false clock no certificate is valid yet; without the key core and receiver were stopped."""
+"""What is wrong -> what is found. With a false clock no certificate is valid yet; at the end the receiver is unplugged, too."""
 SECRETS = ("WMWTESTCAR0000001", "39.8", "116.4", "490154203237518")
 
 

@@ -140,6 +140,7 @@ def test_disk_full_refuses_the_append_and_loses_nothing_before_it(tmp_path: Path
     assert max(stored.seq for stored in buffer.waiting(10**6, [])) == len(done) + 1
 
 
+@pytest.mark.finding("buffer-set-aside")
 def test_corrupt_database_costs_its_records_and_nothing_else(tmp_path: Path) -> None:
     """Set aside with a finding; the agent goes on with the same keys, a new epoch and counts from 1."""
     ring, buffer = opened(tmp_path)

@@ -172,6 +172,9 @@ def test_what_core_found_is_told_once() -> None:
     own = {"severity": "error", "text": "t", "hint": "h"}
     facts = core(findings=[{"code": "vin-differs", **own}, {"code": "bus-lost", **own}])
     assert found(facts) == [Finding(code="vin-differs", **own)]
+    facts = replace(core(findings=[{"code": "key-missing", **own}]), keys=replace(KEYS, missing="it is gone"))
+    assert [finding.code for finding in found(facts)] == ["key-missing"]
+    assert [finding.code for finding in found(core(findings=[{"code": "key-missing", **own}]))] == ["key-missing"]
     assert {finding.code for code in FAULTS for finding in found(code.values[1])} > FOUND_HERE
 
 

@@ -171,7 +171,6 @@ def test_something_else_in_place_of_the_database(path: Path, content: bytes) -> 
         open_database(path, KEY, "buffer")
 
 
-@pytest.mark.finding("buffer-set-aside")
 def test_corrupt_database_is_set_aside_with_a_finding(path: Path) -> None:
     """The agent goes on with a new one; the damaged one can be looked at; a person is told."""
     filled(path)
