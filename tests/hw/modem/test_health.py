@@ -60,3 +60,25 @@ def test_a_signal_is_0_to_31(line: bytes, signal: int | None) -> None:
 def test_fault_any_answers(answers: dict[str, Answer]) -> None:
     """Nothing that a modem says raises."""
     assert health(answers).signal in {None, *range(32)}
+
+
+@pytest.mark.parametrize(
+    ("line", "masked"),
+    [
+        (b"490154203237518", "49015420*******"),
+        (b'+CGSN: "490154203237518"', "49015420*******"),
+        (b"4901542032375180", "49015420*******"),
+        (b"49015420", ""),
+        (b"+CSQ: 21,99", ""),
+    ],
+)
+def test_of_its_number_only_the_model_is_kept(line: bytes, masked: str) -> None:
+    """The serial number and what follows are nowhere in it, also not in its repr."""
+    found = health({CGSN: said(line)})
+    assert found.imei_masked == masked
+    assert "3237518" not in repr(found)
+
+
+def test_a_signal_is_told_in_dbm() -> None:
+    """As +CSQ counts: 0 is -113 dBm or less, 31 is -51 dBm or more."""
+    assert [Health(signal=signal).signal_dbm for signal in (0, 31, None)] == [-113, -51, None]
