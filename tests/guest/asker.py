@@ -49,7 +49,7 @@ found: dict[str, Any] = {
     "status": status(CORE, "status"),
     "audit.show": status(CORE, "audit.show"),
     "audit.ecall": status(CORE, "audit.ecall", session="0123456789abcdef", kind="automatic", messages=1),
-    "ecall status": status(CALL, "status"),
+    "ecall status": status(CALL, "ecall.status"),
     "agent.toml": readable("/etc/modicum/agent.toml"),
     "device.key": readable("/etc/modicum/uplink/device.key"),
 }

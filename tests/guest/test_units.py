@@ -85,7 +85,7 @@ def test_after_a_start_of_the_device_each_service_is_there_by_itself(desk: Desk)
 def test_a_drive_goes_from_the_bus_to_the_recipient(desk: Desk) -> None:
     """Through three sandboxes and TLS: what was granted can be opened by its recipient, and holds a place of the bench's town."""
     heard = [json.loads(line) for line in said(desk, "heard.jsonl").splitlines()]
-    traffic = [one for one in heard if "/traffic/" in one["topic"]]
+    traffic = [one for one in heard if "/real_time_traffic/" in one["topic"]]
     assert traffic, said(desk, "services.log")
     lines = received_lines(open_envelope(bytes.fromhex(traffic[0]["payload"]), desk.recipients["traffic"]), 0)
     assert {line["signal"] for line in lines} & {"Vehicle.CurrentLocation.Latitude", "Vehicle.Speed", "Vehicle.CurrentLocation"}

@@ -29,7 +29,7 @@ typed start
 typed look
 runuser -u technician -- "$python" /share/tests/guest/asker.py drive > technician.json 2> technician.err || true
 runuser -u stranger -- "$python" /share/tests/guest/asker.py look > stranger.json 2> stranger.err || true
-until_done 60 grep -q traffic heard.jsonl
+until_done 150 grep -q real_time_traffic heard.jsonl
 
 # -- inside each sandbox: a program with the unit's own lines, beside the unit ----------------------------------------------------------
 # With the drop-in of addresses: one that it names is reached, one beside it is not.
@@ -73,7 +73,8 @@ journalctl --no-pager -o cat -u modicum-core -u modicum-uplink -u modicum-ecall 
 # -- one thread alone, held in the kernel: only the vote can tell -----------------------------------------------------------------------
 # A socket's thread waits in poll(2); from now on its next one takes for ever.
 pid=$(systemctl show -P MainPID modicum-core)
-thread=$(for task in /proc/"$pid"/task/*; do ! grep -q '^7 ' "$task/syscall" || echo "${task##*/}"; done | grep -vx "$pid" | head -n 1)
+timeout 10 strace -qq -f -e trace=poll -o polls.log -p "$pid" || true
+thread=$(awk -v main="$pid" '$1 != main && /poll/ { print $1; exit }' polls.log)
 strace -qq -o strace.log -e trace=poll -e inject=poll:delay_enter=300s -p "$thread" &
 holder=$!
 until_done 120 changed core "$pid"
@@ -101,6 +102,7 @@ typed upgrade
 readlink -f /opt/modicum/current > release-after
 states > after-upgrade || true
 sha256sum /etc/modicum/agent.toml > kept-after
+rm -f /run/systemd/system/modicum-probe-* /dev/modicum-nmea # the story's own
 typed uninstall
 find / -xdev \( -name '*modicum*' -o -group modicum -o -group modicum-core -o -group modicum-uplink -o -group modicum-ecall \) \
   -not -path '/var/log/*' -not -path "/proc/*" 2> /dev/null | sort > left
