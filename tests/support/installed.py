@@ -69,11 +69,12 @@ def prepared(folder: Path) -> Desk:
 
 
 def device_settings() -> str:
-    """The shipped example, with the guest's broker, the host's clock and no modem."""
+    """The shipped example, with the guest's broker, the host's clock, no TPM and no modem."""
     text = (ROOT / "config/agent.toml").read_text(encoding="utf-8")
     text = re.sub(r'^url = "mqtts://\S+"', f'url = "{BROKER}"', text, flags=re.MULTILINE)
     text = re.sub(r"^addresses = .*$", 'addresses = ["127.0.0.0/8", "::1/128"]', text, flags=re.MULTILINE)
     text = re.sub(r'^sources = \["ntp", "gnss"\]', 'sources = ["system"]', text, flags=re.MULTILINE)
+    text = text.replace('provider = "systemd" ', 'provider = "systemd-host" ')  # the guest has no TPM
     return text.replace('[modem]\nport = "/dev/modicum-at"\n', "")
 
 
