@@ -18,6 +18,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
     made = Agent(tmp_path_factory.mktemp("unlock"))
     try:
         made.start()
+        made.wait_for(lambda: bool(made.ask("live")["trip"]))  # else the ignition becomes known in between, and that ends it
         yield made
     finally:
         made.close()
