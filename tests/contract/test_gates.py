@@ -26,7 +26,7 @@ from tests.contract.stories import (
     UNDER_WAY,
     WITHDRAWN,
 )
-from tests.support.guest import run_in_guest
+from tests.support.guest import needs_guest, run_in_guest
 from tests.support.live import alone
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(420)]
@@ -36,6 +36,7 @@ STORY_S = 300
 
 @pytest.fixture(scope="module")
 def stories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    needs_guest()
     folder: Path = tmp_path_factory.mktemp("guest")
     with alone():
         run_in_guest("tests/contract/gates.sh", folder, STORY_S)

@@ -11,6 +11,7 @@ import pytest
 from agent.folders import config_folder
 from agent.vehicle import load_vehicle
 from agent.vss import IGNITION
+from tests.support.guest import needs_guest
 from tests.support.live import alone
 from tests.support.sixty import ALL, FRAMES_PER_S, IDS, NOTHING, played
 
@@ -27,6 +28,7 @@ READERS = {"gated": "kernel", "every frame": "software"}
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What each step of life.py found, and under `sixty` what came of the traffic."""
+    needs_guest()
     folder: Path = tmp_path_factory.mktemp("guest")
     with alone():
         sixty = played(folder, ["gate"], SECONDS, "tests/guest/bus.sh")
