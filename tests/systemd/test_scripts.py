@@ -23,7 +23,7 @@ def refused(script: str, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("script", ["install", "uninstall", "wheelhouse", "with-keys"])
+@pytest.mark.parametrize("script", ["install", "uninstall", "wheelhouse"])
 def test_a_script_can_be_read_by_its_shell(script: str) -> None:
     """And may be started as it is."""
     shell = (SYSTEMD / script).read_text().partition("\n")[0].rpartition("/")[2].removeprefix("env ")

@@ -33,7 +33,7 @@ def examiner() -> str:
 @pytest.fixture
 def units(tmp_path: Path) -> Path:
     """A copy in which each program is one that every machine has."""
-    for path in [*UNITS.glob("*.service"), *UNITS.glob("*.target")]:
+    for path in UNITS.iterdir():
         (tmp_path / path.name).write_text(re.sub(r"(?m)^ExecStart=.*$", "ExecStart=/bin/true", path.read_text()))
     for service in ("uplink", "ecall"):
         folder = tmp_path / f"modicum-{service}.service.d"
@@ -92,7 +92,7 @@ def test_each_service_runs_a_program_of_ours() -> None:
     [
         (
             "core",
-            ["StartLimitIntervalSec", "Group", "LoadCredentialEncrypted", "ReadWritePaths", "LogNamespace", "ProtectClock"],
+            ["StartLimitIntervalSec", "Group", "LoadCredential", "ReadWritePaths", "LogNamespace", "ProtectClock"],
         ),
         (
             "core",
@@ -110,4 +110,4 @@ def test_a_surprising_line_has_its_reason_above_it(service: str, names: list[str
 
 
 def _all_units() -> str:
-    return "\n".join(path.read_text() for path in sorted(UNITS.glob("*.service")))
+    return "\n".join(path.read_text() for path in sorted(UNITS.glob("*.service")) if "@" not in path.name)
