@@ -7,6 +7,7 @@ pids() { for service in "${services[@]}"; do systemctl show -P MainPID "modicum-
 restarts() { for service in "${services[@]}"; do systemctl show -P NRestarts "modicum-$service"; done | tr '\n' ' '; }
 states() { systemctl is-active "${services[@]/#/modicum-}"; }
 all_active() { [ "$(states | grep -cx active)" = 3 ]; } # systemctl itself is content with one
+told_of_it() { journalctl --namespace=modicum -o cat | grep -q 'a thread hangs'; }
 changed() { [ "$(systemctl show -P MainPID "modicum-$1")" != "$2" ] && systemctl is-active "modicum-$1"; }
 
 # -- switched on: each started by itself, without a bus and without a broker ------------------------------------------------------------
@@ -77,8 +78,9 @@ timeout 10 strace -qq -f -e trace=poll -o polls.log -p "$pid" || true
 thread=$(awk -v main="$pid" '$1 != main && /poll/ { print $1; exit }' polls.log)
 strace -qq -o strace.log -e trace=poll -e inject=poll:delay_enter=300s -p "$thread" &
 holder=$!
-until_done 120 changed core "$pid"
-kill "$holder" || true
+until_done 120 told_of_it
+kill "$holder" || true # who is held does not even end
+until_done 60 changed core "$pid"
 
 # -- what was left out of memory, and who the files belong to ---------------------------------------------------------------------------
 journalctl --namespace=modicum --no-pager -o cat > services.log
