@@ -1,6 +1,6 @@
 """The kernel's gate: CAN_BCM for all that it can say, and behind a raw socket of exact identifiers the software gate for the rest.
 
-Promises what `engine` promises. The contract is that of `gate`, with these tolerances, each asserted by tests/contract:
+Promises what `engine` promises. The contract is that of `gate`, with these tolerances:
 - A frame that the throttle held has the time stamp of the newest frame of its identifier, not more than the throttle later
   than its own; held cases of one multiplexed message come in any order.
 - After a loss (`forget`, a full queue, a bus that was gone) all cases of a multiplexed message are told again, not one.
