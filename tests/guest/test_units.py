@@ -72,6 +72,12 @@ def test_each_instruction_works_as_it_stands(desk: Desk, block: str) -> None:
     assert said(desk, f"{block}.status") == "0\n", said(desk, f"{block}.out")
 
 
+def test_core_goes_after_the_ignition_and_the_device_does_what_its_integrator_said(desk: Desk) -> None:
+    """Not because of a restart by hand, nor while an emergency call stands; where nobody said anything core comes back."""
+    assert said(desk, "went-too-early") == ""
+    assert said(desk, "after-going").split() == ["inactive", "success", "ignition-off"]
+
+
 def test_nothing_was_waited_for_in_vain(desk: Desk) -> None:
     """Each step of the story came to its end in time."""
     assert said(desk, "late") == ""

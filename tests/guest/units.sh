@@ -104,6 +104,26 @@ typed upgrade
 readlink -f /opt/modicum/current > release-after
 states > after-upgrade || true
 sha256sum /etc/modicum/agent.toml > kept-after
+
+# -- the car is off and stays off: core goes by itself, not while a call stands; then what the integrator has said is done ----------------
+mkdir -p /etc/systemd/system/modicum-power.service.d
+printf '[Service]\nExecStart=\nExecStart=/bin/touch /run/went\n' > /etc/systemd/system/modicum-power.service.d/test.conf
+printf '\n[power]\noff_delay_s = 10\n' >> /etc/modicum/agent.toml
+systemctl daemon-reload
+systemctl restart modicum-core
+[ ! -e /run/went ] || echo "a restart by hand" >> went-too-early
+touch /run/modicum-ecall/call
+sleep 15
+[ ! -e /run/went ] || echo "during a call" >> went-too-early
+rm /run/modicum-ecall/call
+until_done 60 test -e /run/went
+systemctl show -P ActiveState -P Result modicum-core > after-going
+cat /run/modicum/gone >> after-going
+rm -r /etc/systemd/system/modicum-power.service.d /run/went
+systemctl daemon-reload
+systemctl start modicum-power # as it is shipped: core comes back
+until_done 60 systemctl is-active modicum-core
+
 rm -f /run/systemd/system/modicum-probe-* /dev/modicum-nmea # the story's own
 typed uninstall
 find / -xdev \( -name '*modicum*' -o -group modicum -o -group modicum-core -o -group modicum-uplink -o -group modicum-ecall \) \
