@@ -18,14 +18,16 @@ told() {
   echo $status > "$SCRATCH/$name.status"
 }
 
+broken() { journalctl --no-pager -u modicum-core -u 'modicum-credential*'; exit 1; }
+
 # Starts core anew and notes what it says of itself.
 step() {
   systemctl restart modicum-core
   until [ -S /run/modicum/control.sock ]; do
-    systemctl --quiet is-active modicum-core || { journalctl --no-pager -u modicum-core -u 'modicum-credential*'; exit 1; }
+    systemctl --quiet is-active modicum-core || broken
     sleep 0.1
   done
-  python3 -m tests.guest.keys tell "$1" 2> "$SCRATCH/$1.err"
+  python3 -m tests.guest.keys tell "$1" 2> "$SCRATCH/$1.err" || broken
 }
 
 modprobe loop

@@ -37,6 +37,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (str(device.state), "/var/lib/modicum"),
         (str(device.control), "/run/modicum/control.sock"),
         (str(device.link), "/run/modicum/link.sock"),
+        (str(device.folder / "audit.sock"), "/run/modicum/audit.sock"),
         (str(device.folder), str(etc)),
     ):
         assert old in text
