@@ -27,9 +27,8 @@ from tests.contract.stories import (
     WITHDRAWN,
 )
 from tests.support.guest import needs_guest, run_in_guest
-from tests.support.live import alone
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.guest, pytest.mark.timeout(420)]
 
 STORY_S = 300
 
@@ -38,8 +37,7 @@ STORY_S = 300
 def stories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     needs_guest()
     folder: Path = tmp_path_factory.mktemp("guest")
-    with alone():
-        run_in_guest("tests/contract/gates.sh", folder, STORY_S)
+    run_in_guest("tests/contract/gates.sh", folder, STORY_S)
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
 
 

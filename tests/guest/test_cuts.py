@@ -8,7 +8,6 @@ import pytest
 
 from tests.guest.cuts import Tally, cut_again_and_again, numbers
 from tests.support.guest import needs_guest
-from tests.support.live import alone
 
 CUTS = 10
 CONTROL_SEED = 2
@@ -20,11 +19,10 @@ def tally(tmp_path_factory: pytest.TempPathFactory) -> Tally:
     needs_guest()
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")
-    with alone():
-        return cut_again_and_again(tmp_path_factory.mktemp("cuts"), CUTS, seed)
+    return cut_again_and_again(tmp_path_factory.mktemp("cuts"), CUTS, seed)
 
 
-@pytest.mark.live
+@pytest.mark.guest
 @pytest.mark.timeout(900)
 def test_no_record_that_was_said_to_be_durable_is_lost(tally: Tally) -> None:
     """All that `append` had returned before the cut lies there after it, and no number is used twice."""
@@ -32,20 +30,19 @@ def test_no_record_that_was_said_to_be_durable_is_lost(tally: Tally) -> None:
     assert tally.durable > CUTS
 
 
-@pytest.mark.live
+@pytest.mark.guest
 @pytest.mark.timeout(900)
 def test_every_database_opens_and_core_comes_up_after_each_cut(tally: Tally) -> None:
     """Nothing is set aside, no start fails, and the file system is sound."""
     assert (tally.set_aside, tally.ended) == (0, 0), tally
 
 
-@pytest.mark.live
+@pytest.mark.guest
 @pytest.mark.timeout(300)
 def test_what_is_not_kept_is_found_to_be_lost(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The control: databases that do not wait for the disk."""
     needs_guest()
-    with alone():
-        control = cut_again_and_again(tmp_path_factory.mktemp("control"), 1, CONTROL_SEED, off=True)
+    control = cut_again_and_again(tmp_path_factory.mktemp("control"), 1, CONTROL_SEED, off=True)
     assert control.lost or control.set_aside or control.ended, control
 
 

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from tests.support.guest import needs_guest, run_in_guest
-from tests.support.live import alone
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.guest, pytest.mark.timeout(420)]
 
 STORY_S = 300
 LISTENED = "vcan0, "
@@ -37,8 +36,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What each command said, and how it ended."""
     needs_guest()
     folder: Path = tmp_path_factory.mktemp("guest")
-    with alone():
-        run_in_guest("tests/guest/doctor.sh", folder, STORY_S)
+    run_in_guest("tests/guest/doctor.sh", folder, STORY_S)
     found: dict[str, Any] = json.loads((folder / "doctor.json").read_text(encoding="utf-8"))
     return found
 

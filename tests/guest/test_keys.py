@@ -14,7 +14,7 @@ from tests.support.guest import needs_guest, run_in_guest
 from tests.support.lived_in import PLANTED
 from tests.support.markers import scan
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.guest, pytest.mark.timeout(420)]
 
 STORY_S = 300
 CONTROL = b"a control that was removed"

@@ -12,9 +12,8 @@ import pytest
 from agent.envelope import open_envelope, received_lines
 from tests.support.guest import needs_guest, run_in_guest
 from tests.support.installed import BLOCKS, Desk, installed
-from tests.support.live import alone
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.guest, pytest.mark.timeout(2400)]
 
 STORY_S = 1200
 SERVICES = ("core", "uplink", "ecall")
@@ -50,9 +49,8 @@ SAYS = {"record of a call", "another route there", "scheduling", "capabilities"}
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     needs_guest()
-    with alone():
-        made = installed(tmp_path_factory.mktemp("desk"))
-        run_in_guest("tests/guest/units.sh", made.folder, STORY_S, "--base", str(made.disk))
+    made = installed(tmp_path_factory.mktemp("desk"))
+    run_in_guest("tests/guest/units.sh", made.folder, STORY_S, "--base", str(made.disk))
     return made
 
 

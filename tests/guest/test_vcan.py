@@ -19,9 +19,9 @@ from hw.bench.truth import Drive
 from hw.can.replay import log_frames
 from hw.ports import EXTENDED_ID
 from tests.support.guest import needs_guest, run_in_guest
-from tests.support.live import alone, modicum
+from tests.support.live import modicum
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.guest, pytest.mark.timeout(420)]
 
 STORY_S = 300
 DRIVE_S, NOISE_PER_S = 16, 300
@@ -46,8 +46,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
     needs_guest()
     folder = tmp_path_factory.mktemp("guest")
     (folder / "asked.toml").write_text((FOLDER / "drive.toml").read_text(encoding="utf-8") + ASKED, encoding="utf-8")
-    with alone():
-        run_in_guest("tests/guest/vcan.sh", folder, STORY_S)
+    run_in_guest("tests/guest/vcan.sh", folder, STORY_S)
     return folder
 
 

@@ -38,8 +38,11 @@ def kernel_mentions(word: str) -> bool:
 
 
 def guest_line(*options: str) -> list[str]:
-    """The command that boots it; what the guest is to do comes after `--`."""
-    return [sys.executable, str(ROOT / "tests/guest/machine/boot.py"), *options]
+    """The command that boots it, each worker's on a processor of its own; what the guest is to do comes after `--`."""
+    processors = sorted(os.sched_getaffinity(0))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    processor = str(processors[worker % len(processors)])
+    return [sys.executable, str(ROOT / "tests/guest/machine/boot.py"), "--cpu", processor, *options]
 
 
 def run_in_guest(script: str, scratch: Path, seconds: float, *options: str) -> str:
