@@ -123,7 +123,7 @@ def test_without_a_state_folder_there_is_nothing_to_reset(tmp_path: Path, cli: C
 
 def test_wherever_it_is_killed_it_is_completed_or_was_not_begun(config: Path) -> None:
     """The next start finds all that was there, or nothing of it; then, or once new keys were made, a device like a new one."""
-    folder, kept = config.parent, config.parent.parent / "kept"
+    folder, kept = config.parent, config.parent / "kept"
     state = folder / "state"
     held = told(state)
     shutil.copytree(state, kept)

@@ -88,7 +88,7 @@ def test_before_init_there_is_nothing_to_rotate(tmp_path: Path, cli: Cli) -> Non
 
 def test_wherever_it_is_killed_the_next_start_has_everything(config: Path) -> None:
     """One whole set of keys opens with the one credential that lies there, no attempt is left over, and the next one comes to its end."""
-    folder, kept = config.parent, config.parent.parent / "kept"
+    folder, kept = config.parent, config.parent / "kept"
     state = folder / "state"
     held, old = told(state), secrets_of(state)
     shutil.copytree(state, kept)
