@@ -117,7 +117,7 @@ sleep 15
 [ ! -e /run/went ] || echo "during a call" >> went-too-early
 rm /run/modicum-ecall/call
 until_done 60 test -e /run/went
-systemctl show -P ActiveState -P Result modicum-core > after-going
+{ systemctl show -P ActiveState modicum-core; systemctl show -P Result modicum-core; } > after-going
 cat /run/modicum/gone >> after-going
 rm -r /etc/systemd/system/modicum-power.service.d /run/went
 systemctl daemon-reload
