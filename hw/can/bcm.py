@@ -172,13 +172,16 @@ class BcmBus(can.BusABC):
         try:
             if timeout != 0 and not select.select([self.socket], [], [], timeout)[0]:
                 return None, False
-            order, extra, _, _ = self.socket.recvmsg(HEAD.size + FD.size, socket.CMSG_SPACE(_STAMP.size), socket.MSG_DONTWAIT)
+            while True:  # what the kernel tells and nobody is told is not yet the end of the queue
+                order, extra, _, _ = self.socket.recvmsg(HEAD.size + FD.size, socket.CMSG_SPACE(_STAMP.size), socket.MSG_DONTWAIT)
+                seconds, nanoseconds = next(_STAMP.unpack(data) for _, kind, data in extra if kind == _SO_TIMESTAMPNS)
+                message = self._understood(order, seconds + nanoseconds * 1e-9)
+                if message is not None:
+                    return message, False
         except BlockingIOError:
             return None, False
         except OSError as error:
             raise can.CanOperationError(f"{self._channel}: {error.strerror}", error.errno) from error
-        seconds, nanoseconds = next(_STAMP.unpack(data) for _, kind, data in extra if kind == _SO_TIMESTAMPNS)
-        return self._understood(order, seconds + nanoseconds * 1e-9), False
 
     def _understood(self, order: bytes, timestamp: float) -> can.Message | None:
         opcode, flags, *_, can_id, _ = HEAD.unpack_from(order)

@@ -86,6 +86,7 @@ class KernelEngine:
             queued = list(self._queued(self._bcm))
         except can.CanError as error:
             self._failed = error
+            self._raw.swap(rest, t_ns)  # the bus will be opened anew, and by the new plan
             return []
         return [item for item in queued if isinstance(item, Frame) or item.can_id not in changed]
 

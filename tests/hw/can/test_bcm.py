@@ -142,6 +142,17 @@ def test_an_identifier_is_silent_when_both_formats_are(kernel: Kernel) -> None:
         assert bus.recv(0) is None
 
 
+def test_what_is_told_to_nobody_is_not_the_end_of_the_queue(kernel: Kernel) -> None:
+    """Behind a time-out of one format alone a frame waits: reading without waiting finds it."""
+    with BcmBus("can0", fd=True) as bus:
+        bus.set_up(wish(timeout_ns=1))
+        kernel.timed_out(0x10)
+        kernel.changed(0x10, b"\x01")
+        found = bus.recv(0)
+        assert found is not None
+        assert bytes(found.data) == b"\x01"
+
+
 def test_it_never_sends(kernel: Kernel) -> None:
     """Neither once nor periodically: the kernel is told nothing."""
     message = can.Message(arbitration_id=0x10, data=b"\x01", is_extended_id=False)

@@ -180,8 +180,9 @@ def test_error_frames_are_counted_and_bus_off_is_a_loss(stage: Stage) -> None:
 
 
 def test_a_swap_that_the_bus_refuses_is_a_loss(stage: Stage) -> None:
-    """The plan stands; the next reading tells it, and what is opened then is set up by it."""
-    stage.opened(wish(0x10))
+    """The plan stands; the next reading tells it, and what is opened then, the raw socket too, is set up by it."""
+    stage.opened(wish(0x10), wish(0x200, timeout_ns=S, throttle_ns=2 * S))
+    assert stage.raw.filters == [0x200]
     stage.kernel.end.close()
     assert stage.engine.swap([wish(0x11)], 0) == []
     with pytest.raises(can.CanOperationError):
@@ -190,6 +191,7 @@ def test_a_swap_that_the_bus_refuses_is_a_loss(stage: Stage) -> None:
     stage.engine.open()
     stage.engine.set_up()
     assert [(order.opcode, order.can_id) for order in stage.kernel.orders()] == [(5, 0x11)]
+    assert 0x200 not in stage.raw.filters
 
 
 def test_a_frame_that_ends_too_early_is_short_by_its_own_case(stage: Stage) -> None:
