@@ -9,6 +9,7 @@ import click
 
 from agent.cli.agent_side import config_option, json_option, printed, settings_of
 from agent.cli.keys import RESTS, locked, made
+from agent.cli.owner import as_owner
 from agent.core import reset
 from agent.ecall.switch import SWITCH
 from agent.errors import UsageError
@@ -47,6 +48,9 @@ def _erase(settings: Settings) -> None:
     if settings.ecall is not None:
         # Before anything else, so that no cut leaves the next owner without an emergency call.
         (settings.ecall.state / SWITCH).unlink(missing_ok=True)
-    reset.begin(settings.state.dir)
-    reset.overwrite(credential)
-    reset.complete(settings.state.dir)
+    with as_owner(settings.state.dir):
+        reset.begin(settings.state.dir)
+    with as_owner(credential.parent):
+        reset.overwrite(credential)
+    with as_owner(settings.state.dir):
+        reset.complete(settings.state.dir)

@@ -12,8 +12,9 @@ import click
 
 from agent.cli import sealing
 from agent.cli.agent_side import config_option, json_option, printed, settings_of
+from agent.cli.owner import as_owner
 from agent.core import reset
-from agent.core.unlock import give_to_owner, lock_state, open_keyring, renew_databases, require
+from agent.core.unlock import lock_state, open_keyring, renew_databases, require
 from agent.envelope import sender_for
 from agent.errors import UsageError
 from agent.seal.credential import AtRest, Credential, Keyless, at_rest
@@ -51,7 +52,7 @@ def show(config: Path, as_json: bool) -> None:
     """How the keys rest, and the pairwise id and public signing key towards each recipient, for enrolment. No secret is shown."""
     settings = settings_of(config)
     credential = sealing.credential_of(settings)
-    with contextlib.closing(open_keyring(settings.state.dir, credential, read_only=True)) as keyring:
+    with as_owner(settings.state.dir), contextlib.closing(open_keyring(settings.state.dir, credential, read_only=True)) as keyring:
         rests = at_rest(settings.keys, credential, keyring.mark)
         senders = {name: sender_for(keyring.derive, name) for name in sorted(settings.recipients)}
     result = {name: {"id": sender.id.hex(), "public": sender.public.hex()} for name, sender in senders.items()}
@@ -67,7 +68,7 @@ def rotate(config: Path, as_json: bool) -> None:
     settings = settings_of(config)
     with locked(settings.state.dir):
         credential, new = sealing.credential_of(settings), sealing.drawn(settings)
-        with contextlib.closing(open_keyring(settings.state.dir, credential)) as keyring:
+        with as_owner(settings.state.dir), contextlib.closing(open_keyring(settings.state.dir, credential)) as keyring:
             keyring.renew()
             renew_databases(keyring, settings.state.dir)
             keyring.rotate(new.secret, new.mark, lambda: sealing.put(settings, new))
@@ -78,16 +79,17 @@ def rotate(config: Path, as_json: bool) -> None:
 def made(settings: Settings) -> AtRest:
     """Makes the keys; how they rest. Raises UsageError where there are some already, or the credential is weaker than [keys] asks."""
     folder = settings.state.dir
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if reset.begun(folder):
-        reset.complete(folder)
-    if (folder / FILE_NAME).exists():
-        raise UsageError("this device has keys already", str(folder), "they are never made again over old ones")
+    with as_owner(folder):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if reset.begun(folder):
+            reset.complete(folder)
+        if (folder / FILE_NAME).exists():
+            raise UsageError("this device has keys already", str(folder), "they are never made again over old ones")
     credential = _credential(settings)
     rests = at_rest(settings.keys, credential, credential.mark)
     require(settings, rests)
-    Keyring.create(folder, credential.secret, mark=credential.mark).close()
-    give_to_owner(folder / FILE_NAME, folder)
+    with as_owner(folder):
+        Keyring.create(folder, credential.secret, mark=credential.mark).close()
     return rests
 
 
@@ -106,7 +108,8 @@ def _credential(settings: Settings) -> Credential:
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """No agent uses the folder meanwhile. Raises as `lock_state`."""
-    lock = lock_state(folder)
+    with as_owner(folder):
+        lock = lock_state(folder)
     try:
         yield
     finally:
@@ -115,7 +118,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 def _runs(folder: Path) -> bool:
     """Whether an agent has the folder, without keys then."""
-    with contextlib.suppress(FileNotFoundError), (folder / "lock").open("r+b") as lock:
+    with as_owner(folder), contextlib.suppress(FileNotFoundError), (folder / "lock").open("r+b") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -10,7 +10,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from agent.core.unlock import give_to_owner
+from agent.cli.owner import as_owner, owner_of
 from agent.errors import DeviceError, UsageError
 from agent.seal.credential import TPM_BOUND, Credential, Keyless, at_rest, checked, handed_in, read_credential
 from agent.seal.keyblock import sync_folder
@@ -26,7 +26,8 @@ def credential_of(settings: Settings) -> Credential:
     path = settings.credential_path
     given = handed_in(path)
     if settings.keys.provider == "file" or (given is not None and given.exists()):
-        return read_credential(settings.keys, path)
+        with as_owner(path.parent):
+            return read_credential(settings.keys, path)
     if not path.exists():
         return checked(Credential(b""), path)
     hint = "as root, on its own device; begin anew with: modicum factory-reset"
@@ -49,17 +50,18 @@ def drawn(settings: Settings) -> Credential:
 def put(settings: Settings, credential: Credential) -> None:
     """Puts it where it rests, instead of what was there; durable on return. Raises OSError."""
     path = settings.credential_path
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    beside = path.with_name(path.name + ".new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(credential.sealed or credential.secret)
-        file.flush()
-        os.fsync(descriptor)
-    if settings.keys.provider == "file":
-        give_to_owner(beside, settings.state.dir)
-    beside.replace(path)
-    sync_folder(path.parent)
+    with as_owner(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        beside = path.with_name(path.name + ".new")
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(credential.sealed or credential.secret)
+            file.flush()
+            if settings.keys.provider == "file" and os.geteuid() == 0:
+                os.fchown(descriptor, *owner_of(settings.state.dir))  # in a folder of root's own: the agent has to read it there
+            os.fsync(descriptor)
+        beside.replace(path)
+        sync_folder(path.parent)
 
 
 def _systemd_creds(arguments: list[str], given: bytes, path: Path, hint: str) -> bytes:

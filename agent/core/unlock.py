@@ -96,7 +96,6 @@ def lock_state(folder: Path) -> int:
     """
     try:
         descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        give_to_owner(descriptor, folder)
     except FileNotFoundError as error:
         raise _keyless(folder) from error
     except OSError as error:
@@ -107,13 +106,6 @@ def lock_state(folder: Path) -> int:
         os.close(descriptor)
         raise UsageError("another agent uses this state folder", str(folder), "stop it first, or name another [state] dir") from error
     return descriptor
-
-
-def give_to_owner(file: int | Path, folder: Path) -> None:
-    """What root makes in the folder belongs to the folder's owner, who is the agent. Raises OSError."""
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        os.chown(file, owner.st_uid, owner.st_gid)
 
 
 def open_keyring(folder: Path, credential: Credential, *, read_only: bool = False) -> Keyring:
