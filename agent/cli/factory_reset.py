@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from agent.cli.agent_side import config_option, json_option, printed, settings_of
-from agent.cli.keys import RESTS, locked, made
+from agent.cli.keys import RESTS, erase, locked, made
 from agent.cli.owner import as_owner
 from agent.core import reset
 from agent.ecall.switch import SWITCH
@@ -27,7 +27,7 @@ this car, and old pages of a flash chip, which open only with the old credential
 @json_option
 @click.option("--yes", is_flag=True, help=f'do not ask for the word "{WORD}"')
 def factory_reset_command(config: Path, as_json: bool, yes: bool) -> None:
-    """Erase what an owner left, with the agent stopped, and make new keys. A reset that is cut is completed at the next start."""
+    """Erase what an owner left, with the agent stopped, and make new keys. A reset that is cut has to be run again."""
     settings = settings_of(config)
     with locked(settings.state.dir):
         if not yes:
@@ -50,7 +50,4 @@ def _erase(settings: Settings) -> None:
         (settings.ecall.state / SWITCH).unlink(missing_ok=True)
     with as_owner(settings.state.dir):
         reset.begin(settings.state.dir)
-    with as_owner(credential.parent):
-        reset.overwrite(credential)
-    with as_owner(settings.state.dir):
-        reset.complete(settings.state.dir)
+    erase(settings)

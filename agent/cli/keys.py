@@ -77,12 +77,16 @@ def rotate(config: Path, as_json: bool) -> None:
 
 
 def made(settings: Settings) -> AtRest:
-    """Makes the keys; how they rest. Raises UsageError where there are some already, or the credential is weaker than [keys] asks."""
+    """Makes the keys; how they rest. After a reset that was cut, under another credential.
+
+    Raises UsageError where there are some already, or the credential is weaker than [keys] asks.
+    """
     folder = settings.state.dir
     with as_owner(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if reset.begun(folder):
-            reset.complete(folder)
+    if reset.begun(folder):
+        erase(settings)
+    with as_owner(folder):
         if (folder / FILE_NAME).exists():
             raise UsageError("this device has keys already", str(folder), "they are never made again over old ones")
     credential = _credential(settings)
@@ -90,7 +94,16 @@ def made(settings: Settings) -> AtRest:
     require(settings, rests)
     with as_owner(folder):
         Keyring.create(folder, credential.secret, mark=credential.mark).close()
+        reset.end(folder)
     return rests
+
+
+def erase(settings: Settings) -> None:
+    """What a reset that was begun has to make unreadable: the credential, wherever it lies, and the folder. Raises OSError, DeviceError."""
+    with as_owner(settings.credential_path.parent):
+        reset.overwrite(settings.credential_path)
+    with as_owner(settings.state.dir):
+        reset.complete(settings.state.dir)
 
 
 def _credential(settings: Settings) -> Credential:

@@ -1,7 +1,8 @@
 """The factory reset of the state folder: what an owner left there is unreadable and gone, and a reset that was cut is completed.
 
-Promises: a reset that `begin` noted is completed by whoever takes the folder next, before a key is opened; one that it did not note has
-changed nothing. The keys go first, overwritten, so that whatever of the databases the medium still holds opens no more.
+Promises: what a reset that `begin` noted left in the folder is made unreadable by whoever takes the folder next, before a key is opened;
+one that it did not note has changed nothing. It stays noted until `end`, for the credential may lie where only root can replace it: no key
+is opened before that is done. The keys go first, overwritten, so that whatever of the databases the medium still holds opens no more.
 What a flash chip keeps of overwritten pages is out of reach here (docs/keys.md).
 """
 
@@ -30,12 +31,12 @@ def begin(folder: Path) -> None:
 
 
 def begun(folder: Path) -> bool:
-    """Whether a reset was begun and is not complete."""
+    """Whether a reset was begun and not ended."""
     return (folder / MARK).exists()
 
 
 def complete(folder: Path) -> None:
-    """Makes everything in the folder unreadable, and removes it. Raises DeviceError; then it is begun and not complete."""
+    """Makes everything in the folder unreadable, and removes it; again does no harm. Raises DeviceError; then it is not complete."""
     try:
         erase(folder)
         overwrite(folder / CREDENTIAL)
@@ -43,10 +44,15 @@ def complete(folder: Path) -> None:
             for path in folder.glob(pattern):
                 path.unlink()
         sync_folder(folder)
-        (folder / MARK).unlink()
-        sync_folder(folder)
     except OSError as error:
         raise DeviceError(f"the reset is not complete: {error.strerror}", str(folder), "check its disk and its owner") from error
+
+
+def end(folder: Path) -> None:
+    """The folder holds new keys, under a new credential; nothing to do where no reset was begun. Raises OSError."""
+    if begun(folder):
+        (folder / MARK).unlink()
+        sync_folder(folder)
 
 
 def overwrite(path: Path) -> None:

@@ -141,14 +141,46 @@ def test_wherever_it_is_killed_it_is_completed_or_was_not_begun(config: Path) ->
         if seen[-1] == "before":
             assert (n, codes, told(state)) == (n, [], held)
         else:
-            assert not (state / "reset").exists(), n
-            assert {path.name for path in state.iterdir()} <= {"lock", "credential", "credential.new", "keys.block", "keys.block.new"}
-            assert codes in ([], ["key-missing"]), n
+            names = {path.name for path in state.iterdir()}
+            assert names <= {"lock", "reset", "credential", "credential.new", "keys.block", "keys.block.new"}
+            assert codes == (["key-missing"] if "reset" in names else []), n
             if codes:
                 assert main(["keys", "init", "--config", str(config)]) == 0
+            assert not (state / "reset").exists(), n
             Keyring.open(state, (state / "credential").read_bytes()).close()
     assert seen == sorted(seen, key=["before", "keyless", "after"].index)
     assert set(seen) == {"before", "keyless", "after"}
+
+
+def test_wherever_it_is_killed_the_former_credential_is_replaced(tmp_path: Path, cli: Cli) -> None:
+    """Also where the agent does not reach it and began the folder alone: the former key block, put back, opens with nothing there."""
+    config = write_device(tmp_path)
+    config.write_text(config.read_text().replace('provider = "file"', 'provider = "file"\npath = "store/credential"'))
+    assert cli("keys", "init", "--config", config).status == 0
+    state, store, kept = tmp_path / "state", tmp_path / "store", tmp_path / "kept"
+    for folder in (state, store):
+        shutil.copytree(folder, kept / folder.name)
+
+    def prepare() -> None:
+        for folder in (state, store):
+            shutil.rmtree(folder)
+            shutil.copytree(kept / folder.name, folder)
+
+    keyless = 0
+    for n in cut_everywhere(prepare, lambda: reset(config) and os._exit(2)):
+        for _ in range(2):
+            unlocked = unlock(load_settings(config))
+            unlocked.close()
+        if unlocked.findings:
+            keyless += 1
+            assert main(["keys", "init", "--config", str(config)]) == 0
+        elif (state / "keys.block").read_bytes() == (kept / "state/keys.block").read_bytes():
+            continue  # not begun
+        shutil.copy(kept / "state/keys.block", state / "keys.block")
+        with pytest.raises(IntegrityError):
+            Keyring.open(state, (store / "credential").read_bytes()).close()
+            pytest.fail(f"killed at {n}, the former credential is in use")
+    assert keyless > 0
 
 
 def test_keys_are_not_made_into_a_reset_that_was_cut(config: Path, cli: Cli) -> None:
