@@ -19,7 +19,7 @@ STANDING_MPS, TOWN_MPS = 1.0, 14.0
 
 
 def unlock(core: Core, args: Args) -> object:
-    """Shows VIN and place to the agent's user and root for some minutes. Entered in the audit log first, or refused."""
+    """Shows VIN and place to the agent's user and root for some minutes. Entered in an audit log that stays first, or refused."""
     minutes, reason = args.get("minutes"), args.get("reason")
     if type(minutes) is not int or not 1 <= minutes <= MINUTES_MAX:
         raise UsageError("not so long", "unlock --minutes", f"from 1 to {MINUTES_MAX} minutes")
@@ -29,6 +29,8 @@ def unlock(core: Core, args: Args) -> object:
         raise UsageError("the reason names the car", "unlock --reason", "say why, not of which car: the audit log holds no VIN")
     if not core.delivery.may_send:
         raise DeviceError("the audit log is broken and written no more, so nothing is unlocked", "unlock", "see modicum doctor")
+    if not core.parts.kept:
+        raise DeviceError("without its key the agent keeps no audit log, so nothing is unlocked", "unlock", "see modicum keys show")
     core.parts.audit.unlocked(minutes, reason.strip())
     core.unlocking.unlock(minutes, reason.strip())
     return unlocked(core)

@@ -110,6 +110,7 @@ def _assembled(settings: Settings, unlocked: Unlocked) -> Assembled:
         responder=Responder(memory),
         policies_folder=policies,
         power=power,
+        kept=unlocked.folder is not None,
     )
     broken = _chains(parts)
     found = [*unlocked.findings, *broken.values(), *vehicle.findings, *unusable, *powerless, *_regions(settings)]

@@ -33,7 +33,7 @@ class Parts:
     """What a core is made of.
 
     `sole_driver`: a profile that is confirmed for every trip (replay and `plan` only). `compare_vin`: whether the bus has to agree.
-    `power`: when the device may go.
+    `power`: when the device may go. `kept`: whether what is written outlives the program; not in RAM only.
     """
 
     catalogue: Catalogue
@@ -54,6 +54,7 @@ class Parts:
     compare_vin: bool = True
     policies_folder: Path = Path()
     power: Power = field(default_factory=Power)
+    kept: bool = True
 
 
 @dataclass(slots=True)

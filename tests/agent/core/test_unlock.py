@@ -97,7 +97,7 @@ def test_without_the_right_key_it_runs_in_ram_only(device: Device, monkeypatch: 
     before = files(device.state)
     assembled = started(device)
     assert [(finding.code, finding.severity) for finding in assembled.findings] == [(code, "error")]
-    assert assembled.at_rest == "ram-only"
+    assert (assembled.at_rest, assembled.parts.kept) == ("ram-only", False)
     for database in (assembled.parts.buffer._db, assembled.parts.audit._db):
         assert {row[2] for row in rows(database, "PRAGMA database_list")} == {""}
     assembled.parts.keyring.profile_key(b"p" * 16, create=True)

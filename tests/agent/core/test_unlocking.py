@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -103,6 +104,15 @@ def test_without_an_audit_log_nothing_is_unlocked(stage: Stage) -> None:
     stage.fix(LAT, LON)
     stage.core.delivery.may_send = False
     with pytest.raises(DeviceError, match="audit log is broken"):
+        ask(stage, "unlock", minutes=10, reason=REASON)
+    assert not shown(stage)
+
+
+def test_a_log_that_ends_with_the_program_unlocks_nothing(stage: Stage) -> None:
+    """In RAM only, nobody would ever read that somebody looked."""
+    stage.fix(LAT, LON)
+    stage.core.parts = replace(stage.core.parts, kept=False)
+    with pytest.raises(DeviceError, match="keeps no audit log"):
         ask(stage, "unlock", minutes=10, reason=REASON)
     assert not shown(stage)
 
