@@ -20,6 +20,8 @@ from agent.vss import IGNITION, VOLTAGE
 Why = Literal["ignition-off", "low-voltage"]
 TOLD = "gone"
 """The file beside the control socket that says why core has ended by itself: the unit that acts on it looks for it."""
+GONE_STATUS = 75
+"""Core's exit status then, and then alone: 0 is also what a stray SIGTERM leaves, after which systemd has to start it again."""
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from agent.core.assembly import CLOCK_KEY, Assembled, assemble
 from agent.core.core import Core
 from agent.core.loop import Loop
 from agent.core.numbers import Numbers
-from agent.core.power import TOLD
+from agent.core.power import GONE_STATUS, TOLD
 from agent.daemons.ending import close_all
 from agent.daemons.linking import Linking
 from agent.daemons.starting import started
@@ -38,17 +38,17 @@ CLOSE_S = 0.3
 
 
 def main() -> int:
-    """Runs until SIGTERM. Exit status as the command line's."""
+    """Runs until SIGTERM, or until [power] ends it. Exit status as the command line's; GONE_STATUS in the latter case."""
     return started("modicum-core", "Reads the car, decides, minimises, seals and buffers.", run)
 
 
-def run(settings: Settings) -> None:
-    """Builds everything from `settings`, runs the loop, takes down in reverse whatever was built, whatever ended it."""
+def run(settings: Settings) -> int:
+    """Builds everything from `settings`, runs the loop, takes down in reverse whatever was built, whatever ended it. The exit status."""
     with contextlib.ExitStack() as built:
-        _run(settings, built)
+        return _run(settings, built)
 
 
-def _run(settings: Settings, built: contextlib.ExitStack) -> None:
+def _run(settings: Settings, built: contextlib.ExitStack) -> int:
     assembled = assemble(settings)
     if assembled.audit_holds:  # a broken one is evidence: nothing is written to it
         built.callback(assembled.parts.audit.close_days)
@@ -81,9 +81,11 @@ def _run(settings: Settings, built: contextlib.ExitStack) -> None:
     core.pipeline.start(assembled.clock.now_ns())
     log.info("running: %d rules, %d withheld", len(core.plan.rules), len(core.plan.refused))
     loop.run()
-    if power.why is not None:
-        log.info("ends by itself: %s", power.why)
-        told.write_text(f"{power.why}\n", encoding="ascii")
+    if power.why is None:
+        return 0
+    log.info("ends by itself: %s", power.why)
+    told.write_text(f"{power.why}\n", encoding="ascii")
+    return GONE_STATUS
 
 
 def _resubscribe(readers: list[BusReader]) -> Callable[[tuple[Subscription, ...]], None]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.power import GONE_STATUS
 from tests.sources import ROOT
 
 ETC, EXAMPLES = ROOT / "systemd/etc", ROOT / "systemd/examples"
@@ -107,6 +108,14 @@ def test_a_surprising_line_has_its_reason_above_it(service: str, names: list[str
     lines = (UNITS / f"modicum-{service}.service").read_text().splitlines()
     above = {line.partition("=")[0]: before for before, line in reversed(list(itertools.pairwise(lines)))}
     assert [name for name in names if not above[name].startswith("#")] == []
+
+
+def test_core_alone_says_when_it_is_not_to_be_started_again() -> None:
+    """By the status that it ends with by itself, which is a success. Any other end, a stray SIGTERM's 0 too, is followed by a start."""
+    lines = {path.name: path.read_text().splitlines() for path in UNITS.glob("*.service")}
+    kept_away = {name: line for name, of in lines.items() for line in of if line.startswith("RestartPreventExitStatus=")}
+    assert kept_away == {"modicum-core.service": f"RestartPreventExitStatus={GONE_STATUS}"}
+    assert f"SuccessExitStatus={GONE_STATUS}" in lines["modicum-core.service"]
 
 
 def _all_units() -> str:

@@ -27,7 +27,7 @@ from agent.control.protocol import RemoteError, ask
 from agent.control.server import ControlServer
 from agent.core.assembly import assemble
 from agent.core.loop import Loop
-from agent.core.power import TOLD
+from agent.core.power import GONE_STATUS, TOLD
 from agent.daemons import core as core_module
 from agent.daemons.linking import Linking
 from agent.ecall.fixes import FixHearer
@@ -173,7 +173,7 @@ def test_nothing_is_sent_that_could_not_be_entered(config: Path, monkeypatch: py
 def test_a_core_that_ends_by_itself_leaves_word_why(
     config: Path, monkeypatch: pytest.MonkeyPatch, why: Literal["low-voltage"] | None
 ) -> None:
-    """The unit that acts on it finds it; one that was told to stop leaves none, and what an earlier run left is gone."""
+    """The unit that acts on it finds it, and a status of its own; one that was told to stop leaves none, and an earlier run's is gone."""
     (config.parent / TOLD).write_text("ignition-off\n")
 
     def end(loop: Loop) -> None:
@@ -181,7 +181,7 @@ def test_a_core_that_ends_by_itself_leaves_word_why(
 
     monkeypatch.setattr(Loop, "run", end)
     monkeypatch.setattr(core_module, "_stop_on_signal", lambda _: None)
-    core_module.run(load_settings(config))
+    assert core_module.run(load_settings(config)) == (GONE_STATUS if why else 0)
     assert [path.read_text() for path in config.parent.glob(TOLD)] == ([f"{why}\n"] if why else [])
 
 
