@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from agent.health.facts import CertificateFacts
+from agent.health.facts import NOT_ALLOWED, CertificateFacts
 from agent.settings import Settings
 
 
@@ -50,6 +50,8 @@ def readable_by_others(files: Iterator[Path]) -> tuple[str, ...]:
 def _facts(what: str, file: Path, key: Path | None) -> CertificateFacts:
     try:
         read = x509.load_pem_x509_certificate(file.read_bytes())
+    except PermissionError:
+        return CertificateFacts(what=what, file=file, unseen=NOT_ALLOWED)
     except OSError as error:
         return CertificateFacts(what=what, file=file, problem=error.strerror or "it cannot be read")
     except ValueError:

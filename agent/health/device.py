@@ -109,6 +109,8 @@ def keys(facts: KeyFacts) -> Result:
 
 def certificate(one: CertificateFacts, clock_facts: ClockFacts) -> Result:
     """One certificate; with a clock that cannot be right nothing is said of its dates."""
+    if one.unseen:
+        return Result(one.what, f"not looked at: {one.unseen}", known=False)
     found = _unusable(one)
     if found is None and clock_facts.host_s >= RELEASE_NS / NS:
         found = _dates(one, clock_facts.host_s)

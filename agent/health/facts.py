@@ -12,6 +12,7 @@ from typing import Any
 
 from hw.can.interface import Interface
 
+NOT_ALLOWED = "this user may not look; root may"
 Told = Mapping[str, Any]
 """What a program says of itself (`status`, `ecall.status`)."""
 
@@ -99,10 +100,14 @@ class KeyFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateFacts:
-    """A certificate that agent.toml names. Times in seconds since 1970. `matches`: whether its key belongs to it; None without one."""
+    """A certificate that agent.toml names. Times in seconds since 1970. `matches`: whether its key belongs to it; None without one.
+
+    `unseen`: why nobody could look, empty where somebody did.
+    """
 
     what: str
     file: Path
+    unseen: str = ""
     problem: str = ""
     begins_s: float = 0.0
     ends_s: float = 0.0
@@ -114,11 +119,12 @@ class BrokerFacts:
     """A try to speak to a broker, as one of its lanes does. `step`: which one failed, empty where all went well; `why`: in words.
 
     Steps: region, credential, address, connect, certificate, handshake, answer, refused, acl. `round_trip_ms`: of an empty
-    message and its acknowledgement, or of CONNECT and its answer where nothing was published.
+    message and its acknowledgement, or of CONNECT and its answer where nothing was published. `unseen`: why nobody could try.
     """
 
     name: str
     lane: str
+    unseen: str = ""
     step: str = ""
     why: str = ""
     round_trip_ms: float | None = None

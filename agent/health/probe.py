@@ -13,7 +13,7 @@ import ssl
 import time
 from collections.abc import Sequence
 
-from agent.health.facts import BrokerFacts
+from agent.health.facts import NOT_ALLOWED, BrokerFacts
 from agent.mqtt.connection import Access, Connection, Event, PubAcked, Unreachable, open_socket, tls_context
 from agent.mqtt.terms import ALTERNATIVE, V5, Connect, Lost, Online
 
@@ -34,6 +34,8 @@ def probe(name: str, lane: str, to: Access, topics: Sequence[str]) -> BrokerFact
         step = ""
         open_socket(to, OPEN_S).close()
     except Unreachable as error:
+        if step and isinstance(error.__cause__, PermissionError):
+            return BrokerFacts(name=name, lane=lane, unseen=NOT_ALLOWED)
         return BrokerFacts(name=name, lane=lane, step=step or _step(error.__cause__), why=error.what)
     first = _spoken(name, lane, to, topics, to.protocol)
     if first.step != "answer":

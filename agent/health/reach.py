@@ -67,6 +67,8 @@ def _call(facts: Facts) -> Result:
 def broker(one: BrokerFacts) -> Result:
     """One lane's way to its broker."""
     name = f"broker {one.name} ({one.lane})"
+    if one.unseen:
+        return Result(name, f"not known: {one.unseen}", known=False)
     if not one.step:
         what = "an empty message was acknowledged" if one.published else one.why or "connected; nothing needs to be published"
         took = one.round_trip_ms or 0.0

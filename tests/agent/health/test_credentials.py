@@ -10,6 +10,7 @@ import pytest
 
 from agent.health.checks import examined
 from agent.health.credentials import certificates, private_files, readable_by_others
+from agent.health.device import certificate
 from agent.health.facts import CertificateFacts, ClockFacts
 from agent.sections import Broker, Keys, Regions, State, VehicleSection
 from agent.settings import Settings
@@ -109,6 +110,21 @@ def test_a_key_that_this_user_may_not_read_is_no_fault(tmp_path: Path, authority
     monkeypatch.setattr(Path, "read_bytes", guarded)
     facts = certificates(settings(tmp_path, authority, car))
     assert (own(facts).matches, codes(facts)) == (None, [])
+
+
+def test_a_certificate_that_this_user_may_not_read_is_no_fault(
+    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That nobody could look is told, and nothing is found."""
+
+    def guarded(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", guarded)
+    facts = certificates(settings(tmp_path, authority, authority.issue("car")))
+    assert codes(facts) == []
+    result = certificate(own(facts), ClockFacts(host_s=0.0))
+    assert (result.known, result.says) == (False, "not looked at: this user may not look; root may")
 
 
 def test_without_tls_there_is_nothing_to_look_at(tmp_path: Path, authority: Authority) -> None:

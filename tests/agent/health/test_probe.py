@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -91,6 +92,17 @@ def test_a_broker_that_is_down() -> None:
 def test_a_certificate_of_ours_that_is_not_there(keys: Keys, tmp_path: Path) -> None:
     """Before anything is sent."""
     assert codes(tried(replace(keys.to(free_port()), cert=tmp_path / "none.pem"))) == ["broker-credential"]
+
+
+def test_a_key_that_this_user_may_not_read_is_no_fault(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the broker would take it is then not known."""
+
+    def guarded(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", guarded)
+    result = broker(tried(keys.to(free_port()), TOPIC))
+    assert (result.known, result.findings) == (False, ())
 
 
 @pytest.mark.finding("broker-certificate")
