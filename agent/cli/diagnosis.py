@@ -18,7 +18,7 @@ from agent.daemons.uplink import access_for
 from agent.envelope import sender_for
 from agent.errors import AgentAbsent, ConfigError, ModicumError, NotPermitted
 from agent.health.credentials import certificates, private_files, readable_by_others
-from agent.health.facts import BrokerFacts, BusFacts, ClockFacts, Facts, KeyFacts, ReceiverFacts, Told
+from agent.health.facts import NOT_ALLOWED, BrokerFacts, BusFacts, ClockFacts, Facts, KeyFacts, ReceiverFacts, Told
 from agent.health.probe import PROBE, probe
 from agent.health.storage import disk_facts
 from agent.seal.credential import Keyless, read_credential
@@ -33,6 +33,7 @@ from hw.gnss.receiver import Receiver
 LISTEN_S = 2.0
 """Ten times a second is usual for what matters; a car that is awake says much in this."""
 RECEIVER_S, WAIT_S = 3.0, 0.05
+CHANGED = "agent.toml has changed since modicum-core started: restart it"
 IdOf = Callable[[str], str | None]
 
 
@@ -112,7 +113,7 @@ def _receiver(gnss: Gnss | None, core: Told | None) -> ReceiverFacts | None:
     if gnss is None:
         return None
     if core is not None:
-        return ReceiverFacts(**core["receiver"])
+        return ReceiverFacts(**core["receiver"]) if core["receiver"] else ReceiverFacts(port=gnss.port, unseen=CHANGED)
     if gnss.kind != "nmea":
         return ReceiverFacts(port=gnss.port, unseen="modicum-core alone asks it, and does not answer")
     return _listened(gnss)
@@ -163,7 +164,7 @@ def _keys(settings: Settings, core: Told | None) -> tuple[KeyFacts, IdOf]:
 def _unopened(facts: KeyFacts, error: OSError | ModicumError, *, handed_in: bool) -> KeyFacts:
     """Why they do not open here; a credential that systemd hands to modicum-core alone is nothing that anybody else could look at."""
     if isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError):
-        return replace(facts, unseen="this user may not look; root may")
+        return replace(facts, unseen=NOT_ALLOWED)
     if isinstance(error, OSError):
         return replace(facts, missing=f"{error.filename}: {error.strerror}")
     if not handed_in and isinstance(error, Keyless):
@@ -191,7 +192,9 @@ def _lanes(settings: Settings, core: Told | None) -> Iterator[tuple[str, str, tu
 
 def _broker(settings: Settings, core: Told | None, id_of: IdOf, name: str, lane: str, recipients: tuple[str, ...]) -> BrokerFacts:
     """One lane's way. Nothing is published for a recipient whom no rule and no record needs."""
-    broker = settings.brokers[name]
+    broker = settings.brokers.get(name)
+    if broker is None:
+        return BrokerFacts(name=name, lane=lane, unseen=CHANGED)
     if broker.region not in settings.regions.allowed:
         return BrokerFacts(name=name, lane=lane, step="region", why=f"it stands in {broker.region}, which is not allowed")
     try:

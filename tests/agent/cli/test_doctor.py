@@ -19,7 +19,9 @@ import pytest
 from agent.cli import diagnosis
 from agent.control.protocol import RemoteError
 from tests.agent.cli.conftest import Agent, Cli, Said, write_device
+from tests.agent.health.build import CORE
 
+WELL_CORE = {**CORE, "clock": {"source": "ntp", "trusted": True}, "buses": [], "receiver": None, "lanes": {}, "at_rest": "weak"}
 BODY = b"GPRMC,120000.00,V,,,,,,,281126,,,N"
 CHECKSUM = b"*%02X" % functools.reduce(operator.xor, BODY)
 SENTENCE = b"$" + BODY + CHECKSUM + b"\r\n"
@@ -93,6 +95,18 @@ def test_the_text_is_a_line_a_check_and_then_what_to_do(agent: Agent, cli: Cli) 
     assert all(line.startswith("    do: ") and len(line) > 12 for line in findings[1::2])
     severities = [line.split()[0] for line in findings[::2]]
     assert severities == sorted(severities, key=["error", "warning", "info"].index)
+
+
+def test_what_core_has_not_read_yet_is_not_known(device: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A receiver was added and a broker renamed since it started: it has to start anew, and what can be looked at is."""
+    config = with_receiver(device, "/dev/no-receiver")
+    config.write_text(config.read_text().replace("brokers.main", "brokers.other").replace('"main"', '"other"'))
+    told = WELL_CORE | {"receiver": None, "lanes": {"id:main": {"broker": "main", "recipients": ["maker"]}}}
+    monkeypatch.setattr(diagnosis, "ask", lambda *_: told)
+    checks = {one["check"]: one for one in cli("doctor", "--config", config, "--json").document["checks"]}
+    for name in ("receiver", "broker main (id:main)"):
+        assert (checks[name]["known"], checks[name]["says"]) == (False, f"not known: {diagnosis.CHANGED}")
+    assert [one["code"] for one in checks["broker other (id:other)"]["findings"]] == ["broker-unreachable"]
 
 
 @pytest.mark.finding("core-silent")
