@@ -19,7 +19,7 @@ from agent.envelope import sender_for
 from agent.errors import AgentAbsent, ConfigError, ModicumError, NotPermitted
 from agent.health.credentials import certificates, private_files, readable_by_others
 from agent.health.facts import NOT_ALLOWED, BrokerFacts, BusFacts, ClockFacts, Facts, KeyFacts, ReceiverFacts, Told
-from agent.health.probe import PROBE, probe
+from agent.health.probe import PROBE, probe, reached
 from agent.health.storage import disk_facts
 from agent.seal.credential import Keyless, read_credential
 from agent.sections import Bus, Gnss
@@ -45,7 +45,7 @@ def facts_of(settings: Settings, vehicle_has_call: bool) -> Facts:
     keys, id_of = _keys(settings, core)
     with ThreadPoolExecutor() as hands:
         buses = hands.map(lambda bus: _bus(bus, core), settings.bus)
-        brokers = hands.map(lambda lane: _broker(settings, core, id_of, *lane), _lanes(settings, core))
+        brokers = hands.map(lambda lane: _broker(settings, id_of, *lane), _lanes(settings, core))
         receiver = _receiver(settings.gnss, core)
         return Facts(
             core=core,
@@ -179,7 +179,7 @@ def _nobody(_: str) -> None:
 
 
 def _lanes(settings: Settings, core: Told | None) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """(broker, lane, recipients). Those that core has use for; and each broker once, as the device, where there is none."""
+    """(broker, lane, recipients). Those that core has use for; and each broker for which it has none, without a recipient."""
     lanes: Told = core["lanes"] if core else {}
     seen = set()
     for lane, row in lanes.items():
@@ -190,8 +190,8 @@ def _lanes(settings: Settings, core: Told | None) -> Iterator[tuple[str, str, tu
             yield name, f"id:{name}", ()
 
 
-def _broker(settings: Settings, core: Told | None, id_of: IdOf, name: str, lane: str, recipients: tuple[str, ...]) -> BrokerFacts:
-    """One lane's way. Nothing is published for a recipient whom no rule and no record needs."""
+def _broker(settings: Settings, id_of: IdOf, name: str, lane: str, recipients: tuple[str, ...]) -> BrokerFacts:
+    """One lane's way. A broker that no rule and no record needs is not told which device asks."""
     broker = settings.brokers.get(name)
     if broker is None:
         return BrokerFacts(name=name, lane=lane, unseen=CHANGED)
@@ -201,5 +201,7 @@ def _broker(settings: Settings, core: Told | None, id_of: IdOf, name: str, lane:
         to = access_for(broker, lane, settings.regions.allowed)
     except ConfigError as error:
         return BrokerFacts(name=name, lane=lane, step="credential", why=f"{error.what}: {error.hint}")
+    if not recipients:
+        return reached(name, lane, to)
     ids = ["open"] if unlinkable(lane) else [one for one in map(id_of, recipients) if one is not None]
-    return probe(name, lane, to, [f"{settings.topics.prefix}/v1/{one}/{PROBE}" for one in ids] if core else [])
+    return probe(name, lane, to, [f"{settings.topics.prefix}/v1/{one}/{PROBE}" for one in ids])

@@ -119,7 +119,7 @@ class BrokerFacts:
     """A try to speak to a broker, as one of its lanes does. `step`: which one failed, empty where all went well; `why`: in words.
 
     Steps: region, credential, address, connect, certificate, handshake, answer, refused, acl. `round_trip_ms`: of an empty
-    message and its acknowledgement, or of CONNECT and its answer where nothing was published. `unseen`: why nobody could try.
+    message and its acknowledgement, of CONNECT and its answer where nothing was published, or of TLS alone. `unseen`: why nobody could try.
     """
 
     name: str

@@ -1,5 +1,6 @@
 """A try to speak to a broker as one of the device's lanes does: address, TLS, CONNECT, and an empty message where something may be sent.
 
+Where there is no lane it ends after TLS and shows no certificate: the broker then learns an address, and not which device asks.
 Promises that nothing of the car or its driver leaves by it: the message has no content, is not retained and expires at once, and its
 topic is `<prefix>/v1/<id>/doctor/probe`, whose id every message of this lane carries anyway. The client id is a random one, so that
 the broker does not end the uplink's own connection. With MQTT 3.1.1 a broker cannot say that a topic is forbidden.
@@ -12,6 +13,7 @@ import socket
 import ssl
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from agent.health.facts import NOT_ALLOWED, BrokerFacts
 from agent.mqtt.connection import Access, Connection, Event, PubAcked, Unreachable, open_socket, tls_context
@@ -23,10 +25,34 @@ EXPIRES_MS = 1000
 REFUSED_CODE = 0x80
 WRONG_PROTOCOL = 0x84
 PROBE = "doctor/probe"
+NO_CERTIFICATE = ("SSLV3_ALERT_HANDSHAKE_FAILURE", "TLSV13_ALERT_CERTIFICATE_REQUIRED")
+"""How a broker that wants a client's certificate ends the handshake without one (RFC 5246 7.4.6, RFC 8446 4.4.2.4)."""
 
 
 def probe(name: str, lane: str, to: Access, topics: Sequence[str]) -> BrokerFacts:
     """Connects as `lane` and publishes an empty message to each of `topics`."""
+    failed = _unopened(name, lane, to)
+    if failed is not None:
+        return failed
+    first = _spoken(name, lane, to, topics, to.protocol)
+    if first.step != "answer":
+        return first
+    second = _spoken(name, lane, to, topics, ALTERNATIVE[to.protocol])
+    return first if second.step == "answer" else second
+
+
+def reached(name: str, lane: str, to: Access) -> BrokerFacts:
+    """Whether it is there, by an address and a certificate that may be spoken to."""
+    began_s = time.monotonic()
+    failed = _unopened(name, lane, replace(to, cert=None, key=None))
+    if failed is not None:
+        return failed
+    took_ms = (time.monotonic() - began_s) * 1000
+    return BrokerFacts(name=name, lane=lane, why="it is there; nothing needs it, so it was not told who asks", round_trip_ms=took_ms)
+
+
+def _unopened(name: str, lane: str, to: Access) -> BrokerFacts | None:
+    """Why there is no connection to it; None where there is."""
     step = "credential"
     try:
         if to.tls:
@@ -34,14 +60,13 @@ def probe(name: str, lane: str, to: Access, topics: Sequence[str]) -> BrokerFact
         step = ""
         open_socket(to, OPEN_S).close()
     except Unreachable as error:
-        if step and isinstance(error.__cause__, PermissionError):
+        cause = error.__cause__
+        if step and isinstance(cause, PermissionError):
             return BrokerFacts(name=name, lane=lane, unseen=NOT_ALLOWED)
-        return BrokerFacts(name=name, lane=lane, step=step or _step(error.__cause__), why=error.what)
-    first = _spoken(name, lane, to, topics, to.protocol)
-    if first.step != "answer":
-        return first
-    second = _spoken(name, lane, to, topics, ALTERNATIVE[to.protocol])
-    return first if second.step == "answer" else second
+        if to.tls and to.cert is None and isinstance(cause, ssl.SSLError) and cause.reason in NO_CERTIFICATE:
+            return None
+        return BrokerFacts(name=name, lane=lane, step=step or _step(cause), why=error.what)
+    return None
 
 
 def _step(cause: BaseException | None) -> str:

@@ -20,6 +20,7 @@ from agent.cli import diagnosis
 from agent.control.protocol import RemoteError
 from tests.agent.cli.conftest import Agent, Cli, Said, write_device
 from tests.agent.health.build import CORE
+from tests.support.fake_broker import FakeBroker
 
 WELL_CORE = {**CORE, "clock": {"source": "ntp", "trusted": True}, "buses": [], "receiver": None, "lanes": {}, "at_rest": "weak"}
 BODY = b"GPRMC,120000.00,V,,,,,,,281126,,,N"
@@ -210,12 +211,22 @@ def test_an_emergency_call_that_does_not_answer(device: Path, cli: Cli) -> None:
 def test_a_broker_where_nothing_may_be_sent_is_not_spoken_to(device: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even to see whether it answers."""
 
-    def probe(*_: Any) -> None:
+    def spoken(*_: Any) -> None:
         raise AssertionError("spoken to")
 
-    monkeypatch.setattr(diagnosis, "probe", probe)
+    monkeypatch.setattr(diagnosis, "probe", spoken)
+    monkeypatch.setattr(diagnosis, "reached", spoken)
     device.write_text(device.read_text().replace('url = "mqtt://127.0.0.1:1"\nregion = "CN"', 'url = "mqtt://127.0.0.1:1"\nregion = "US"'))
     assert codes(cli("doctor", "--config", device, "--json"))["broker-region"] == "warning"
+
+
+def test_a_broker_without_a_lane_is_not_connected_to(device: Path, cli: Cli) -> None:
+    """Before the policy is accepted, say: it is there, and hears nothing."""
+    with FakeBroker() as broker:
+        device.write_text(device.read_text().replace("127.0.0.1:1", f"127.0.0.1:{broker.port}"))
+        said = cli("doctor", "--config", device, "--json")
+    assert "broker-unreachable" not in codes(said)
+    assert broker.heard == []
 
 
 def test_who_may_not_ask_is_told_so(device: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.health import probe as probing
 from agent.health.facts import BrokerFacts
-from agent.health.probe import probe
+from agent.health.probe import probe, reached
 from agent.health.reach import broker
 from agent.mqtt.connection import Access, access
 from hw.bench.authority import Authority
@@ -64,12 +64,30 @@ def test_what_arrives_is_empty_and_not_retained(tmp_path: Path) -> None:
     assert [(message.topic, message.payload, message.retain) for message in got] == [(TOPIC, b"", False)]
 
 
-def test_nothing_is_published_where_nothing_is_needed() -> None:
+def test_nothing_is_published_without_an_id() -> None:
     """CONNECT and its answer are all."""
     with FakeBroker() as server:
         facts = tried(access(f"mqtt://127.0.0.1:{server.port}"))
         assert (facts.step, facts.published) == ("", False)
         assert PUBLISH not in [packet.kind for packet in server.heard]
+
+
+@pytest.mark.parametrize("tls", ["tlsv1.2", "tlsv1.3"])
+def test_a_broker_that_nothing_needs_is_not_told_who_asks(keys: Keys, tmp_path: Path, tls: str) -> None:
+    """It wants a certificate, gets none, and hears no CONNECT; that it is there is known all the same."""
+    with Mosquitto(tmp_path, keys.authority, keys.server, options=(f"tls_version {tls}",)) as server:
+        facts = reached("main", "id:main", keys.to(server.port))
+        said = server.log()
+    assert (codes(facts), facts.published, broker(facts).says.startswith("it is there")) == ([], False, True)
+    assert "car-1" not in said
+    assert "peer did not return a certificate" in said
+
+
+@pytest.mark.finding("broker-certificate")
+def test_a_false_broker_that_nothing_needs_is_found(keys: Keys, tmp_path: Path) -> None:
+    """Before there is anything to send."""
+    with Mosquitto(tmp_path, keys.authority, Authority(tmp_path, "other").issue("x", ("localhost",))) as server:
+        assert codes(reached("main", "id:main", keys.to(server.port))) == ["broker-certificate"]
 
 
 @pytest.mark.finding("broker-acl")
