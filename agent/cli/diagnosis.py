@@ -6,17 +6,19 @@ to take no longer than its parts may: LISTEN_S for all buses together, some seco
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from agent.cli.sealing import credential_of
 from agent.control.protocol import ask
 from agent.core.unlock import open_keyring
 from agent.daemons.uplink import access_for
 from agent.envelope import sender_for
-from agent.errors import AgentAbsent, ConfigError, ModicumError, NotPermitted
+from agent.errors import AgentAbsent, ConfigError, DeviceError, ModicumError, NotPermitted
 from agent.health.credentials import certificates, private_files, readable_by_others
 from agent.health.facts import NOT_ALLOWED, BrokerFacts, BusFacts, ClockFacts, Facts, KeyFacts, ReceiverFacts, Told
 from agent.health.probe import PROBE, probe, reached
@@ -148,27 +150,29 @@ def _listened(gnss: Gnss) -> ReceiverFacts:
 
 def _keys(settings: Settings, core: Told | None) -> tuple[KeyFacts, IdOf]:
     """How the keys are; and, where they open, the device's id towards a recipient."""
-    facts = KeyFacts(at_rest=core["at_rest"] if core else "")
+    facts, root = KeyFacts(at_rest=core["at_rest"] if core else ""), os.geteuid() == 0  # for whom systemd opens it, as for core
     try:
         facts = replace(facts, open=readable_by_others(private_files(settings)))
         settings.state.dir.stat()
-        credential = read_credential(settings.keys, settings.credential_path)
+        credential = credential_of(settings) if root else read_credential(settings.keys, settings.credential_path)
         keyring = open_keyring(settings.state.dir, credential, read_only=True)
     except (OSError, ModicumError) as error:
-        return _unopened(facts, error, handed_in=settings.keys.provider == "file"), _nobody
+        return _unopened(facts, error, known=root or settings.keys.provider == "file"), _nobody
     ids = {name: sender_for(keyring.derive, name).id.hex() for name in settings.recipients}
     keyring.close()
     return facts, ids.get
 
 
-def _unopened(facts: KeyFacts, error: OSError | ModicumError, *, handed_in: bool) -> KeyFacts:
-    """Why they do not open here; a credential that systemd hands to modicum-core alone is nothing that anybody else could look at."""
+def _unopened(facts: KeyFacts, error: OSError | ModicumError, *, known: bool) -> KeyFacts:
+    """Why they do not open here; a credential that systemd hands to modicum-core alone can be looked at by root and nobody else."""
     if isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError):
         return replace(facts, unseen=NOT_ALLOWED)
     if isinstance(error, OSError):
         return replace(facts, missing=f"{error.filename}: {error.strerror}")
-    if not handed_in and isinstance(error, Keyless):
-        return replace(facts, unseen="its credential is modicum-core's alone")
+    if isinstance(error, DeviceError):
+        return replace(facts, unseen=error.what)
+    if not known and isinstance(error, Keyless):
+        return replace(facts, unseen="its credential is modicum-core's and root's alone")
     if isinstance(error, Keyless) and error.code == "key-missing":
         return replace(facts, missing=f"{error.what} ({error.where})")
     return replace(facts, wrong=error.what)

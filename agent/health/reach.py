@@ -14,6 +14,7 @@ OLD_S = 86_400.0
 """A car that stands in a garage without a network for a day is usual; more than that is worth a look."""
 ROUND_TRIP_MS_MAX = 5_000.0
 UNSEEN = "not known: modicum-core does not answer"
+UNTRIED = "connected; what it takes was not tried: the device's id is not known here"
 JOURNAL = "journalctl --namespace=modicum -u"
 BROKER: Mapping[str, Finding] = {
     "region": warning("broker-region", "", "nothing is sent there: correct [brokers] or [regions]"),
@@ -70,7 +71,7 @@ def broker(one: BrokerFacts) -> Result:
     if one.unseen:
         return Result(name, f"not known: {one.unseen}", known=False)
     if not one.step:
-        what = "an empty message was acknowledged" if one.published else one.why or "connected; nothing needs to be published"
+        what = "an empty message was acknowledged" if one.published else one.why or UNTRIED
         took = one.round_trip_ms or 0.0
         slow = took > ROUND_TRIP_MS_MAX
         found = warning("broker-slow", f"{name}: it answers after {took:.0f} ms", "see the signal and the network") if slow else None

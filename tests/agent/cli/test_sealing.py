@@ -9,10 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli import diagnosis
 from agent.core.unlock import Unlocked, unlock
 from agent.settings import load_settings
 from tests.agent.cli.conftest import Cli, write_device
+from tests.agent.health.build import WELL_CORE
+from tests.findings import fault
+from tests.support.fake_broker import FakeBroker
 
+RECIPIENT = "traffic"
 TPM2 = bytes.fromhex("0c7cc07b117645919c4b0bea08bc20fe")
 STAND_IN = """#!/bin/sh
 # systemd-creds for one TPM: what it "seals" is the key's type and the secret. The other device's TPM is another file.
@@ -138,6 +143,39 @@ def test_without_systemd_creds_it_says_so(config: Path, cli: Cli, monkeypatch: p
     """And which provider needs none."""
     monkeypatch.setenv("PATH", str(config.parent))
     assert 'provider = "file"' in cli("keys", "init", "--config", config).refused(2)
+
+
+def lanes_to(broker: FakeBroker, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root asks, and core has a lane to this broker."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    config.write_text(config.read_text().replace("127.0.0.1:1", f"127.0.0.1:{broker.port}"))
+    told = WELL_CORE | {"lanes": {"id:main": {"broker": "main", "recipients": [RECIPIENT]}}, "at_rest": "tpm-bound"}
+    monkeypatch.setattr(diagnosis, "ask", lambda *_: told)
+
+
+def test_doctor_tries_whether_the_broker_takes_what_a_sealed_device_sends(config: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For root systemd opens the credential: below the id that core itself has, an empty message is published."""
+    cli("keys", "init", "--config", config)
+    ids = cli("keys", "show", "--config", config, "--json").document["recipients"]
+    with FakeBroker() as broker:
+        lanes_to(broker, config, monkeypatch)
+        checks = {one["check"]: one for one in cli("doctor", "--config", config, "--json").document["checks"]}
+        [message] = broker.published()
+    assert f"modicum/v1/{ids[RECIPIENT]['id']}/doctor/probe".encode() in message.body
+    assert checks["broker main (id:main)"]["says"].startswith("an empty message was acknowledged")
+    assert (checks["keys"]["known"], checks["keys"]["findings"]) == (True, [])
+
+
+@pytest.mark.parametrize(("code", "lost"), [fault("key-missing", "store/modicum-credential"), fault("key-wrong", "tpm")])
+def test_doctor_finds_a_sealed_credential_that_does_not_open(
+    config: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, code: str, lost: str
+) -> None:
+    """Also where core does not answer: it is gone, or the TPM is."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    cli("keys", "init", "--config", config)
+    (config.parent / lost).unlink()
+    checks = {one["check"]: one for one in cli("doctor", "--config", config, "--json").document["checks"]}
+    assert [one["code"] for one in checks["keys"]["findings"]] == [code]
 
 
 @pytest.mark.skipif(shutil.which("systemd-creds") is None, reason="no systemd-creds on this computer")

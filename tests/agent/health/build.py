@@ -30,6 +30,8 @@ CORE: dict[str, Any] = {
     "oldest_s": 20.0,
     "findings": [],
 }
+WELL_CORE = CORE | {"clock": {"source": "ntp", "trusted": True}, "buses": [], "receiver": None, "lanes": {}, "at_rest": "weak"}
+"""As core's whole status, with no device."""
 CALL: dict[str, Any] = {
     "state": "armed",
     "enabled": True,
