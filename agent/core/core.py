@@ -232,8 +232,8 @@ class Core:
 
     def may_go(self) -> bool:
         """Whether the device is not needed any more, as [power] says."""
-        on, asked = bool(self.trip.ignition), bool(self.pipeline.requests.open)
-        return self.parts.power.look(self.parts.clock.now_ns(), on=on, asked=asked)
+        asked = bool(self.pipeline.requests.open)
+        return self.parts.power.look(self.parts.clock.now_ns(), ignition=self.trip.ignition, asked=asked)
 
     def _expire(self, now_ns: int) -> None:
         """Destroys what has outlived its keep; a medium that fails is asked again after EXPIRE_AGAIN_NS only."""

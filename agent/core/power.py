@@ -2,7 +2,8 @@
 
 Owns that moment and nothing else: whoever runs core ends it. Promises that the ignition takes it back as long as it has not come; that
 an emergency call, the hour in which its centre may call back, and a request that waits for its answer are seen out first; that a weak
-battery ends nothing while the ignition is on (whether somebody drives would take the speed, which nobody may have granted); that of
+battery ends nothing while the ignition is on (whether somebody drives would take the speed, which nobody may have granted), and that an
+ignition whose bus is lost is not taken for off, unless it was off before (a wire that breaks on the way is no sleeping car); that of
 voltages one moment alone is kept, since when they are low; and that nothing is guessed: a voltage that is not heard counts as none.
 """
 
@@ -26,16 +27,21 @@ GONE_STATUS = 75
 
 @dataclass(slots=True)
 class Power:
-    """All times are of the agent's axis. `off_delay_s`, `low_v` None: not for this reason. `call_stands`: asked only when it is time."""
+    """All times are of the agent's axis. `off_delay_s`, `low_v` None: not for this reason. `call_stands`: asked only when it is time.
+
+    `bus_lost`: whether the bus that tells the ignition cannot be read now, which is more than that nothing comes.
+    """
 
     off_delay_s: float | None = None
     low_v: float | None = None
     low_for_s: float = 0.0
     call_stands: Callable[[], bool] = lambda: False
+    bus_lost: Callable[[], bool] = lambda: False
     why: Why | None = None
     """Set once it is time; it is not taken back."""
     _off_ns: int | None = None
     _low_ns: int | None = None
+    _was_off: bool = False
 
     def hear(self, volts: float | None, t_ns: int) -> None:
         """What the battery has; None: not known any more."""
@@ -44,8 +50,9 @@ class Power:
         elif self._low_ns is None:
             self._low_ns = t_ns
 
-    def look(self, now_ns: int, *, on: bool, asked: bool) -> bool:
-        """Whether it is time to go. `on`: the ignition is known to be; `asked`: a request waits for its answer."""
+    def look(self, now_ns: int, *, ignition: bool | None, asked: bool) -> bool:
+        """Whether it is time to go. `ignition` None: not known; `asked`: a request waits for its answer."""
+        on = self._on(ignition)
         self._off_ns = None if on else now_ns if self._off_ns is None else self._off_ns
         if on and self._low_ns is not None:
             self._low_ns = now_ns  # it counts from the ignition's end
@@ -58,6 +65,13 @@ class Power:
         """The axis leapt, or nobody watched: both waits begin anew. A device that wakes hears the ignition a moment later."""
         self._off_ns = None if self._off_ns is None else to_ns
         self._low_ns = None if self._low_ns is None else to_ns
+
+    def _on(self, ignition: bool | None) -> bool:
+        """Whether it counts as on: what is not known does so only where its bus is lost and it was not off when it was last known."""
+        if ignition is not None:
+            self._was_off = not ignition
+            return ignition
+        return not self._was_off and self.bus_lost()
 
     def _due(self, now_ns: int) -> Why | None:
         if self._over(self._off_ns, self.off_delay_s, now_ns):

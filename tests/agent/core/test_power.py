@@ -91,6 +91,36 @@ def test_a_car_whose_ignition_is_lost_on_the_way_is_given_the_whole_delay(car: S
     assert goes(car, 1)
 
 
+def test_a_bus_that_is_lost_on_the_way_ends_nothing(car: Stage) -> None:
+    """Its interface is down: the ignition is not known, and not taken for off, and neither does a weak battery end it; once the bus
+    is read again and the ignition does not come, the whole delay counts.
+    """
+    lost = [False]
+    car.core.parts.power.bus_lost = lambda: lost[0]
+    car.ignition(on=True)
+    assert not goes(car, 1)
+    silent(car, IGNITION)  # missed before the reader says why
+    assert not goes(car, OFF_S - 1)
+    lost[0] = True
+    battery(car, 11.0)
+    assert not goes(car, LONG_S)
+    battery(car, 12.4)
+    lost[0] = False
+    assert not goes(car, 1)
+    assert not goes(car, OFF_S - 1)
+    assert goes(car, 1)
+
+
+def test_an_adapter_that_goes_with_the_ignition_holds_nothing_up(car: Stage) -> None:
+    """The ignition was off before its bus was lost: the delay goes on."""
+    car.ignition(on=True)
+    off(car)
+    car.core.parts.power.bus_lost = lambda: True
+    silent(car, IGNITION)
+    assert not goes(car, OFF_S - 1)
+    assert goes(car, 1)
+
+
 def test_it_goes_sooner_when_the_battery_is_low(car: Stage) -> None:
     """For long enough, exactly."""
     car.ignition(on=True)
@@ -224,5 +254,5 @@ def test_what_the_vehicle_does_not_tell_is_found_and_has_no_effect() -> None:
     assert (power.off_delay_s, power.low_v) == (None, None)
     assert [one.code for one in found] == ["power-not-told"] * 2
     power.hear(8.0, 0)
-    assert not power.look(10**18, on=False, asked=False)
+    assert not power.look(10**18, ignition=False, asked=False)
     assert power_of(PowerSection(), ())[1] == []
