@@ -117,9 +117,19 @@ class Loop:
         return answer
 
     def run(self) -> None:
-        """Until `stopping`, or until the device may go; then everything collected so far is made durable."""
-        while not self.stopping:
-            self.turn(TICK_S)
+        """Until `stopping`, until the device may go, or until the vote is lost; then everything collected so far is made durable.
+
+        Raises DeviceError where a thread does not work. A fault of the loop's own ends it at once: what it would keep is in doubt.
+        """
+        try:
+            while not self.stopping:
+                self.turn(TICK_S)
+        except DeviceError:  # of the vote alone: the rest of a turn is guarded
+            self._end()
+            raise
+        self._end()
+
+    def _end(self) -> None:
         tell("STOPPING=1")
         began_s = time.monotonic()
         self._live_through(began_s + LIVE_S)

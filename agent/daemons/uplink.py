@@ -38,6 +38,7 @@ AGAIN_S = 0.5
 END_S, READER_S = 1.2, 0.3
 """Until every connection has said goodbye or was cut off, which one by one takes a second; then for the link's thread."""
 UNKNOWN_LANE_HOLD_MS = 10_000
+WAITS = "waits for core"
 
 
 AccessOf = Callable[[link.Lane], Access]
@@ -59,14 +60,15 @@ def access_for(broker: Broker, lane: str, allowed_regions: Collection[str]) -> A
 
 
 class Uplink:
-    """Everything that lives as long as one link to core."""
+    """Everything that lives as long as one link to core. `vote` raises DeviceError where a thread does not work."""
 
-    def __init__(self, to_core: link.Link, access_of: AccessOf, limits: Limits | None = None) -> None:
-        self._link, self._access_of, self._limits = to_core, access_of, limits or Limits()
+    def __init__(
+        self, to_core: link.Link, access_of: AccessOf, limits: Limits | None = None, vote: Callable[[], None] = lambda: None
+    ) -> None:
+        self._link, self._access_of, self._limits, self._vote = to_core, access_of, limits or Limits(), vote
         self._inbox: queue.SimpleQueue[tuple[Lane, Event] | link.Message | None] = queue.SimpleQueue()
         self._lanes: dict[str, Lane] = {}
         self._reader = Watched(self._read, "link")
-        self._vote = Vote("modicum-uplink", self._voters, "linked to core")
         self._stopping, self._sleep = False, Sleep()
 
     def stop(self) -> None:
@@ -86,7 +88,7 @@ class Uplink:
             self._end()
             self._reader.join(READER_S)
 
-    def _voters(self) -> dict[str, Voter]:
+    def voters(self) -> dict[str, Voter]:
         """The threads: the link's, until it has told of its end, and of each lane the connection's."""
         return {thread.name: thread for thread in [self._reader] if thread.alive()} | {
             f"connection {name}": connection for name, lane in self._lanes.items() if (connection := lane.at_work) is not None
@@ -120,7 +122,7 @@ class Uplink:
             if woke:
                 lane.woke(now_s)
             lane.tick(now_s)
-        self._vote.take()
+        self._vote()
         return True
 
     def _wait_s(self) -> float:
@@ -213,12 +215,16 @@ def serve(path: Path, access_of: AccessOf, limits: Limits | None = None) -> None
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
+    vote = Vote("modicum-uplink", lambda: current[0].voters() if current else {}, WAITS).take
     while not stopped:
-        Vote("modicum-uplink", dict, "waits for core").take()
+        vote()
         with contextlib.suppress(LinkDown):  # core is not there
-            current[:] = [Uplink(link.connect(path), access_of, limits)]
+            current[:] = [Uplink(link.connect(path), access_of, limits, vote)]
             if not stopped:
+                tell("STATUS=linked to core")
                 current[0].run()
+                current.clear()
+                tell(f"STATUS={WAITS}")
         if not stopped:
             time.sleep(AGAIN_S)  # also where core was there and ended the link at once
     tell("STOPPING=1")

@@ -6,7 +6,7 @@ import contextlib
 import queue
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlite_utils import Database
@@ -16,6 +16,7 @@ from agent.buffer import store
 from agent.core import loop as module
 from agent.core.loop import DRAIN_S, INBOX_MAX, LIVE_S, Item
 from agent.daemons.core import CLOSE_S
+from agent.errors import DeviceError
 from agent.storage import memory
 from hw.ports import Frame
 from tests.agent.core.stage import Stage, vehicle
@@ -111,6 +112,36 @@ def test_with_nothing_to_send_the_end_waits_for_nobody(stage: Stage, seconds: Se
     stage.drive(3)
     assert ended(stage, seconds)[0] == 0
     assert stage.stored()["a.minute"] == 1
+
+
+def test_a_lost_vote_costs_nothing_that_was_collected(stage: Stage, seconds: Seconds) -> None:
+    """A thread has ended: core ends as it does when it is told to, in the same time, and then says why."""
+    waits_for_the_broker(stage)
+
+    def lost() -> None:
+        raise DeviceError("a thread has ended: link")
+
+    stage.loop.vote = lost
+    stage.loop.inbox = cast("Any", Inbox(seconds, frames(stage, 10), 0.001))
+    began_s = seconds.now_s
+    with pytest.raises(DeviceError, match="a thread has ended"):
+        stage.loop.run()
+    assert seconds.now_s - began_s <= module.TICK_S + DRAIN_S + 0.002
+    assert stage.stored()["a.minute"] == 1
+
+
+def test_a_fault_of_the_loop_s_own_ends_it_at_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept that may have been collected in doubt."""
+    stage.trip_of("anna", "x.speed")
+    stage.drive(3)
+
+    def broken(_: object) -> None:
+        raise RuntimeError("of ours")
+
+    monkeypatch.setattr(type(stage.core), "may_go", broken)
+    with pytest.raises(RuntimeError, match="of ours"):
+        stage.loop.run()
+    assert "a.minute" not in stage.stored()
 
 
 def test_what_waits_in_the_inbox_is_lived_through(stage: Stage, seconds: Seconds) -> None:
