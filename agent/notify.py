@@ -1,7 +1,7 @@
 """What a daemon tells systemd (sd_notify(3)), and the vote of its threads on which that depends.
 
-Promises: "ready" is told once, when every thread takes part; the watchdog is fed only after a vote in which each thread of the program
-lives and has looked up lately; a thread that has ended or hangs ends the program, so that it is started anew; nothing is told, and nothing
+Promises: "ready" is told once, when every thread takes part; the watchdog is fed only after a vote in which each thread that has one
+lives and has looked up lately; if it has ended or hangs it ends the program, so that it is started anew; nothing is told, and nothing
 fails, where no systemd is. What is told carries no value of the car's. One mechanism for all daemons, called in each turn of their loop.
 
 No library: the protocol is a datagram of lines to one address. systemd's own binding is compiled against its headers, and sdnotify
@@ -78,17 +78,23 @@ class Vote:
         if now_s < self._due_s:
             return
         for name, voter in self._voters().items():
-            if not voter.alive():
-                if self._voters().get(name) is voter:  # one that may end is no more listed then
-                    raise self._lost(f"a thread has ended: {name}")
-            elif now_s - voter.beat_s > voter.patience_s:
-                raise self._lost(f"a thread hangs: {name} has not looked up for {now_s - voter.beat_s:.0f} s")
+            what = wrong(name, voter, now_s)
+            if what and (voter.alive() or self._voters().get(name) is voter):  # one that may end is no more listed then
+                raise self._lost(what)
         tell(f"{self._first}WATCHDOG=1")
         self._due_s, self._first = now_s + self._period_s, ""
 
     def _lost(self, what: str) -> DeviceError:
         tell(f"STATUS={what}")
         return DeviceError(what, self._program, "it is started anew; if it comes again, report it")
+
+
+def wrong(name: str, voter: Voter, now_s: float) -> str:
+    """Why a thread does not work; empty while it does."""
+    if not voter.alive():
+        return f"a thread has ended: {name}"
+    late_s = now_s - voter.beat_s
+    return f"a thread hangs: {name} has not looked up for {late_s:.0f} s" if late_s > voter.patience_s else ""
 
 
 def watchdog_s() -> float:

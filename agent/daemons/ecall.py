@@ -11,7 +11,7 @@ import queue
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, cast
 
@@ -37,13 +37,14 @@ from agent.ecall.selftest import SelfTest
 from agent.ecall.session import Standing
 from agent.ecall.store import Store
 from agent.ecall.switch import SWITCH, Switch
+from agent.ecall.table import FREE
 from agent.ecall.timers import Timers
 from agent.errors import ConfigError, ModicumError, UsageError
 from agent.folders import vehicle_folder
 from agent.model import Finding
 from agent.mqtt.connection import access
 from agent.mqtt.terms import PROTOCOLS
-from agent.notify import Vote
+from agent.notify import Vote, Voter
 from agent.sections import Bus, Ecall
 from agent.settings import Settings
 from agent.vehicle import Vehicle, load_vehicle
@@ -62,6 +63,8 @@ CALL_SECTIONS = frozenset({"vehicle", "regions", "bus", "brokers", "recipients",
 """What is wrong elsewhere in agent.toml costs no call."""
 CLOSE_S = 0.5
 """For everything that has a thread; a modem in the middle of an answer is not waited for."""
+BESIDE = frozenset({"record", "control", "fixes"})
+"""Threads that a call can do without. While one stands they are found and end nothing; then they vote like every other."""
 log = logging.getLogger("modicum.ecall")
 Inbox = queue.SimpleQueue[Item]
 
@@ -136,12 +139,20 @@ def _run(settings: Settings, own: Ecall, built: contextlib.ExitStack) -> None:
     built.callback(close_all, [part.close for part in parts.values()], CLOSE_S)
     for part in parts.values():
         part.start()
-    loop.vote = Vote("modicum-ecall", lambda: {**parts, **({"centre": used} if (used := centre.in_use) else {})}).take
+    selftest.beside = {name: part for name, part in parts.items() if name in BESIDE}
+    loop.vote = Vote("modicum-ecall", lambda: _voters(parts, loop)).take
     trigger.begin(boot_ns())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: inbox.put(None))
     log.info("crash frames that are watched: %d", len(trigger.frames))
     loop.run()
+
+
+def _voters(parts: Mapping[str, Voter], loop: Loop) -> dict[str, Voter]:
+    """Whoever may end the program now."""
+    calm, centre = loop.machine.state in FREE, loop.centre.in_use
+    voting: dict[str, Voter] = {name: part for name, part in parts.items() if calm or name not in BESIDE}
+    return voting | ({"centre": centre} if centre else {})
 
 
 def _alone(own: Ecall, built: contextlib.ExitStack) -> None:

@@ -73,7 +73,7 @@ class Loop:
     voice: Voice | None = None
     ended: Callable[[Ended], object] = lambda _: None
     vote: Callable[[], None] = lambda: None
-    """Raises DeviceError where a thread does not work; it ends the loop."""
+    """Raises DeviceError where a thread does not work that may end the loop now."""
     problems: dict[str, str] = field(default_factory=dict)
     """What could not be done last, by what it was."""
     sources: Sources = field(default_factory=Sources)

@@ -6,6 +6,7 @@ no failed call: whatever it finds, a crash is told as well as can be. The list o
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from agent.ecall.store import Store
 from agent.ecall.switch import Switch
 from agent.ecall.timers import NS
 from agent.model import Finding
+from agent.notify import Voter, wrong
 from hw.can.bus import BusReader
 from hw.modem.voice import Voice
 
@@ -64,6 +66,9 @@ class SelfTest:
     sos: SosInput | None = None
     certificate: Path | None = None
     at_start: Mapping[str, Finding] = field(default_factory=dict)
+    beside: Mapping[str, Voter] = field(default_factory=dict)
+    """Threads that a call can do without, by name."""
+    now_s: Callable[[], float] = time.monotonic
     swaps: Path = Path("/proc/swaps")
     frame_ns: int | None = None
     offline_ns: int | None = None
@@ -210,6 +215,15 @@ def _memory(test: SelfTest, _: int) -> Finding | None:
     return None
 
 
+def _beside(test: SelfTest, _: int) -> Finding | None:
+    """While a call stands nobody else looks at them."""
+    for name, thread in test.beside.items():
+        if what := wrong(name, thread, test.now_s()):
+            text, hint = f"core or the command line is not served: {what}", "nothing: the program is started anew once no call stands"
+            return _error("ecall-sockets", text, hint)
+    return None
+
+
 def _at_start(_: SelfTest, __: int) -> Finding | None:
     return None  # looked at once, and told by whoever looked
 
@@ -232,6 +246,6 @@ CHECKS: Mapping[str, Check] = {
     "memory": _memory,
     "region": _at_start,
     "state": _at_start,
-    "sockets": _at_start,
+    "sockets": _beside,
 }
 """A new check is a function and a line."""

@@ -8,21 +8,28 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from agent.clock import RELEASE_NS
+from agent.clock import RELEASE_NS, boot_ns
+from agent.control.server import ControlServer
 from agent.daemons import ecall as program
+from agent.ecall.fixes import FixHearer
+from agent.ecall.loop import Loop
+from agent.ecall.record import Recorder
 from agent.ecall.store import Store
 from agent.ecall.switch import Switch
-from agent.errors import ConfigError, UsageError
+from agent.ecall.table import FREE, State
+from agent.errors import ConfigError, DeviceError, UsageError
 from agent.folders import vehicle_folder
 from agent.model import Finding
 from agent.settings import Settings, load_settings
 from agent.vehicle import load_vehicle
+from hw.modem.voice import Voice
 from tests.agent.ecall.build import VIN
 
 LOADS = {
@@ -195,6 +202,33 @@ def test_a_socket_that_cannot_be_had_is_found_and_bars_no_call(tmp_path: Path) -
     for one in opened.values():
         one.close()
     assert selftest.at_start["sockets"].code == "ecall-sockets"
+
+
+@pytest.mark.parametrize(
+    ("kind", "dead", "ends"),
+    [(Recorder, "record", FREE), (FixHearer, "fixes", FREE), (ControlServer, "control", FREE), (Voice, "modem", State)],
+)
+def test_a_thread_that_a_call_can_do_without_ends_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type, dead: str, ends: Collection[State]
+) -> None:
+    """It is found, in each state of a call; before and after it ends the program, as what the call needs does at any time."""
+    found: list[State] = []
+
+    def look(loop: Loop) -> None:
+        for state in State:
+            loop.machine.standing.state = state
+            cast("Any", loop.vote).__self__._due_s = 0.0
+            with pytest.raises(DeviceError, match=f"a thread has ended: {dead}") if state in ends else contextlib.nullcontext():
+                loop.vote()
+            finding = loop.selftest.run(boot_ns())["sockets"]
+            found.extend([state] if finding and dead in finding.text else [])
+
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr(Loop, "run", look)
+    monkeypatch.setattr(kind, "alive", lambda _: False)
+    program.run(settings(tmp_path, '[modem]\nport = "absent"' if dead == "modem" else ""))
+    assert found == (list(State) if ends is FREE else [])
 
 
 def test_a_folder_that_cannot_be_locked_bars_nobody(tmp_path: Path) -> None:
