@@ -56,6 +56,7 @@ class FixHearer:
             self._path.chmod(0o660)
         except OSError as error:
             self.problem = f"{self._path}: {error.strerror}"
+            self.patience_s = math.inf  # no thread looks up
 
     def start(self) -> None:
         if not self.problem:

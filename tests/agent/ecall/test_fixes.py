@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from agent.ecall.fixes import FORM, SOCKET, FixHearer, FixTeller, packed, unpacked
+from agent.notify import wrong
 from hw.ports import Fix
 
 numbers = some.floats(allow_nan=False, allow_infinity=False)
@@ -80,6 +81,7 @@ def test_a_folder_that_cannot_be_had_is_a_problem_and_no_error(tmp_path: Path) -
     hearer = FixHearer(tmp_path / "absent", lambda _: None)
     hearer.start()
     assert "No such file" in hearer.problem
+    assert not wrong("fixes", hearer, time.monotonic() + 3600.0)  # nothing that would end the program
     hearer.close()
 
 
