@@ -5,25 +5,30 @@ from __future__ import annotations
 import base64
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from agent.cli import diagnosis
 from agent.core.unlock import Unlocked, unlock
+from agent.errors import IntegrityError
+from agent.seal.keyring import Keyring
 from agent.settings import load_settings
 from tests.agent.cli.conftest import Cli, write_device
 from tests.agent.health.build import WELL_CORE
 from tests.findings import fault
+from tests.sources import ROOT
 from tests.support.fake_broker import FakeBroker
 
+DOCUMENT = ROOT / "docs/keys.md"
 RECIPIENT = "traffic"
 TPM2 = bytes.fromhex("0c7cc07b117645919c4b0bea08bc20fe")
 STAND_IN = """#!/bin/sh
 # systemd-creds for one TPM: what it "seals" is the key's type and the secret. The other device's TPM is another file.
 [ -e "$TPM" ] || {{ echo "TPM2 support not installed: Operation not supported" >&2; exit 1; }}
 case "$1 $3" in
-  "encrypt --with-key=tpm2") {{ printf '{type}'; cat "$TPM" -; }} | base64 ;;
+  "encrypt --with-key=tpm2") {{ printf '{type}'; cat "$TPM" "$4"; }} | base64 | if [ "$5" = - ]; then cat; else cat > "$5"; fi ;;
   decrypt*) base64 -d < "$3" | tail -c +17 | cmp -s -n "$(stat -c %s "$TPM")" - "$TPM" || exit 1
     base64 -d < "$3" | tail -c +17 | tail -c +"$(($(stat -c %s "$TPM") + 1))" ;;
   *) exit 2 ;;
@@ -139,6 +144,41 @@ def test_rotate_binds_a_weak_credential_to_the_tpm(config: Path, cli: Cli, monke
     assert started(config, monkeypatch, secret_of(sealed)).findings == []
 
 
+def typed(config: Path, provider: str, cli: Cli) -> None:
+    """What docs/keys.md says for a device with provider `file`, but for systemctl."""
+    text = DOCUMENT.read_text().split("### From weaker to stronger")[1].split("```")[1]
+    key = {"systemd": "tpm2", "systemd-host": "host"}[provider]
+    text = text.replace("tpm2", key).replace("/etc/credstore.encrypted", str(config.parent / "store"))
+    text = text.replace("/var/lib/modicum", str(config.parent / "state"))
+    for line in text.strip().splitlines():
+        match line.split()[1:]:
+            case ["systemctl", *_]:
+                pass
+            case ["editor", *_]:
+                lies = f'path = "{config.parent}/store/modicum-credential"'  # by default in /etc, which is not this test's
+                config.write_text(config.read_text().replace('provider = "file"', f'provider = "{provider}"\n{lies}'))
+            case ["modicum", *verb]:
+                assert cli(*verb, "--config", config).status == 0
+            case command:
+                subprocess.run(command, check=True)
+
+
+def test_the_document_leads_from_a_file_to_the_tpm(config: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lines, typed: the ids stay, the former credential opens nothing, none is left in the clear, the agent starts bound."""
+    config = write_device(tmp_path)
+    cli("keys", "init", "--config", config)
+    former = (tmp_path / "state/credential").read_bytes()
+    before = cli("keys", "show", "--config", config, "--json").document["recipients"]
+    typed(config, "systemd", cli)
+    sealed = (tmp_path / "store/modicum-credential").read_bytes()
+    unlocked = started(config, monkeypatch, secret_of(sealed))
+    assert (unlocked.findings, unlocked.at_rest) == ([], "tpm-bound")
+    assert cli("keys", "show", "--config", config, "--json").document["recipients"] == before
+    assert not (tmp_path / "state/credential").exists()
+    with pytest.raises(IntegrityError):
+        Keyring.open(tmp_path / "state", former)
+
+
 def test_without_systemd_creds_it_says_so(config: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """And which provider needs none."""
     monkeypatch.setenv("PATH", str(config.parent))
@@ -190,6 +230,18 @@ def test_the_real_systemd_creds_seals_with_the_host_key(tmp_path: Path, cli: Cli
     assert cli("keys", "show", "--config", config, "--json").document == before
     (tmp_path / "host").rename(tmp_path / "former")
     assert "systemd-creds decrypt failed" in cli("keys", "show", "--config", config).refused(2)
+
+
+@pytest.mark.skipif(shutil.which("systemd-creds") is None, reason="no systemd-creds on this computer")
+def test_the_document_leads_from_a_file_to_the_host_key(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same lines with the real systemd-creds, which takes them as they stand there."""
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.setenv("SYSTEMD_CREDENTIAL_SECRET", str(tmp_path / "host"))
+    config = write_device(tmp_path)
+    cli("keys", "init", "--config", config)
+    before = cli("keys", "show", "--config", config, "--json").document
+    typed(config, "systemd-host", cli)
+    assert cli("keys", "show", "--config", config, "--json").document == before
 
 
 def test_init_beside_an_agent_without_keys_says_that_it_must_be_restarted(tmp_path: Path, cli: Cli) -> None:
