@@ -101,7 +101,7 @@ def test_commands_beside_a_running_core(left: Path) -> None:
 def test_what_root_makes_belongs_to_the_agent(left: Path) -> None:
     """All files of the state folder, the lock and the key block among them."""
     lines = (left / "owners").read_text().splitlines()[1:]
-    assert {line.split()[2] for line in lines if "lost+found" not in line} == {"modicum"}
+    assert {line.split()[2] for line in lines if "lost+found" not in line} == {"modicum-core"}
     assert {"lock", "keys.block", "ledger.db"} <= {line.split()[-1] for line in lines}
 
 
