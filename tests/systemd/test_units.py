@@ -118,5 +118,11 @@ def test_core_alone_says_when_it_is_not_to_be_started_again() -> None:
     assert f"SuccessExitStatus={GONE_STATUS}" in lines["modicum-core.service"]
 
 
+def test_what_a_person_may_edit_is_replaced_by_no_release() -> None:
+    """Of the files that the document names, outside of commands, an installation keeps those that it brings."""
+    named = re.findall(r"`/etc/([\w./@-]+)`", (ROOT / "docs/vehicle.md").read_text())
+    assert {name for name in named if (ETC / name).is_file()} == {"systemd/network/70-modicum-can0.network"}
+
+
 def _all_units() -> str:
     return "\n".join(path.read_text() for path in sorted(UNITS.glob("*.service")) if "@" not in path.name)
