@@ -5,6 +5,7 @@ useradd technician
 useradd stranger
 typed install
 typed files
+typed addresses
 typed keys
 # A receiver at a pty instead of a USB port.
 mkdir -p /etc/systemd/system/modicum-core.service.d

@@ -8,11 +8,19 @@ restarts() { for service in "${services[@]}"; do systemctl show -P NRestarts "mo
 states() { systemctl is-active "${services[@]/#/modicum-}"; }
 all_active() { [ "$(states | grep -cx active)" = 3 ]; } # systemctl itself is content with one
 told_of_it() { journalctl --namespace=modicum -o cat | grep -q 'a thread hangs'; }
+rules_and_units() { find /etc -path '*modicum*' -type f -not -path '/etc/modicum/*' -exec sha256sum {} + | sort -k 2; }
 changed() { [ "$(systemctl show -P MainPID "modicum-$1")" != "$2" ] && systemctl is-active "modicum-$1"; }
 
 # -- switched on: each started by itself, without a bus and without a broker ------------------------------------------------------------
 until_done 90 all_active
 states > after-boot || true
+
+# -- systemd's own measure, of the units as they lie there --------------------------------------------------------------------------------
+for limit in core:11 uplink:10 ecall:14; do
+  status=0
+  systemd-analyze security --no-pager --threshold="${limit#*:}" "modicum-${limit%:*}.service" > "exposure-${limit%:*}" 2>&1 || status=$?
+  echo "${limit%:*} $status" >> exposure
+done
 
 # -- a drive --------------------------------------------------------------------------------------------------------------------------
 typed bus
@@ -31,6 +39,8 @@ typed look
 runuser -u technician -- "$python" /share/tests/guest/asker.py drive > technician.json 2> technician.err || true
 runuser -u stranger -- "$python" /share/tests/guest/asker.py look > stranger.json 2> stranger.err || true
 until_done 150 grep -q real_time_traffic heard.jsonl
+typed doctor
+modicum doctor --json > doctor.json 2> doctor.err || echo $? > doctor-json.status
 
 # -- inside each sandbox: a program with the unit's own lines, beside the unit ----------------------------------------------------------
 # With the drop-in of addresses: one that it names is reached, one beside it is not.
@@ -59,6 +69,15 @@ for service in "${services[@]}"; do
   until_done 60 changed "$service" "$pid"
   echo "$service $before: $(pids)" >> killed
 done
+
+# -- asked to end by somebody beside systemd: no reason to stay away -------------------------------------------------------------------
+for service in "${services[@]}"; do
+  pid=$(systemctl show -P MainPID "modicum-$service")
+  kill "$pid"
+  until_done 60 changed "$service" "$pid"
+done
+until_done 60 all_active
+states > after-term || true
 
 # -- stopped whole: only the watchdog can tell ------------------------------------------------------------------------------------------
 restarts > before-watchdog
@@ -99,15 +118,52 @@ typed install-broken
 mv msgspec-*.whl SHA256SUMS wheelhouse/
 pids > after-broken
 readlink -f /opt/modicum/current > release-broken
-sha256sum /var/lib/modicum/keys.block /etc/modicum/agent.toml > kept-before
-typed upgrade
+# One that does not start, with other units. It needs the packages again, for that it is installed at all.
+mkdir exiting
+cp -r /share/systemd /share/requirements /share/config wheelhouse exiting/
+"$python" /share/tests/guest/exiting.py exiting/wheelhouse
+echo '# of the release that exits' >> exiting/systemd/etc/systemd/system/modicum-uplink.service
+echo '# of the release that exits' > exiting/systemd/etc/tmpfiles.d/modicum-more.conf
+rules_and_units > etc-before
+typed install-exiting
+rules_and_units > etc-exiting
+readlink -f /opt/modicum/current > release-exiting
+until_done 90 all_active
+states > after-exiting || true
+
+# What is the device's, and is not to be touched.
+install -m 644 /share/systemd/examples/71-modicum-local.rules /etc/udev/rules.d
+printf '[Service]\nCPUSchedulingPolicy=other\n' > /etc/systemd/system/modicum-ecall.service.d/other.conf
+mkdir /etc/systemd/system/modicum-credential.socket.d /opt/modicum/19700101T000100
+printf '[Socket]\nBacklog=8\n' > /etc/systemd/system/modicum-credential.socket.d/test.conf
+kept() {
+  sha256sum /etc/modicum/agent.toml /etc/udev/rules.d/71-modicum-local.rules /etc/systemd/system/modicum*.d/*.conf
+  modicum keys show
+}
+until_done 60 modicum profile list
+modicum profile list --json > drivers-before
+kept > kept-before
+(umask 077; typed upgrade)
 readlink -f /opt/modicum/current > release-after
 states > after-upgrade || true
-sha256sum /etc/modicum/agent.toml > kept-after
+kept > kept-after
+modicum profile list --json > drivers-after
+chrt -p "$(systemctl show -P MainPID modicum-ecall)" > scheduling 2>&1
+ls /opt/modicum > releases
+udevadm test /sys/class/tty/tty0 > udev.log 2>&1 || true
+
+# Again, with nothing at work and one of the three that its owner does not want.
+systemctl stop modicum-ecall modicum-uplink modicum-core
+systemctl --quiet disable modicum-ecall
+bash -eu blocks/upgrade > again.out 2>&1 || true
+systemctl is-enabled modicum-core modicum-uplink modicum-ecall > enabled-after || true
+systemctl start modicum.target
 
 # -- the car is off and stays off: core goes by itself, not while a call stands; then what the integrator has said is done ----------------
-mkdir -p /etc/systemd/system/modicum-power.service.d
-printf '[Service]\nExecStart=\nExecStart=/bin/touch /run/went\n' > /etc/systemd/system/modicum-power.service.d/test.conf
+said=/etc/systemd/system/modicum-power.service.d
+mkdir -p $said
+printf '[Service]\nExecStart=\nExecStart=/bin/touch /run/went\n' > $said/test.conf
+cp /etc/modicum/agent.toml agent.kept
 printf '\n[power]\noff_delay_s = 10\n' >> /etc/modicum/agent.toml
 systemctl daemon-reload
 systemctl restart modicum-core
@@ -119,10 +175,20 @@ rm /run/modicum-ecall/call
 until_done 60 test -e /run/went
 { systemctl show -P ActiveState modicum-core; systemctl show -P Result modicum-core; } > after-going
 cat /run/modicum/gone >> after-going
-rm -r /etc/systemd/system/modicum-power.service.d /run/went
-systemctl daemon-reload
-systemctl start modicum-power # as it is shipped: core comes back
+# A call that begins while core ends: core is back instead.
+rm /run/went
+touch /run/modicum-ecall/call
+systemctl start modicum-power || true
 until_done 60 systemctl is-active modicum-core
+systemctl show -P ActiveState modicum-core > after-call
+[ ! -e /run/went ] || echo "though a call began" >> went-too-early
+# It goes after that call; where nobody has said what then, it comes back. Now without [power], so that it stays.
+mv $said/test.conf $said/test.off
+cat agent.kept > /etc/modicum/agent.toml
+systemctl daemon-reload
+pid=$(systemctl show -P MainPID modicum-core)
+rm /run/modicum-ecall/call
+until_done 60 changed core "$pid"
 
 rm -f /run/systemd/system/modicum-probe-* /dev/modicum-nmea # the story's own
 typed uninstall

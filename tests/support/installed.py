@@ -18,7 +18,7 @@ from hw.bench.authority import Authority
 from tests.sources import ROOT
 from tests.support.guest import run_in_guest
 
-BLOCKS = ("install", "files", "keys", "bus", "start", "look", "upgrade", "uninstall", "purge")
+BLOCKS = ("install", "files", "addresses", "keys", "bus", "start", "look", "doctor", "upgrade", "uninstall", "purge")
 """Those of docs/vehicle.md that are typed in the guest, in their order."""
 INSTALL_S = 900
 BROKER = "mqtts://localhost:8883"
@@ -48,7 +48,7 @@ def prepared(folder: Path) -> Desk:
     (folder / "systemd").symlink_to("/share/systemd")
     typed = folder / "blocks"
     typed.mkdir()
-    for name, text in {**blocks(), "install-broken": blocks()["install"]}.items():
+    for name, text in {**blocks(), "install-broken": blocks()["install"], "install-exiting": f"cd exiting\n{blocks()['install']}"}.items():
         (typed / name).write_text(text, encoding="utf-8")
     authority = Authority(folder)
     authority.issue("broker", ("127.0.0.1", "localhost"))
@@ -82,6 +82,6 @@ def installed(folder: Path) -> Desk:
     """The device, switched off: `desk.disk` has it installed, with its files and keys."""
     desk = prepared(folder)
     run_in_guest("tests/guest/install.sh", folder, INSTALL_S, "--disk", str(desk.disk))
-    for block in BLOCKS[:3]:
+    for block in BLOCKS[:4]:
         assert (folder / f"{block}.status").read_text() == "0\n", (folder / f"{block}.out").read_text()
     return desk
