@@ -1,7 +1,7 @@
-"""How many records wait, for whom, and what they count for: in RAM, because it is asked every second.
+"""How many records wait, for whom, since when, and what they count for: in RAM, because it is asked every second and while the disk fails.
 
 Promises to agree with the table as long as every record that comes or goes is said here after its transaction.
-Must never do: read the table again.
+Must never do: read the table again by itself.
 """
 
 from __future__ import annotations
@@ -25,13 +25,20 @@ class Held(NamedTuple):
     size: int
 
 
+def oldest_ms(db: Database) -> int | None:
+    """When what waits for the longest was collected, on the axis; None where nothing waits. One row is read."""
+    found = rows(db, "SELECT oldest_ms FROM records ORDER BY n LIMIT 1")
+    return int(found[0][0]) if found else None
+
+
 class Counts:
-    """Records and bytes by stream, recipient and identity."""
+    """Records and bytes by stream, recipient and identity. `oldest_ms`: of the table, said with each record that comes or goes."""
 
     def __init__(self, db: Database) -> None:
         sql = "SELECT stream, recipient, identity, count(*), sum(bytes) FROM records GROUP BY stream, recipient, identity"
         self._held = {(stream, recipient, identity): (count, size) for stream, recipient, identity, count, size in rows(db, sql)}
         self.total_bytes = sum(size for _, size in self._held.values())
+        self.oldest_ms = oldest_ms(db)
 
     def came(self, records: Iterable[Held]) -> None:
         """These are stored."""

@@ -19,7 +19,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from agent.body import NS_PER_MS, BodyTooLarge, pack
-from agent.buffer.counts import Counts, Held
+from agent.buffer.counts import Counts, Held, oldest_ms
 from agent.buffer.quota import QUOTA_BYTES, drop, size_bytes
 from agent.errors import IntegrityError
 from agent.limits import POSITION_KEEP_S_MAX
@@ -121,6 +121,8 @@ class Buffer:
             held_bytes = self._counts.total_bytes + sum(record.size for record in stored)
             offered: frozenset[int] = frozenset().union(*self._offered.values())
             dropped = [Held(*row) for row in drop(self._db, held_bytes - self._quota_bytes, offered)]
+            oldest = oldest_ms(self._db)
+        self._counts.oldest_ms = oldest
         self._counts.came(stored)
         self._counts.went(dropped)
         self._lost.update(("quota", record.stream) for record in dropped)
@@ -193,9 +195,8 @@ class Buffer:
         return self._counts.by_stream()
 
     def oldest_ms(self) -> int | None:
-        """When what waits for the longest was collected, on the axis; None where nothing waits. One row is read."""
-        found = rows(self._db, "SELECT oldest_ms FROM records ORDER BY n LIMIT 1")
-        return int(found[0][0]) if found else None
+        """When what waits for the longest was collected, on the axis; None where nothing waits."""
+        return self._counts.oldest_ms
 
     def findings(self) -> list[Finding]:
         """What was lost since the start, and why: one finding a reason and stream."""
@@ -259,6 +260,8 @@ class Buffer:
         with transaction(self._db):
             sql = "DELETE FROM records WHERE n IN (SELECT value FROM json_each(?)) RETURNING n, stream, recipient, identity, bytes"
             gone = [Held(*row) for row in rows(self._db, sql, (json.dumps(sorted(ns)),))]
+            oldest = oldest_ms(self._db)
+        self._counts.oldest_ms = oldest
         self._counts.went(gone)
         return [record.n for record in gone]
 

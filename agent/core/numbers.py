@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 RECEIVER_GRACE_S = 30.0
 """A receiver that has not been read for this long is a finding: one that is plugged in late, or warms up, is no fault."""
 
+ERRORS_S = 1.0
+"""From one count of errors to the next: each is found with its texts, and the number is asked for in each turn of the loop."""
+
 QUIET_NS = 10 * NS
 """A wanted message that has been told to be silent for so long is quiet; right after the start each is until it comes."""
 
@@ -43,6 +46,7 @@ class Numbers:
     quota_bytes: int = 0
     _began_s: float = field(init=False)
     _receiver_since_s: float | None = None
+    _counted: tuple[float, int] | None = None
 
     def __post_init__(self) -> None:
         self._began_s = time.monotonic()
@@ -152,9 +156,16 @@ class Numbers:
             f"{HEALTH}ReadingsInvalid": counters.invalid if counters else 0,
             f"{HEALTH}Samples": self.core.pipeline.samples if self.core else 0,
             f"{HEALTH}RecordsWaiting": waiting,
-            f"{HEALTH}Findings": len([one for one in self.findings() if one.severity == "error"]),
+            f"{HEALTH}Findings": self._errors(),
             f"{HEALTH}Starts": self.assembled.starts,
         }
+
+    def _errors(self) -> int:
+        """How many errors there are, or were less than ERRORS_S ago."""
+        now_s = time.monotonic()
+        if self._counted is None or now_s - self._counted[0] >= ERRORS_S:
+            self._counted = now_s, sum(one.severity == "error" for one in self.findings())
+        return self._counted[1]
 
     def status(self) -> dict[str, object]:
         """Health for the technician."""

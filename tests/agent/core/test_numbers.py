@@ -10,7 +10,9 @@ import pytest
 
 from agent.core.assembly import Assembled
 from agent.core.numbers import RECEIVER_GRACE_S, Numbers
+from agent.errors import DeviceError
 from agent.health.facts import ReceiverFacts
+from agent.model import Finding
 from agent.seal.keyblock import KeyBlockFull
 from agent.seal.keyring import Keyring
 from hw.ports import Fix, Silence
@@ -168,6 +170,36 @@ def test_what_waits_long_or_takes_much_is_found(bench: Bench) -> None:
     assert bench.codes() == ["buffer-old"]
     bench.stage.clock.believed = False
     assert bench.codes() == ["clock-unsure"]
+
+
+def test_a_disk_that_fails_does_not_silence_the_status(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked then above all; what waits, and since when, is known without the disk."""
+    bench.stage.trip_of("anna", "x.speed")
+    bench.stage.drive(3)
+
+    def broken(*_: object) -> None:
+        raise DeviceError("the disk does not answer", "buffer.db", "replace it")
+
+    for module in ("agent.buffer.store", "agent.buffer.counts"):
+        monkeypatch.setattr(f"{module}.rows", broken)
+    assert 0 < cast("float", bench.numbers.status()["oldest_s"]) < 4
+    assert bench.numbers.signals()["Modicum.Health.Findings"] == 0
+
+
+def test_errors_are_looked_for_once_a_second(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often the loop turns; a new one counts within a second."""
+    looks, counted, plain = list[float](), [], Numbers.findings
+
+    def findings(numbers: Numbers) -> list[Finding]:
+        looks.append(bench.time_s)
+        return plain(numbers)
+
+    monkeypatch.setattr(Numbers, "findings", findings)
+    for turn in range(21):
+        bench.reader.losses, bench.reader.problem = int(turn > 0), "the bus is gone"
+        counted.append(bench.numbers.signals()["Modicum.Health.Findings"])
+        bench.time_s += 0.125
+    assert (looks, counted) == ([1000.0, 1001.0, 1002.0], [0] * 8 + [1] * 13)
 
 
 @pytest.mark.finding("storage-trouble")
