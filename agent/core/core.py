@@ -70,7 +70,7 @@ class Core:
     fixed_ns: int | None = None
     """When the receiver last had a position."""
     silent: dict[tuple[str, int], int] = field(default_factory=dict)
-    """Buses and identifiers that were subscribed and fell silent, or never came, and since when that is told."""
+    """Buses and identifiers that are subscribed and fell silent, or never came, and since when that is told."""
     fixes: int = 0
     """Epochs, also those without a position."""
     _expire_ns: int = 0
@@ -137,7 +137,10 @@ class Core:
             self.decoder = Decoder(self.parts.vehicle, frozenset(plan.wanted), self.parts.catalogue.units(), counters)
             self.pipeline.swap(plan, self.parts.clock.now_ns())
             self._keep_in_ram({rule.id for rule in plan.rules})
-            self.resubscribe(self.wanted())
+            wanted = self.wanted()
+            asked = {(one.bus, one.can_id) for one in wanted}
+            self.silent = {one: since_ns for one, since_ns in self.silent.items() if one in asked}
+            self.resubscribe(wanted)
         self.plan = plan
         if self.pipeline.requests.open:
             self.pipeline.requests.withdraw({rule.id for rule in self._plan_for_asking().rules})

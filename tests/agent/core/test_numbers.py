@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from agent.control.routes import ROUTES
 from agent.core.assembly import Assembled
 from agent.core.numbers import RECEIVER_GRACE_S, Numbers
 from agent.errors import DeviceError
@@ -106,6 +107,18 @@ def test_a_wanted_message_that_does_not_come_is_found_while_others_do(bench: Ben
     assert bench.codes() == []
     for name in sources:
         bench.stage.frame(name)
+    assert bench.codes() == []
+
+
+def test_a_message_that_is_wanted_again_is_not_quiet_at_once(bench: Bench) -> None:
+    """How long it was silent before it was withdrawn says nothing: nobody listened since."""
+    core, sources = bench.stage.core, bench.stage.core.parts.vehicle.sources
+    bench.stage.trip_of("anna", "x.speed")
+    core.silence(Silence("pt", sources["Vehicle.Speed"].can_id, bench.stage.clock.now_ns()))
+    for route in ("consent.withdraw", "consent.grant"):
+        ROUTES[route].run(core, {"item": "x.speed", "trip": True})
+        bench.wait(10)
+    assert "Vehicle.Speed" in core.plan.wanted
     assert bench.codes() == []
 
 
