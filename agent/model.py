@@ -113,12 +113,30 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something a person should know or do. `code` is stable, `severity` info | warning | error."""
+    """Something a person should know or do. `code` is stable, `severity` info | warning | error.
+
+    Every code stands in docs/findings.md; write it out where it is said, for a test compares the two.
+    """
 
     code: str
     severity: str
     text: str
     hint: str
+
+
+def error(code: str, text: str, hint: str) -> Finding:
+    """Something does not work."""
+    return Finding(code=code, severity="error", text=text, hint=hint)
+
+
+def warning(code: str, text: str, hint: str) -> Finding:
+    """Something works badly, or soon will not work."""
+    return Finding(code=code, severity="warning", text=text, hint=hint)
+
+
+def info(code: str, text: str, hint: str) -> Finding:
+    """Somebody should know; nothing is wrong."""
+    return Finding(code=code, severity="info", text=text, hint=hint)
 
 
 @dataclass(frozen=True, slots=True)

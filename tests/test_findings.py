@@ -129,8 +129,7 @@ def test_a_marker_is_no_proof_by_itself(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import pytest
-        from agent.health.saying import info
-        from agent.model import Finding
+        from agent.model import Finding, info
         from tests.findings import fault
 
         @pytest.mark.finding("a-code")

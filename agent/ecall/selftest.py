@@ -21,7 +21,7 @@ from agent.ecall.message import VIN_UNKNOWN
 from agent.ecall.store import Store
 from agent.ecall.switch import Switch
 from agent.ecall.timers import NS
-from agent.model import Finding
+from agent.model import Finding, error, info, warning
 from agent.notify import Voter, wrong
 from hw.can.bus import BusReader
 from hw.modem.voice import Voice
@@ -78,47 +78,35 @@ class SelfTest:
         return {name: self.at_start.get(name) or check(self, t_ns) for name, check in CHECKS.items()}
 
 
-def _error(code: str, text: str, hint: str) -> Finding:
-    return Finding(code=code, severity="error", text=text, hint=hint)
-
-
-def _info(code: str, text: str, hint: str) -> Finding:
-    return Finding(code=code, severity="info", text=text, hint=hint)
-
-
-def _warning(code: str, text: str, hint: str) -> Finding:
-    return Finding(code=code, severity="warning", text=text, hint=hint)
-
-
 def _trouble(device: Device) -> str:
     """Why it is not read; empty while it is."""
     return device.problem or ("" if device.alive() else "its thread has ended by a fault of ours: restart modicum-ecall")
 
 
 def _unknown() -> Finding:
-    return _info("ecall-unknown", "not known: the modem has not said yet", "wait, or see the modem")
+    return info("ecall-unknown", "not known: the modem has not said yet", "wait, or see the modem")
 
 
 def _vin(test: SelfTest, _: int) -> Finding | None:
     if test.machine.facts.vin != VIN_UNKNOWN:
         return None
-    return _warning("ecall-vin", "no VIN is known: a message names no vehicle", "write it in [vehicle] vin")
+    return warning("ecall-vin", "no VIN is known: a message names no vehicle", "write it in [vehicle] vin")
 
 
 def _switch(test: SelfTest, _: int) -> Finding | None:
     if test.machine.enabled:
         return None
     if test.switch.mode == "absent":
-        return _warning("ecall-absent", "this vehicle has no emergency call: nothing triggers one", "see ecall.mode of vehicle.toml")
-    return _warning("ecall-off", "switched off: after a crash nobody is called and nothing is sent", "modicum ecall on")
+        return warning("ecall-absent", "this vehicle has no emergency call: nothing triggers one", "see ecall.mode of vehicle.toml")
+    return warning("ecall-off", "switched off: after a crash nobody is called and nothing is sent", "modicum ecall on")
 
 
 def _bus(test: SelfTest, t_ns: int) -> Finding | None:
     lost = [f"{reader.name}: {trouble}" for reader in test.readers if (trouble := _trouble(reader))]
     if lost:
-        return _error("ecall-bus", f"a crash would not be seen: {lost[0]}", "see the interface: ip -details link")
+        return error("ecall-bus", f"a crash would not be seen: {lost[0]}", "see the interface: ip -details link")
     if test.watched and (test.frame_ns is None or t_ns - test.frame_ns > QUIET_NS):
-        return _warning(
+        return warning(
             "ecall-bus-quiet", "none of the crash frames comes", "usual while the car sleeps; else see the bit rate and vehicle.toml"
         )
     return None
@@ -127,24 +115,24 @@ def _bus(test: SelfTest, t_ns: int) -> Finding | None:
 def _crash(test: SelfTest, _: int) -> Finding | None:
     if test.watched:
         return None
-    return _warning("ecall-crash", "no crash frame is watched: only the button calls", "describe [crash] in vehicle.toml")
+    return warning("ecall-crash", "no crash frame is watched: only the button calls", "describe [crash] in vehicle.toml")
 
 
 def _sos(test: SelfTest, _: int) -> Finding | None:
     if test.sos is None:
-        return _info("ecall-sos-none", "no button is configured: the head unit alone calls by hand", "[ecall.sos] names its line")
+        return info("ecall-sos-none", "no button is configured: the head unit alone calls by hand", "[ecall.sos] names its line")
     if trouble := _trouble(test.sos):
-        return _error("ecall-sos", f"the SOS button is not read: {trouble}", "see [ecall.sos] and the wiring")
+        return error("ecall-sos", f"the SOS button is not read: {trouble}", "see [ecall.sos] and the wiring")
     if test.sos.stuck:
-        return _error("ecall-sos-stuck", "the SOS button is held all the time", "see the button and its wiring")
+        return error("ecall-sos-stuck", "the SOS button is held all the time", "see the button and its wiring")
     return None
 
 
 def _modem(test: SelfTest, _: int) -> Finding | None:
     if test.voice is None:
-        return _error("ecall-modem", "no modem is configured: nobody is called", "name the port in [modem]")
+        return error("ecall-modem", "no modem is configured: nobody is called", "name the port in [modem]")
     if trouble := _trouble(test.voice):
-        return _error("ecall-modem", f"the modem does not answer: {trouble}", "see the port, and that nothing else holds it")
+        return error("ecall-modem", f"the modem does not answer: {trouble}", "see the port, and that nothing else holds it")
     return None
 
 
@@ -152,7 +140,7 @@ def _sim(test: SelfTest, _: int) -> Finding | None:
     if test.voice is None or test.voice.health.sim is None:
         return _unknown()
     if not test.voice.health.sim:
-        return _error("ecall-sim", "the modem has no SIM that it can use", "insert one, without a PIN")
+        return error("ecall-sim", "the modem has no SIM that it can use", "insert one, without a PIN")
     return None
 
 
@@ -160,7 +148,7 @@ def _network(test: SelfTest, _: int) -> Finding | None:
     if test.voice is None or test.voice.health.registered is None:
         return _unknown()
     if not test.voice.health.registered:
-        return _error("ecall-network", "the modem is not registered", "see the antenna, the coverage and the contract of the SIM")
+        return error("ecall-network", "the modem is not registered", "see the antenna, the coverage and the contract of the SIM")
     return None
 
 
@@ -168,7 +156,7 @@ def _position(test: SelfTest, t_ns: int) -> Finding | None:
     last = test.machine.ring.last
     if last is not None and t_ns - last.t_ns <= QUIET_NS:
         return None
-    return _warning("ecall-position", "the place is not known: neither core nor the modem tells it", "see the antenna; usual under a roof")
+    return warning("ecall-position", "the place is not known: neither core nor the modem tells it", "see the antenna; usual under a roof")
 
 
 def _certificate(test: SelfTest, _: int) -> Finding | None:
@@ -178,15 +166,15 @@ def _certificate(test: SelfTest, _: int) -> Finding | None:
     try:
         found = x509.load_pem_x509_certificate(test.certificate.read_bytes())
     except (OSError, ValueError):
-        return _error("ecall-certificate", "the device's certificate cannot be read", f"see {test.certificate}")
+        return error("ecall-certificate", "the device's certificate cannot be read", f"see {test.certificate}")
     now_s = test.utc_s()
     if now_s is None:
         return None
     now = datetime.fromtimestamp(now_s, UTC)
     if not found.not_valid_before_utc <= now <= found.not_valid_after_utc:
-        return _error("ecall-certificate", "the device's certificate is not valid now", "give it a new one")
+        return error("ecall-certificate", "the device's certificate is not valid now", "give it a new one")
     if found.not_valid_after_utc - now < timedelta(days=EXPIRES_DAYS):
-        return _warning("ecall-certificate", f"the device's certificate ends within {EXPIRES_DAYS} days", "give it a new one")
+        return warning("ecall-certificate", f"the device's certificate ends within {EXPIRES_DAYS} days", "give it a new one")
     return None
 
 
@@ -195,23 +183,23 @@ def _centre(test: SelfTest, t_ns: int) -> Finding | None:
         return None
     text, hint = f"no connection to the centre: {test.centre.why}", "see [brokers] and the coverage; it is tried all the time"
     if test.offline_ns is not None and t_ns - test.offline_ns >= UNREACHED_NS:
-        return _error("ecall-centre", text, hint)
-    return _warning("ecall-centre", text, hint)
+        return error("ecall-centre", text, hint)
+    return warning("ecall-centre", text, hint)
 
 
 def _clock(test: SelfTest, _: int) -> Finding | None:
     if test.utc_s() is not None:
         return None
-    return _warning("ecall-clock", "the time is not trusted: a message would say none", "see [clock] sources, and NTP")
+    return warning("ecall-clock", "the time is not trusted: a message would say none", "see [clock] sources, and NTP")
 
 
 def _memory(test: SelfTest, _: int) -> Finding | None:
     if test.store.problem:
-        return _warning(
+        return warning(
             "ecall-memory", f"a call would not survive a restart: {test.store.problem}", "name a folder of a tmpfs in [ecall] run"
         )
     if test.swaps.is_file() and len(test.swaps.read_text().splitlines()) > 1:
-        return _warning("ecall-swap", "memory may be swapped to a disk, and a place or a VIN with it", "swapoff, or an encrypted swap")
+        return warning("ecall-swap", "memory may be swapped to a disk, and a place or a VIN with it", "swapoff, or an encrypted swap")
     return None
 
 
@@ -220,7 +208,7 @@ def _beside(test: SelfTest, _: int) -> Finding | None:
     for name, thread in test.beside.items():
         if what := wrong(name, thread, test.now_s()):
             text, hint = f"core or the command line is not served: {what}", "nothing: the program is started anew once no call stands"
-            return _error("ecall-sockets", text, hint)
+            return error("ecall-sockets", text, hint)
     return None
 
 

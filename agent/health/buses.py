@@ -6,8 +6,8 @@ Each says the nearest cause alone: a bus that is down is also silent and also lo
 from __future__ import annotations
 
 from agent.health.facts import BusFacts, ReceiverFacts
-from agent.health.saying import Result, age, error, warning
-from agent.model import Finding
+from agent.health.saying import Result, age
+from agent.model import Finding, error, warning
 
 LOAD_MAX = 0.8
 """Above it the least urgent messages wait for long (usual planning limits lie between 0.4 and 0.8)."""

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from agent.clock import NS, RELEASE_NS
 from agent.health.facts import CertificateFacts, ClockFacts, DiskFacts, KeyFacts
-from agent.health.saying import Result, counted_bytes, error, info, warning
-from agent.model import Finding
+from agent.health.saying import Result, counted_bytes
+from agent.model import Finding, error, info, warning
 
 FREE_SHARE_FULL, FREE_SHARE_LOW = 0.01, 0.05
 """At 99 % a database's journal may find no room any more, and a flash controller none to level wear."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from agent.health.facts import BrokerFacts, Facts, Told
-from agent.health.saying import Result, age, counted_bytes, error, info, warning
-from agent.model import Finding
+from agent.health.saying import Result, age, counted_bytes
+from agent.model import Finding, error, info, warning
 
 FULL_SHARE = 0.9
 OLD_S = 86_400.0

@@ -1,4 +1,4 @@
-"""How a check says what it found. Every code stands in docs/findings.md; write it out where it is said, for a test compares the two."""
+"""How a check says what it found."""
 
 from __future__ import annotations
 
@@ -14,21 +14,6 @@ class Result(NamedTuple):
     says: str
     findings: tuple[Finding, ...] = ()
     known: bool = True
-
-
-def error(code: str, text: str, hint: str) -> Finding:
-    """Something does not work."""
-    return Finding(code=code, severity="error", text=text, hint=hint)
-
-
-def warning(code: str, text: str, hint: str) -> Finding:
-    """Something works badly, or soon will not work."""
-    return Finding(code=code, severity="warning", text=text, hint=hint)
-
-
-def info(code: str, text: str, hint: str) -> Finding:
-    """Somebody should know; nothing is wrong."""
-    return Finding(code=code, severity="info", text=text, hint=hint)
 
 
 def counted_bytes(number: float) -> str:
