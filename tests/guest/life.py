@@ -18,6 +18,7 @@ import can
 
 from hw.can.bus import BusReader
 from hw.ports import Frame, Silence, Subscription
+from tests.support.wait import until
 
 NS = 10**9
 AWAY_S = 3.5
@@ -122,15 +123,6 @@ class Story:
             until(lambda: not any(one.reader.problem for one in self.readings.values()))
         delivered = self.readings["gated"].frames() - before
         self.found["errors"] = {"classes": classes, "delivered": delivered, "back_s": self.heard()}
-
-
-def until(holds: Callable[[], object]) -> float:
-    """How long it took."""
-    began_s = time.monotonic()
-    while not holds():
-        assert time.monotonic() < began_s + STEP_S, "waited in vain"
-        time.sleep(0.01)
-    return time.monotonic() - began_s
 
 
 if __name__ == "__main__":

@@ -8,17 +8,16 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from hw.sos.gpio import SosLine
 from hw.sos.kernel import EVENTS_MAX, open_line
 from hw.sos.line import Wiring
+from tests.support.wait import until
 
 SIM = Path("/sys/kernel/config/gpio-sim")
 LABEL, NAME, OFFSET = "sos-bench", "SOS", 3
-STEP_S = 20.0
 
 
 class Sim:
@@ -152,15 +151,6 @@ class Story:
         self.sim.press(1.7)
         self.found["down before"] = [before, self.calls()]
         line.close()
-
-
-def until(holds: Callable[[], object]) -> float:
-    """How long it took."""
-    began_s = time.monotonic()
-    while not holds():
-        assert time.monotonic() < began_s + STEP_S, "waited in vain"
-        time.sleep(0.01)
-    return time.monotonic() - began_s
 
 
 if __name__ == "__main__":

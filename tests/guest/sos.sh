@@ -3,4 +3,4 @@
 mount -t hostfs -o "$1,ro" none /mnt
 modprobe -q gpio-sim || true
 mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config
-[ ! -d /sys/kernel/config/gpio-sim ] || PYTHONPATH=/mnt:. python3 tests/guest/sos.py
+[ ! -d /sys/kernel/config/gpio-sim ] || PYTHONPATH=/mnt:. python3 -m tests.guest.sos

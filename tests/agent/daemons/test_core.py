@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -54,16 +54,6 @@ def config(tmp_path: Path) -> Path:
     (tmp_path / "agent.toml").write_text(made)
     assert main(["keys", "init", "--config", str(tmp_path / "agent.toml")]) == 0
     return tmp_path / "agent.toml"
-
-
-@pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Agent]:
-    made = Agent(tmp_path)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.close()
 
 
 def test_what_keeps_it_from_starting_is_one_line(tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -43,16 +41,6 @@ def test_what_does_not_close_is_left(caplog: pytest.LogCaptureFixture) -> None:
     assert closed == ["good"]
     assert caplog.messages == ["could not be closed: OSError"]
     never.set()
-
-
-@pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Agent]:
-    made = Agent(tmp_path)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.close()
 
 
 @pytest.mark.live
