@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from agent.seal.credential import Keyless, read_credential
 from agent.sections import Bus, Gnss
 from agent.settings import Settings
 from agent.uplink.lane import unlinkable
+from agent.vehicle import Vehicle
 from hw.can.interface import KERNEL_INTERFACES, interface_of
 from hw.can.listen import listen
 from hw.errors import DeviceLost
@@ -39,14 +40,15 @@ CHANGED = "agent.toml has changed since modicum-core started: restart it"
 IdOf = Callable[[str], str | None]
 
 
-def facts_of(settings: Settings, vehicle_has_call: bool) -> Facts:
-    """Everything that can be known now. Raises NotPermitted where this user may ask nothing."""
+def facts_of(settings: Settings, vehicle: Vehicle | None) -> Facts:
+    """Everything that can be known now; without a vehicle file it counts as one that calls for help. Raises NotPermitted."""
     core, core_why = _told(settings.control.socket, "status")
-    wanted = settings.ecall is not None and vehicle_has_call
+    wanted = settings.ecall is not None and (vehicle is None or vehicle.file.ecall.mode != "absent")
+    known = {} if vehicle is None else vehicle.known_ids
     ecall, ecall_why = _told(settings.ecall.run / "control.sock", "ecall.status") if settings.ecall and wanted else (None, "")
     keys, id_of = _keys(settings, core)
     with ThreadPoolExecutor() as hands:
-        buses = hands.map(lambda bus: _bus(bus, core), settings.bus)
+        buses = hands.map(lambda bus: _bus(bus, core, known.get(bus.name, {})), settings.bus)
         brokers = hands.map(lambda lane: _broker(settings, id_of, *lane), _lanes(settings, core))
         receiver = _receiver(settings.gnss, core)
         return Facts(
@@ -85,8 +87,8 @@ def _clock(core: Told | None) -> ClockFacts:
     return ClockFacts(host_s=time.time(), source=core["clock"]["source"], trusted=core["clock"]["trusted"])
 
 
-def _bus(bus: Bus, core: Told | None) -> BusFacts:
-    """One bus; where it is a kernel's interface it is listened to, besides whoever reads it."""
+def _bus(bus: Bus, core: Told | None, known: Container[int]) -> BusFacts:
+    """One bus; where it is a kernel's interface it is listened to, besides whoever reads it. `known`: identifiers of its DBC files."""
     channel = str(bus.channel)
     said: Told = next((one for one in core["buses"] if one["name"] == bus.name), {}) if core else {}
     facts = BusFacts(
@@ -107,6 +109,7 @@ def _bus(bus: Bus, core: Told | None) -> BusFacts:
         return replace(facts, problem=facts.problem or str(error))
     # Asked again after listening: the controller's state is that of the errors that were just heard.
     after = interface_of(channel)
+    facts = replace(facts, stranger=bool(heard.ids) and not any(can_id in known for can_id in heard.ids))
     return replace(facts, interface=after, good=heard.frames, errors=heard.error_frames, load=heard.load(after.bit_rate))
 
 

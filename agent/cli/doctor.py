@@ -17,7 +17,7 @@ from agent.health.checks import examined, unhealthy
 from agent.health.saying import Result
 from agent.model import Finding
 from agent.settings import Settings
-from agent.vehicle import load_vehicle
+from agent.vehicle import Vehicle, load_vehicle
 
 MARKS = {"error": "BAD ", "warning": "LOOK", "info": "ok  "}
 UNKNOWN = "?   "
@@ -35,19 +35,19 @@ def doctor_command(config: Path, as_json: bool) -> None:
     Exit 1 where there is an error or a warning. VIN, place and the numbers of modem and SIM are never shown. All codes: docs/findings.md.
     """
     settings = settings_of(config)
-    results = examined(facts_of(settings, _has_call(settings)))
+    results = examined(facts_of(settings, _vehicle(settings)))
     document = {"healthy": not unhealthy(results), "checks": [_document(result) for result in results]}
     printed(document, as_json=as_json, text="\n".join(_lines(results)))
     if unhealthy(results):
         raise click.exceptions.Exit(1)
 
 
-def _has_call(settings: Settings) -> bool:
-    """Whether this vehicle has an emergency call; one whose file cannot be read counts as one that has."""
+def _vehicle(settings: Settings) -> Vehicle | None:
+    """None where its file cannot be read, which core tells."""
     try:
-        return load_vehicle(vehicle_folder(settings.vehicle.platform)).file.ecall.mode != "absent"
+        return load_vehicle(vehicle_folder(settings.vehicle.platform))
     except ModicumError:
-        return True
+        return None
 
 
 def _document(result: Result) -> dict[str, object]:

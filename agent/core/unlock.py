@@ -104,7 +104,11 @@ def lock_state(folder: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(descriptor)
-        raise UsageError("another agent uses this state folder", str(folder), "stop it first, or name another [state] dir") from error
+        raise UsageError(
+            "another agent uses this state folder",
+            str(folder),
+            "stop it first (sudo systemctl stop modicum-core), or name another [state] dir",
+        ) from error
     return descriptor
 
 

@@ -65,6 +65,9 @@ def _while_it_runs(one: BusFacts) -> list[Finding]:
     if one.load is not None and one.load > LOAD_MAX:
         text = f"{name}: loaded to about {one.load:.0%}"
         found.append(warning("bus-load", text, "see modicum can rates: who sends that much?"))
+    if one.stranger:
+        text = f"{name}: frames come, and not one that the vehicle's DBC files know"
+        found.append(warning("bus-stranger", text, "correct platform of [vehicle], or which bus this interface is ([[bus]] name)"))
     if one.quiet:
         text = f"{name}: wanted, and not heard: {', '.join(one.quiet)}"
         hint = "usual for some while the car sleeps; else the platform of [vehicle] is another car's, or a control unit is off"

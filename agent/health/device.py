@@ -98,7 +98,8 @@ def keys(facts: KeyFacts) -> Result:
         hint = "hand in this device's own credential again; with another one nothing that is stored can be read"
         found.append(error("key-wrong", f"the credential does not open this device's keys: {facts.wrong}", hint))
     found += [
-        error("key-open", f"others can read {name}", f"chmod 600 {name}; then count it as known, and rotate it") for name in facts.open
+        error("key-open", f"others can read {name}", f"chmod o= {name}; then count it as known, and replace it (docs/findings.md)")
+        for name in facts.open
     ]
     if facts.at_rest == "weak":
         text = "at rest: weak: the credential lies beside the data that it protects"

@@ -21,7 +21,8 @@ Told = Mapping[str, Any]
 class BusFacts:
     """One CAN bus. `problem`: why it is not read, empty while it is; `quiet`: wanted messages of which nothing comes.
 
-    `lost`: frames that nobody had room for. `good`, `errors`: frames and error frames of a look at the whole bus; `load`: 0 to 1.
+    `lost`: frames that nobody had room for. `good`, `errors`: frames and error frames of a look at the whole bus; `load`: 0 to 1;
+    `stranger`: not one of these frames has an identifier of the vehicle's DBC files.
     """
 
     name: str
@@ -33,6 +34,7 @@ class BusFacts:
     good: int | None = None
     errors: int = 0
     load: float | None = None
+    stranger: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,6 +68,7 @@ FAULTS = [
     fault("bus-errors", bus(interface=replace(INTERFACE, state="ERROR-WARNING", errors_rx=97))),
     fault("bus-load", bus(load=0.81)),
     fault("bus-quiet", bus(quiet=("MOTION",))),
+    fault("bus-stranger", bus(stranger=True)),
     fault("bus-frames-lost", bus(lost=3)),
     fault("receiver-lost", receiver(problem="the receiver is unplugged")),
     fault("receiver-silent", receiver(heard_age_s=11.0, fix_age_s=11.0)),
