@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from agent.catalogue.load import load_catalogue, shipped_catalogue
 from agent.catalogue.types import Catalogue
 from agent.cli.options import F
 from agent.control.protocol import ask
-from agent.errors import UsageError
+from agent.errors import NotPermitted, UsageError
 from agent.settings import Settings, load_settings
 
 CONFIG_DEFAULT = Path("/etc/modicum/agent.toml")
@@ -22,7 +23,7 @@ def config_option(function: F) -> F:
     """`--config FILE`: the agent that is asked."""
     return click.option(
         "--config",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),
         default=CONFIG_DEFAULT,
         envvar="MODICUM_CONFIG",
         show_default=True,
@@ -41,8 +42,14 @@ def asked(config: Path, route: str, **args: object) -> Any:  # noqa: ANN401  eac
 
 
 def settings_of(config: Path) -> Settings:
-    """The agent's settings. Raises UsageError where there is no such file."""
-    if not config.exists():
+    """The agent's settings. Raises UsageError where there is no such file, NotPermitted where this user may not read it."""
+    try:
+        there = config.exists()
+    except PermissionError:
+        there = True
+    if there and not os.access(config, os.R_OK):
+        raise NotPermitted("this user may not read it", str(config), "use sudo, or become a member of the group modicum and log in again")
+    if not there:
         raise UsageError("no agent.toml", str(config), "name the agent's own with --config FILE (a running bench prints its)")
     return load_settings(config)
 

@@ -11,9 +11,7 @@ from hw.can.listen import Heard, Seen
 
 
 @pytest.mark.parametrize(("ids", "stranger"), [((0x10, 0x11), True), ((0x10, 0x12), False), ((), False)])
-def test_a_bus_of_another_car_is_known_by_its_identifiers(
-    monkeypatch: pytest.MonkeyPatch, can_ids: tuple[int, ...], stranger: bool
-) -> None:
+def test_a_bus_of_another_car_is_known_by_its_identifiers(monkeypatch: pytest.MonkeyPatch, ids: tuple[int, ...], stranger: bool) -> None:
     """Not one that the vehicle's files have; a bus on which nothing comes says nothing of whose it is."""
     heard = Heard(seconds=2.0)
     for can_id in ids:

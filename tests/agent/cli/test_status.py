@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+import pytest
+
 from tests.agent.cli.conftest import Agent, Cli
 
 
@@ -39,3 +44,11 @@ def test_frames_that_no_rule_wants_are_counted_and_not_delivered(agent: Agent, c
 def test_status_holds_no_vin(agent: Agent, cli: Cli) -> None:
     """Nothing that names the car."""
     assert "WMWTESTCAR" not in cli("status", "--config", agent.config, "--json").out
+
+
+def test_who_may_not_read_agent_toml_is_told_how_to(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not permitted, and not a wrong argument: the file holds the VIN and is its group's."""
+    config = tmp_path / "agent.toml"
+    config.touch()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert "group modicum" in cli("status", "--config", config).refused(4)
