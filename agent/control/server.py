@@ -28,6 +28,12 @@ CONNECTIONS_MAX = 8
 REQUEST_S = 5.0
 PAUSE_S = 0.5
 """After a connection that could not be accepted: descriptors or threads may be free again."""
+WAY = {
+    **dict.fromkeys(("read", "drive"), "use sudo, or become a member of the group modicum and log in again"),
+    "own": "only root may: use sudo",
+    "call": "only the emergency call's own program may",
+}
+"""By permission: what whoever lacks it can do."""
 Submit = Callable[[str, dict[str, Any]], "Future[object]"]
 
 
@@ -113,7 +119,7 @@ class ControlServer:
         if not isinstance(route, str) or route not in self._permissions or not isinstance(args, dict):
             raise UsageError(f"no route {route!r}", "control socket", "this agent is of another release")
         if not permitted(peer, self._permissions[route], self._group):
-            raise NotPermitted(f"not permitted: {route}", f"uid {peer.uid}", "use the agent's own user or group, or root")
+            raise NotPermitted(f"not permitted: {route}", "control socket", WAY[self._permissions[route]])
         try:
             return self._submit(route, args).result(self._within_s.get(route, ANSWER_S_MAX))
         except FutureTimeout as error:

@@ -46,6 +46,14 @@ def test_what_a_script_does_not_know_is_refused(script: str, arguments: list[str
     assert refused(script, *arguments)[0] == 2
 
 
+@pytest.mark.parametrize("script", ["install", "uninstall"])
+def test_a_script_says_what_it_does(script: str) -> None:
+    """Asked for help it does nothing else."""
+    done = subprocess.run([SYSTEMD / script, "--help"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"  sudo systemd/{script} [--" in done.stdout
+
+
 @needs_root
 @pytest.mark.skipif(Path("/run/systemd/system").exists(), reason="this machine has systemd, where it would install")
 def test_it_installs_only_where_systemd_runs() -> None:
