@@ -119,14 +119,11 @@ def test_no_moment_of_the_drive_is_left_out(story: Path) -> None:
 
 
 def test_what_no_rule_wants_stays_in_the_kernel(story: Path) -> None:
-    """Its broadcast manager has subscriptions of the plan alone, each for both formats; a fiftieth at most of the bus wakes core.
-
-    On the way: the last of them come when the car has named itself.
-    """
+    """Its broadcast manager has the plan's subscriptions, each for both formats; a fiftieth at most of the bus wakes core."""
     exact = filters(story, ["sff", "eff"])
     assert {whose for _, _, whose in exact} == {"bcm"}
     assert set(Counter(can_id for can_id, _, _ in exact).values()) == {2}
-    assert {can_id for can_id, _, _ in exact} <= subscribed(story, "full")
+    assert {can_id for can_id, _, _ in exact} == subscribed(story, "full")
     counts = summary(story, "full")
     assert counts["frames_unknown_id"] == 0
     assert counts["frames_delivered"] == counts["frames_wanted"] == counts["frames_read"]

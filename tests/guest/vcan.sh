@@ -29,7 +29,7 @@ bench down
 ip link set vcan0 mtu 72 up
 listen full
 {
-  driven full 6
+  driven full 9
   cansend vcan0 6F3#DEADBEEF
   for list in sff eff fil; do cp "/proc/net/can/rcvlist_$list" "$SCRATCH/full.$list"; done
 } &
