@@ -37,7 +37,7 @@ from agent.ecall.selftest import SelfTest
 from agent.ecall.session import Standing
 from agent.ecall.store import Store
 from agent.ecall.switch import SWITCH, Switch
-from agent.ecall.table import FREE
+from agent.ecall.table import State
 from agent.ecall.timers import Timers
 from agent.errors import ConfigError, ModicumError, UsageError
 from agent.folders import vehicle_folder
@@ -64,7 +64,7 @@ CALL_SECTIONS = frozenset({"vehicle", "regions", "bus", "brokers", "recipients",
 CLOSE_S = 0.5
 """For everything that has a thread; a modem in the middle of an answer is not waited for."""
 BESIDE = frozenset({"record", "control", "fixes"})
-"""Threads that a call can do without. While one stands they are found and end nothing; then they vote like every other."""
+"""Threads that a call can do without. While one stands, or may be called back, they are found and end nothing; then they vote again."""
 log = logging.getLogger("modicum.ecall")
 Inbox = queue.SimpleQueue[Item]
 
@@ -150,7 +150,7 @@ def _run(settings: Settings, own: Ecall, built: contextlib.ExitStack) -> None:
 
 def _voters(parts: Mapping[str, Voter], loop: Loop) -> dict[str, Voter]:
     """Whoever may end the program now."""
-    calm, centre = loop.machine.state in FREE, loop.centre.in_use
+    calm, centre = loop.machine.state is State.IDLE, loop.centre.in_use
     voting: dict[str, Voter] = {name: part for name, part in parts.items() if calm or name not in BESIDE}
     return voting | ({"centre": centre} if centre else {})
 
