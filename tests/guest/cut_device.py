@@ -16,7 +16,7 @@ BROKER_URL = "mqtts://127.0.0.1:1"
 
 def main(folder: Path) -> None:
     """Keys, certificates, settings and the driver's grants, as of a car that was handed over."""
-    folder.mkdir(parents=True)
+    folder.mkdir(exist_ok=True)
     catalogue = load_catalogue(CATALOGUE)
     device = Device(folder, ram=Path("/run"), broker_url=BROKER_URL)
     make_credentials(device, catalogue)

@@ -2,8 +2,9 @@
 
     python -m tests.guest.cuts --cuts 200 [--seed N] [--off]
 
-A life begins with the disk that the last cut left. What core said to be durable and the host had read before the cut (cut_core.py)
-must lie there when the database is opened again, unless core has deleted it since. A quarter of the cuts come while core starts.
+A life begins with the disk that the last cut left. Core runs in the product's own unit, with its user and its sandbox. What it said to
+be durable and the host had read before the cut (cut_core.py) must lie there when the database is opened again, unless core has deleted it
+since. A quarter of the cuts come while core starts.
 `--off`: the databases are opened with synchronous = OFF; then there must be losses, or nothing is shown by their absence.
 The host's kernel keeps what the guest's had written to its disk: this is a disk without a volatile cache, as honest ones behave.
 """
@@ -35,7 +36,7 @@ UP = "modicum.core: running:"
 CUT = 137
 FIRST_S, LAST_S = 4, 2
 """How long the lives last that nobody cuts, once core listens; the device is made in the first one."""
-START_S, RUN_S = (0.3, 3.0), (0.0, 4.0)
+START_S, RUN_S = (0.3, 6.0), (0.0, 4.0)
 """When a cut comes: after the power came on and core began to start, or after core was up."""
 STARTING = 0.25
 """The part of the cuts that come while it starts."""
@@ -47,7 +48,7 @@ WHOLE = re.compile(r"[\d,-]*")
 
 @dataclass(slots=True)
 class Tally:
-    """What the cuts have shown. `ended`: lives that did not come up, or ended by themselves."""
+    """What the cuts have shown. `ended`: lives that did not come up, ended by themselves, or in which systemd had to start core anew."""
 
     cuts: int = 0
     durable: int = 0
@@ -61,6 +62,7 @@ class Tally:
 
     def hear(self, said: str) -> None:
         """One life, as far as the host has read it."""
+        self.ended += said.count("opened ") > 1
         for line in said.splitlines():
             word, _, rest = line.partition(" ")
             if not WHOLE.fullmatch(rest):

@@ -55,6 +55,14 @@ def test_a_word_that_the_cut_came_into_counts_for_nothing() -> None:
     assert (tally.held, tally.lost) == ({2, 3, 8}, 2)
 
 
+def test_a_core_that_is_started_anew_in_a_life_has_not_come_up() -> None:
+    """systemd would go on doing so, and the databases would be sound."""
+    tally = Tally()
+    tally.hear("opened 1\n")
+    tally.hear("opened 1\nopened 1\n")
+    assert (tally.ended, tally.lost) == (1, 0)
+
+
 def test_ranges_are_read_as_they_are_written() -> None:
     """Those of cut_core.py."""
     assert list(numbers("1-3,7")) == [1, 2, 3, 7]
