@@ -2,9 +2,11 @@
 
 Owns that moment and nothing else: whoever runs core ends it. Promises that the ignition takes it back as long as it has not come; that
 an emergency call, the hour in which its centre may call back, and a request that waits for its answer are seen out first; that a weak
-battery ends nothing while the ignition is on (whether somebody drives would take the speed, which nobody may have granted), and that an
-ignition whose bus is lost is not taken for off, unless it was off before (a wire that breaks on the way is no sleeping car); that of
+battery ends nothing while the ignition is on (whether somebody drives would take the speed, which nobody may have granted); that of
 voltages one moment alone is kept, since when they are low; and that nothing is guessed: a voltage that is not heard counts as none.
+
+The rule for an ignition that nobody tells: one that said off is off. Else nobody can know, for a car that sleeps and a wire that is cut
+sound the same: the device stays for SILENT_S, which an emergency call needs and a starter battery bears, and goes then.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from agent.vss import IGNITION, VOLTAGE
 Why = Literal["ignition-off", "low-voltage"]
 TOLD = "gone"
 """The file beside the control socket that says why core has ended by itself: the unit that acts on it looks for it."""
+SILENT_S = 3600.0
+"""So long at least, and the delay where that is longer, the device stays with an ignition that is not told and did not say off before."""
 GONE_STATUS = 75
 """Core's exit status then, and then alone: 0 is also what a stray SIGTERM leaves, after which systemd has to start it again."""
 
@@ -29,19 +33,18 @@ GONE_STATUS = 75
 class Power:
     """All times are of the agent's axis. `off_delay_s`, `low_v` None: not for this reason. `call_stands`: asked only when it is time.
 
-    `bus_lost`: whether the bus that tells the ignition cannot be read now, which is more than that nothing comes.
+    `ignition`: as it was last told; None where it is not told and may be on.
     """
 
     off_delay_s: float | None = None
     low_v: float | None = None
     low_for_s: float = 0.0
     call_stands: Callable[[], bool] = lambda: False
-    bus_lost: Callable[[], bool] = lambda: False
+    ignition: bool | None = None
     why: Why | None = None
     """Set once it is time; it is not taken back."""
-    _off_ns: int | None = None
+    _since_ns: int | None = None
     _low_ns: int | None = None
-    _was_off: bool = False
 
     def hear(self, volts: float | None, t_ns: int) -> None:
         """What the battery has; None: not known any more."""
@@ -52,9 +55,10 @@ class Power:
 
     def look(self, now_ns: int, *, ignition: bool | None, asked: bool) -> bool:
         """Whether it is time to go. `ignition` None: not known; `asked`: a request waits for its answer."""
-        on = self._on(ignition)
-        self._off_ns = None if on else now_ns if self._off_ns is None else self._off_ns
-        if on and self._low_ns is not None:
+        told = False if ignition is None and self.ignition is False else ignition
+        if self._since_ns is None or told is not self.ignition:
+            self.ignition, self._since_ns = told, now_ns
+        if self.ignition and self._low_ns is not None:
             self._low_ns = now_ns  # it counts from the ignition's end
         if self.why is None and not asked:
             why = self._due(now_ns)
@@ -63,24 +67,22 @@ class Power:
 
     def leapt(self, to_ns: int) -> None:
         """The axis leapt, or nobody watched: both waits begin anew. A device that wakes hears the ignition a moment later."""
-        self._off_ns = None if self._off_ns is None else to_ns
+        self._since_ns = None if self._since_ns is None else to_ns
         self._low_ns = None if self._low_ns is None else to_ns
 
-    def _on(self, ignition: bool | None) -> bool:
-        """Whether it counts as on: what is not known does so only where its bus is lost and it was not off when it was last known."""
-        if ignition is not None:
-            self._was_off = not ignition
-            return ignition
-        return not self._was_off and self.bus_lost()
-
     def _due(self, now_ns: int) -> Why | None:
-        if self._over(self._off_ns, self.off_delay_s, now_ns):
+        if self.ignition:
+            return None
+        if self.off_delay_s is not None and self._over(self._since_ns, self._wait_s(self.off_delay_s), now_ns):
             return "ignition-off"
         return "low-voltage" if self._over(self._low_ns, self.low_for_s, now_ns) else None
 
+    def _wait_s(self, off_delay_s: float) -> float:
+        return off_delay_s if self.ignition is False else max(off_delay_s, SILENT_S)
+
     @staticmethod
-    def _over(since_ns: int | None, wait_s: float | None, now_ns: int) -> bool:
-        return since_ns is not None and wait_s is not None and now_ns - since_ns >= wait_s * NS
+    def _over(since_ns: int | None, wait_s: float, now_ns: int) -> bool:
+        return since_ns is not None and now_ns - since_ns >= wait_s * NS
 
 
 def power_of(section: PowerSection, given: Collection[str]) -> tuple[Power, list[Finding]]:

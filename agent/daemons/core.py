@@ -25,7 +25,6 @@ from agent.ecall.store import stands
 from agent.link import listen
 from agent.notify import Vote
 from agent.settings import Settings
-from agent.vss import IGNITION
 from hw.ports import Fix, Subscription
 from hw.registry import driver
 
@@ -56,12 +55,12 @@ def _run(settings: Settings, built: contextlib.ExitStack) -> int:
     for finding in assembled.findings:
         log.warning("%s: %s: %s", finding.code, finding.text, finding.hint)
     power, told = assembled.parts.power, settings.control.socket.with_name(TOLD)
+    if told.exists():  # it went, and was woken since, perhaps by something else than the car
+        power.ignition = False
     told.unlink(missing_ok=True)
     if (call := settings.ecall) is not None:
         power.call_stands = lambda: stands(call.run)
     readers: list[BusReader] = []
-    ignition = assembled.parts.vehicle.sources.get(IGNITION)
-    power.bus_lost = lambda: any(reader.problem for reader in readers if ignition and reader.name == ignition.bus)
     numbers = Numbers(readers, assembled, at_rest=assembled.at_rest, quota_bytes=settings.state.quota_mib << 20)
     core = Core(assembled.parts, _resubscribe(readers), numbers.signals)
     core.delivery.may_send = assembled.audit_holds

@@ -167,6 +167,8 @@ cp /etc/modicum/agent.toml agent.kept
 printf '\n[power]\noff_delay_s = 10\n' >> /etc/modicum/agent.toml
 systemctl daemon-reload
 systemctl restart modicum-core
+(while sleep 1; do cansend can0 130#0000000000000000; done) & # it says so: with a bus that is silent core would stay for an hour
+off=$!
 [ ! -e /run/went ] || echo "a restart by hand" >> went-too-early
 touch /run/modicum-ecall/call
 sleep 15
@@ -175,6 +177,7 @@ rm /run/modicum-ecall/call
 until_done 60 test -e /run/went
 { systemctl show -P ActiveState modicum-core; systemctl show -P Result modicum-core; } > after-going
 cat /run/modicum/gone >> after-going
+kill "$off"
 # A call that begins while core ends: core is back instead.
 rm /run/went
 touch /run/modicum-ecall/call

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.clock import NS
-from agent.core.power import power_of
+from agent.core.power import SILENT_S, power_of
 from agent.sections import PowerSection
 from agent.vss import IGNITION, SPEED, VOLTAGE
 from hw.ports import Silence
@@ -76,49 +76,75 @@ def test_ignition_on_during_the_delay_takes_it_back(car: Stage) -> None:
     assert goes(car, 1)
 
 
-def test_a_car_that_fell_asleep_without_a_word_is_off(car: Stage) -> None:
-    """Its ignition frame is silent; so is that of a car that slept when the device started."""
-    assert not goes(car, 1)
-    assert goes(car, OFF_S)
+def test_a_car_that_tells_no_ignition_from_the_start_is_given_an_hour(car: Stage) -> None:
+    """It sleeps, or its bus is not there, or its connector is pulled: nobody can know."""
+    assert not goes(car, 0)
+    assert not goes(car, SILENT_S - 0.001)
+    assert goes(car, 0.001)
+    assert car.core.parts.power.why == "ignition-off"
 
 
-def test_a_car_whose_ignition_is_lost_on_the_way_is_given_the_whole_delay(car: Stage) -> None:
-    """From when that is known."""
+def test_an_ignition_that_is_lost_on_the_way_is_given_an_hour(car: Stage) -> None:
+    """From when that is known, and not the delay: the connector is pulled, or its interface is gone, and somebody may be driving.
+
+    It comes to an end all the same: the battery is not emptied by a bus that stays lost.
+    """
     car.ignition(on=True)
     assert not goes(car, LONG_S)
     silent(car, IGNITION)
-    assert not goes(car, OFF_S - 1)
-    assert goes(car, 1)
+    assert not goes(car, SILENT_S - 0.001)
+    assert goes(car, 0.001)
 
 
-def test_a_bus_that_is_lost_on_the_way_ends_nothing(car: Stage) -> None:
-    """Its interface is down: the ignition is not known, and not taken for off, and neither does a weak battery end it; once the bus
-    is read again and the ignition does not come, the whole delay counts.
-    """
-    lost = [False]
-    car.core.parts.power.bus_lost = lambda: lost[0]
+def test_a_delay_of_more_than_an_hour_counts_with_a_silent_ignition_too(car: Stage) -> None:
+    """It is never the shorter one."""
+    car.core.parts.power.off_delay_s = 2 * SILENT_S
     car.ignition(on=True)
-    assert not goes(car, 1)
-    silent(car, IGNITION)  # missed before the reader says why
-    assert not goes(car, OFF_S - 1)
-    lost[0] = True
-    battery(car, 11.0)
+    silent(car, IGNITION)
+    assert not goes(car, 2 * SILENT_S - 1)
+    assert goes(car, 1)
+
+
+def test_what_the_ignition_tells_after_its_silence_counts_anew(car: Stage) -> None:
+    """On: it stays; off: the delay, a whole one and no hour."""
+    car.ignition(on=True)
+    silent(car, IGNITION)
+    assert not goes(car, SILENT_S - 1)
+    car.ignition(on=True)
     assert not goes(car, LONG_S)
-    battery(car, 12.4)
-    lost[0] = False
-    assert not goes(car, 1)
+    silent(car, IGNITION)
+    assert not goes(car, SILENT_S - 1)
+    off(car)
     assert not goes(car, OFF_S - 1)
     assert goes(car, 1)
 
 
-def test_an_adapter_that_goes_with_the_ignition_holds_nothing_up(car: Stage) -> None:
-    """The ignition was off before its bus was lost: the delay goes on."""
+def test_an_ignition_that_was_off_stays_off(car: Stage) -> None:
+    """Its bus falls asleep, or an adapter goes with it: the delay goes on."""
     car.ignition(on=True)
     off(car)
-    car.core.parts.power.bus_lost = lambda: True
+    assert not goes(car, 1)
     silent(car, IGNITION)
+    assert not goes(car, OFF_S - 2)
+    assert goes(car, 1)
+
+
+def test_a_device_that_had_gone_and_is_woken_beside_a_silent_car_counts_as_off(car: Stage) -> None:
+    """Whatever woke it: a modem that rings each hour must not keep it awake for good."""
+    car.core.parts.power.ignition = False
+    assert not goes(car, 0)
     assert not goes(car, OFF_S - 1)
     assert goes(car, 1)
+
+
+def test_a_weak_battery_ends_an_ignition_that_is_not_told(car: Stage) -> None:
+    """It does not wait for the hour: whoever drives has an alternator."""
+    car.ignition(on=True)
+    silent(car, IGNITION)
+    battery(car, 11.0)
+    assert not goes(car, LOW_S - 0.001)
+    assert goes(car, 0.001)
+    assert car.core.parts.power.why == "low-voltage"
 
 
 def test_it_goes_sooner_when_the_battery_is_low(car: Stage) -> None:
