@@ -72,7 +72,7 @@ class Disclosure:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """What counts are kept apart by. `day`: days since 1970-01-01 UTC."""
+    """What counts are kept apart by. `day`: days since 1970-01-01 UTC; `trusted`: whether the clock was believed then."""
 
     day: int
     stream: str
@@ -80,6 +80,7 @@ class _Line:
     identity: str
     policy: str
     basis_ref: str
+    trusted: bool = True
 
 
 @dataclass(slots=True)
@@ -160,6 +161,11 @@ class Audit:
         with transaction(self._db):
             self._chain.append([self._draft(DEVICE, {"kind": "unlocked"} | self._now() | {"minutes": minutes, "reason": reason})])
 
+    @property
+    def believed(self) -> bool:
+        """Whether an entry made now would have a date that is believed."""
+        return self._clock.trusted()
+
     def close_days(self) -> None:
         """Enters the counts of days that are over. Call it at start and once a day; until then `show` has them as open."""
         today = self._today()
@@ -228,7 +234,8 @@ class Audit:
         for subject, entry in map(self._owned, entries):
             counter = counters.setdefault(subject, _Counter())
             if counter.first_time(entry.stream, entry.store_epoch, entry.seq):
-                line = _Line(entry.t_ms // DAY_MS, entry.stream, entry.recipient, entry.identity, entry.policy, entry.basis_ref)
+                names = (entry.stream, entry.recipient, entry.identity, entry.policy, entry.basis_ref)
+                line = _Line(entry.t_ms // DAY_MS, *names, self._clock.trusted())
                 counter.lines.setdefault(line, _Count()).add(1, entry.samples, entry.bytes, entry.rules)
         for subject, counter in counters.items():
             self._store(subject, counter)
@@ -333,7 +340,7 @@ class _Sums:
 
 def _line_of(body: Mapping[str, Any]) -> _Line:
     day = body["t_ms"] // DAY_MS if body["kind"] == "disclosure" else body["day"]
-    return _Line(day, *(body[name] for name in ("stream", "recipient", "identity", "policy", "basis_ref")))
+    return _Line(day, *(body[name] for name in ("stream", "recipient", "identity", "policy", "basis_ref", "trusted")))
 
 
 def _told(entry: Entry) -> dict[str, object]:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from agent.cli.agent_side import asked, config_option, json_option, printed
-from agent.cli.words import basis, counted, moment
+from agent.cli.words import basis, counted, doubt, moment
 
 HEADER = ("time", "stream", "recipient", "identity", "messages", "values", "basis")
 NOTE = "(a position counts as one value here)"
@@ -31,19 +31,20 @@ def show(limit: int, config: Path, as_json: bool) -> None:
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     """One entry: a message, the count of a day, or what is left of entries that had to go."""
+    believed = entry.get("trusted", True)
     match entry["kind"]:
         case "disclosure":
-            when, messages = moment(entry["t"]), 1
+            when, messages = moment(entry["t"], believed=believed), 1
         case "disclosure_day":
-            when, messages = f"{entry['day']}{' so far' if entry.get('open') else ', whole day'}", entry["messages"]
+            when, messages = f"{entry['day']}{' so far' if entry.get('open') else ', whole day'}{doubt(believed)}", entry["messages"]
         case "unlocked":
             return (
-                moment(entry["t"]),
+                moment(entry["t"], believed=believed),
                 f"(unlocked for a technician for {counted(entry['minutes'], 'minute')}: {entry['reason']})",
                 *("",) * 5,
             )
         case "compacted":
-            return (moment(entry["t"]), f"({entry['entries']} older entries, now counts of a day)", *("",) * 5)
+            return (moment(entry["t"], believed=believed), f"({entry['entries']} older entries, now counts of a day)", *("",) * 5)
         case _:
             return ("", "(erased with its driver)", *("",) * 5)
     said = (entry["stream"], entry["recipient"], entry["identity"], str(messages), str(entry["samples"]), basis(entry["basis_ref"]))

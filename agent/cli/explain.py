@@ -137,7 +137,7 @@ def _why(rule: dict[str, Any]) -> str:
 
 def _disclosed(entry: dict[str, Any]) -> str:
     """One message in a sentence: what, to whom, when, how much, on which basis, by which rules."""
-    when = f" at {moment(entry['t'])}{'' if entry.get('trusted', True) else ' (by a clock that was not sure)'}" if entry.get("t") else ""
+    when = f" at {moment(entry['t'], believed=entry.get('trusted', True))}" if entry.get("t") else ""
     identity = f", {IDENTITIES[entry['identity']]}" if entry.get("identity") in IDENTITIES else ""
     rules = ", ".join(entry.get("rules", ())) or "not kept"
     position = " (a position counts as one)" if f"/{LOCATION}#" in rules else ""

@@ -8,6 +8,7 @@ import click
 
 from agent.cli.agent_side import asked, config_option, json_option, printed
 from agent.cli.unlock import unlocked_line
+from agent.cli.words import moment
 
 INDICATOR = {"off": "nothing is being collected", "on": "collecting", "position": "collecting, position among it"}
 
@@ -22,5 +23,6 @@ def live_command(config: Path, as_json: bool) -> None:
     rows += [f"indicator: {INDICATOR[result['indicator']]}", f"driver: {result['profile']}"]
     for stream, signals in result["collecting"].items():
         last = result["last_sent"].get(stream)
-        rows.append(f"  {stream}: {', '.join(signals)}{f' (last sent {last})' if last else ''}")
+        said = f" (last sent {moment(last, believed=stream not in result['last_sent_unsure'])})" if last else ""
+        rows.append(f"  {stream}: {', '.join(signals)}{said}")
     printed(result, as_json=as_json, text="\n".join(rows))

@@ -163,9 +163,14 @@ def basis(ref: str) -> str:
     return known.get(kind, ref or "not kept")
 
 
-def moment(iso: str) -> str:
-    """A moment of the agent (ISO 8601, UTC) for people: to the second, with its zone."""
-    return datetime.fromisoformat(iso).strftime("%Y-%m-%d %H:%M:%S UTC")
+def moment(iso: str, *, believed: bool = True) -> str:
+    """A moment of the agent (ISO 8601, UTC) for people: to the second, with its zone. `believed`: whether its clock was, then."""
+    return datetime.fromisoformat(iso).strftime("%Y-%m-%d %H:%M:%S UTC") + doubt(believed)
+
+
+def doubt(believed: bool) -> str:
+    """The mark behind a date of the agent's; docs/cli.md explains it."""
+    return "" if believed else " (not believed)"
 
 
 def counted(count: int, noun: str, nouns: str = "") -> str:

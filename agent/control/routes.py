@@ -168,6 +168,7 @@ def live(core: Core, _: Args) -> object:
         "indicator": "position" if position else "on" if rules else "off",
         "collecting": rules,
         "last_sent": {stream: _iso(ms) for stream, ms in core.delivery.last_sent_ms.items()},
+        "last_sent_unsure": sorted(core.delivery.unsure),
         "unlocked": technician.unlocked(core),
     }
 

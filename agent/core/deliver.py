@@ -41,7 +41,7 @@ class Delivery:
     `open`: offered and not yet answered, by record number. `hold_ns`: not before this time. `fresh`: whether anything
     happened since the buffer was last asked for what waits. `recalled`: taken back while it was open, by record number.
     `ruled`: (recipient, without identity) of the live rules. `item_of`: the item that a stream rests on. `may_send`: false
-    where what left could not be written down.
+    where what left could not be written down. `unsure`: streams whose `last_sent_ms` is of a clock that was not believed.
     """
 
     buffer: Buffer
@@ -61,6 +61,7 @@ class Delivery:
     recalled: dict[int, Outgoing] = field(default_factory=dict)
     acked: int = 0
     last_sent_ms: dict[str, int] = field(default_factory=dict)
+    unsure: set[str] = field(default_factory=set)
     fresh: bool = True
     _senders: dict[str, Sender] = field(default_factory=dict)
 
@@ -169,7 +170,9 @@ class Delivery:
             self.recalled.pop(n, None)
         self.fresh = True
         self.acked += len(done)
-        self.last_sent_ms |= {outgoing.stored.stream: now_ns // NS_PER_MS for outgoing in left}
+        sent = {outgoing.stored.stream for outgoing in left}
+        self.last_sent_ms |= dict.fromkeys(sent, now_ns // NS_PER_MS)
+        self.unsure = self.unsure - sent if self.audit.believed else self.unsure | sent
 
     def refused(self, n: int, until_ns: int) -> None:
         """Not sent for sure, or unknown: offered again, not before `until_ns`."""

@@ -48,3 +48,13 @@ def test_limit_is_a_number_that_makes_sense(agent: Agent, cli: Cli) -> None:
     for limit in ("0", "-1", "10001", "many"):
         said = cli("audit", "show", "--limit", limit, "--config", agent.config)
         assert (said.status, len(said.err.splitlines())) == (2, 1)
+
+
+def test_a_date_that_nobody_believes_has_a_mark(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a message, of a day and of an unlocking; others have none."""
+    day, single = LOG[0], LOG[1]
+    unlocked = {"kind": "unlocked", "minutes": 5, "reason": "r", "t": "1970-01-01T00:00:07.000Z"}
+    log = [entry | {"trusted": trusted} for entry in (day, single, unlocked) for trusted in (False, True)]
+    monkeypatch.setattr("agent.cli.audit.asked", lambda *_, **__: log)
+    rows = cli("audit", "show").out.splitlines()[1:-1]
+    assert ["(not believed)" in row for row in rows] == [True, False] * 3

@@ -250,7 +250,7 @@ def test_a_clock_that_was_not_sure_is_said(cli: Cli, monkeypatch: pytest.MonkeyP
     entry = ENTRY | {"trusted": False, "rules": ["a.b/Vehicle.CurrentLocation#1"]}
     monkeypatch.setattr("agent.cli.explain.asked", log_of(entry))
     said = cli("explain", "a.b/3").out
-    assert "by a clock that was not sure" in said
+    assert "UTC (not believed)" in said
     assert "14 values (a position counts as one)" in said
 
 

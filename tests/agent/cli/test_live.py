@@ -8,7 +8,8 @@ from tests.agent.cli.conftest import Agent, Cli
 
 
 def says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    empty = {"indicator": "off", "profile": "bob", "collecting": {}, "last_sent": {}, "unlocked": {"left_s": 0, "reason": ""}}
+    locked = {"left_s": 0, "reason": ""}
+    empty = {"indicator": "off", "profile": "bob", "collecting": {}, "last_sent": {}, "last_sent_unsure": [], "unlocked": locked}
     monkeypatch.setattr("agent.cli.live.asked", lambda config, route: empty)
 
 
@@ -42,3 +43,14 @@ def test_a_position_that_is_only_asked_for_does_not_count_as_collected(agent: Ag
     assert said["indicator"] == "on"
     assert "teleservices.breakdown_position" not in said["collecting"]
     agent.ask("consent.withdraw", item="breakdown.position")
+
+
+def test_a_last_time_that_nobody_believes_has_the_mark_of_the_audit_log(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that was not believed then; the other stream's was."""
+    sent = dict.fromkeys(("a.b", "a.c"), "1970-01-01T00:00:07+00:00")
+    told = {"indicator": "on", "profile": "bob", "collecting": {"a.b": ["X"], "a.c": ["X"]}, "last_sent": sent, "last_sent_unsure": ["a.b"]}
+    monkeypatch.setattr("agent.cli.live.asked", lambda *_: told | {"unlocked": {"left_s": 0, "reason": ""}})
+    assert cli("live").out.splitlines()[2:] == [
+        "  a.b: X (last sent 1970-01-01 00:00:07 UTC (not believed))",
+        "  a.c: X (last sent 1970-01-01 00:00:07 UTC)",
+    ]

@@ -333,3 +333,19 @@ def test_where_nothing_can_be_entered_nothing_is_sent(driven: Stage) -> None:
     driven.core.delivery.may_send = False
     driven.connect()
     assert driven.pump() == []
+
+
+def test_what_left_while_the_clock_was_not_believed_is_dated_so(driven: Stage) -> None:
+    """In the log, also in the count of a day that is closed by a clock that is believed again, and in what `live` is told."""
+    driven.connect()
+    driven.clock.believed = False
+    driven.deliver_all()
+    driven.clock.believed = True
+    driven.drive(10)
+    driven.clock.set(driven.clock.now_ns() + 86_400 * NS)
+    driven.core.parts.audit.close_days()
+    told = driven.core.parts.audit.show()
+    assert {(entry["kind"], entry["trusted"]) for entry in told} == {("disclosure", False), ("disclosure_day", False)}
+    assert driven.core.delivery.unsure == driven.core.delivery.last_sent_ms.keys() != set()
+    driven.deliver_all()
+    assert driven.core.delivery.unsure == set()
