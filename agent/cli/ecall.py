@@ -159,6 +159,7 @@ def cancel_command(config: Path) -> None:
 @click.option("--yes", is_flag=True, help="do not ask")
 def off_command(config: Path, *, yes: bool) -> None:
     """Switch the emergency call off, where it is the owner's to decide, until `on`; a call that stands goes on."""
+    _told(config, "ecall.may_off")
     if not yes and not click.confirm(f"{OFF_MEANS} Switch it off?"):
         raise FindingsError("nothing has changed", "the emergency call stays on", "say yes, or --yes, to switch it off")
     _told(config, "ecall.off")

@@ -83,6 +83,8 @@ ROUTES: Mapping[str, Route] = {
     "ecall.sos": Route("drive", _happens(world.SosHeld())),
     "ecall.cancel": Route("drive", _happens(world.Cancelled())),
     "ecall.test": Route("drive", _happens(world.TestAsked())),
+    # Whether `off` would be refused: known before a person is asked.
+    "ecall.may_off": Route("own", lambda _: {}, lambda loop: loop.switch.require()),
     "ecall.on": Route("own", _turned, lambda loop: loop.switch.set(on=True)),
     "ecall.off": Route("own", _turned, lambda loop: loop.switch.set(on=False)),
 }

@@ -36,11 +36,15 @@ class Switch:
             return self.path.read_text(encoding="utf-8").strip() != OFF
         return True
 
-    def set(self, *, on: bool) -> None:
-        """From now on, also after a restart. Raises UsageError where it is not the owner's, DeviceError where it cannot be kept."""
+    def require(self) -> None:
+        """Raises UsageError where there is nothing to switch for an owner."""
         if self.mode != "third_party":
             what = "the law asks for this vehicle's emergency call" if self.mode == "regulated" else "this vehicle has no emergency call"
             raise UsageError(f"{what}: there is nothing to switch", "ecall.mode of vehicle.toml", "see modicum ecall status")
+
+    def set(self, *, on: bool) -> None:
+        """From now on, also after a restart. Raises as `require`, and DeviceError where it cannot be kept."""
+        self.require()
         new = self.path.with_suffix(".new")
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

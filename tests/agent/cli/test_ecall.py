@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner
 
 from agent.cli.ecall import ecall_group
+from agent.control.protocol import RemoteError
 from agent.ecall.msd import AdditionalData, encode
 from agent.errors import AgentAbsent, FindingsError, UsageError
 from tests.agent.daemons.test_ecall import CONFIG
@@ -168,10 +170,20 @@ def test_what_switching_off_means_is_said_before_it_is_done(monkeypatch: pytest.
     config = ("--config", str(tmp_path / "agent.toml"))
     with pytest.raises(FindingsError, match="nothing has changed"):
         said("off", *config, stdin="n\n")
-    assert asked == []
+    assert asked == ["ecall.may_off"]
     assert "After a crash nobody will be called and no message sent" in said("off", "--yes", *config)
     assert said("on", *config) == "emergency call: on\n"
-    assert asked == ["ecall.off", "ecall.on"]
+    assert asked == ["ecall.may_off", "ecall.may_off", "ecall.off", "ecall.on"]
+
+
+def test_whoever_may_not_switch_off_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Refused before the question, with the program's own word."""
+    running(monkeypatch, tmp_path, {})
+    refusal = RemoteError("not permitted: ecall.may_off", "control socket", "only root may: use sudo", 4)
+    monkeypatch.setattr("agent.cli.ecall.ask", Mock(side_effect=refusal))
+    monkeypatch.setattr("click.confirm", Mock(side_effect=AssertionError("asked")))
+    with pytest.raises(RemoteError, match="only root may"):
+        said("off", "--config", str(tmp_path / "agent.toml"))
 
 
 def test_what_is_asked_for_is_asked_of_the_program_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def test_every_route_says_who_may() -> None:
         "ecall.sos": "drive",
         "ecall.cancel": "drive",
         "ecall.test": "drive",
+        "ecall.may_off": "own",
         "ecall.on": "own",
         "ecall.off": "own",
     }
@@ -66,6 +67,7 @@ def test_every_route_says_who_may() -> None:
 def test_the_owner_switches_it_off_and_on(tmp_path: Path) -> None:
     """At once, and where it can be kept only."""
     fakes = Fakes(switch=Switch(tmp_path / "switch", "third_party"))
+    assert asked(fakes, "ecall.may_off") == {}
     assert asked(fakes, "ecall.off") == {"enabled": False, "state": "idle"}
     assert fakes.takes(crash(0, 3), crash(100, 4)).did == []
     assert asked(fakes, "ecall.status")["checks"]["switch"]["code"] == "ecall-off"
@@ -75,3 +77,5 @@ def test_the_owner_switches_it_off_and_on(tmp_path: Path) -> None:
     regulated = Fakes(switch=Switch(tmp_path / "switch", "regulated"))
     with pytest.raises(UsageError, match="the law asks for"):
         asked(regulated, "ecall.off")
+    with pytest.raises(UsageError, match="the law asks for"):
+        asked(regulated, "ecall.may_off")
