@@ -12,7 +12,7 @@ import click
 from agent.catalogue.load import load_catalogue, shipped_catalogue
 from agent.catalogue.types import Catalogue
 from agent.cli.options import F
-from agent.control.protocol import ask
+from agent.control.protocol import MEMBERS, ask
 from agent.errors import NotPermitted, UsageError
 from agent.settings import Settings, load_settings
 
@@ -48,7 +48,7 @@ def settings_of(config: Path) -> Settings:
     except PermissionError:
         there = True
     if there and not os.access(config, os.R_OK):
-        raise NotPermitted("this user may not read it", str(config), "use sudo, or become a member of the group modicum and log in again")
+        raise NotPermitted("this user may not read it", str(config), MEMBERS)
     if not there:
         raise UsageError("no agent.toml", str(config), "name the agent's own with --config FILE (a running bench prints its)")
     return load_settings(config)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
-from agent.cli.agent_side import config_option, json_option, printed, settings_of
-from agent.cli.keys import RESTS, erase, locked, made
+from agent.cli.agent_side import config_option, json_option, printed
+from agent.cli.keys import RESTS, erase, locked, made, settings_for_keys
 from agent.cli.owner import as_owner
 from agent.core import reset
 from agent.ecall.switch import SWITCH
-from agent.errors import UsageError
 from agent.settings import Settings
 
 WORD = "erase"
@@ -28,7 +26,7 @@ this car, and old pages of a flash chip, which open only with the old credential
 @click.option("--yes", is_flag=True, help=f'do not ask for the word "{WORD}"')
 def factory_reset_command(config: Path, as_json: bool, yes: bool) -> None:
     """Erase what an owner left, with the agent stopped, and make new keys. A reset that is cut has to be run again."""
-    settings = settings_of(config)
+    settings = settings_for_keys(config)
     with locked(settings.state.dir):
         if not yes:
             click.echo(DOES, err=True)
@@ -42,9 +40,6 @@ def factory_reset_command(config: Path, as_json: bool, yes: bool) -> None:
 
 
 def _erase(settings: Settings) -> None:
-    credential = settings.credential_path
-    if credential.exists() and not os.access(credential.parent, os.W_OK):
-        raise UsageError("the credential cannot be replaced", str(credential), "run it as root; nothing has changed")
     if settings.ecall is not None:
         # Before anything else, so that no cut leaves the next owner without an emergency call.
         (settings.ecall.state / SWITCH).unlink(missing_ok=True)

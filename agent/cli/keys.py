@@ -16,7 +16,7 @@ from agent.cli.owner import as_owner
 from agent.core import reset
 from agent.core.unlock import lock_state, open_keyring, renew_databases, require
 from agent.envelope import sender_for
-from agent.errors import UsageError
+from agent.errors import NotPermitted, UsageError
 from agent.seal.credential import AtRest, Credential, Keyless, at_rest
 from agent.seal.keyblock import FILE_NAME
 from agent.seal.keyring import Keyring
@@ -39,7 +39,7 @@ def keys_group() -> None:
 @json_option
 def init(config: Path, as_json: bool) -> None:
     """Make the credential (unless there is one) and the key block. Refuses when there are keys already. As root where systemd seals."""
-    settings = settings_of(config)
+    settings = settings_for_keys(config)
     rests, runs = made(settings), _runs(settings.state.dir)
     note = "\nan agent runs without keys: restart it, it goes on in RAM only until then" if runs else ""
     printed({"made": True, "at_rest": rests, "restart": runs}, as_json=as_json, text=f"keys made\n{_said(rests)}{note}")
@@ -50,7 +50,7 @@ def init(config: Path, as_json: bool) -> None:
 @json_option
 def show(config: Path, as_json: bool) -> None:
     """How the keys rest, and the pairwise id and public signing key towards each recipient, for enrolment. No secret is shown."""
-    settings = settings_of(config)
+    settings = settings_for_keys(config)
     credential = sealing.credential_of(settings)
     with as_owner(settings.state.dir), contextlib.closing(open_keyring(settings.state.dir, credential, read_only=True)) as keyring:
         rests = at_rest(settings.keys, credential, keyring.mark)
@@ -65,7 +65,7 @@ def show(config: Path, as_json: bool) -> None:
 @json_option
 def rotate(config: Path, as_json: bool) -> None:
     """A new credential, new keys of both databases and a new seed, while the agent stands. Ids towards recipients stay."""
-    settings = settings_of(config)
+    settings = settings_for_keys(config)
     with locked(settings.state.dir):
         credential, new = sealing.credential_of(settings), sealing.drawn(settings)
         with as_owner(settings.state.dir), contextlib.closing(open_keyring(settings.state.dir, credential)) as keyring:
@@ -74,6 +74,20 @@ def rotate(config: Path, as_json: bool) -> None:
             keyring.rotate(new.secret, new.mark, lambda: sealing.put(settings, new))
     rests = at_rest(settings.keys, new, new.mark)
     printed({"rotated": True, "at_rest": rests}, as_json=as_json, text=f"keys rotated: the former credential opens nothing\n{_said(rests)}")
+
+
+def settings_for_keys(config: Path) -> Settings:
+    """The agent's settings, for whoever may work where its keys lie. Raises NotPermitted, else as `settings_of`."""
+    only_root = f"only root: sudo {click.get_current_context().command_path}"
+    try:
+        settings = settings_of(config)
+    except NotPermitted as error:
+        raise NotPermitted(error.what, error.where, only_root) from error
+    for folder in (settings.state.dir, settings.credential_path.parent):
+        there = next(part for part in (folder.absolute(), *folder.absolute().parents) if os.access(part, os.F_OK))
+        if os.geteuid() != 0 and not os.access(there, os.W_OK | os.X_OK):
+            raise NotPermitted("this user may not work with the keys", str(folder), only_root)
+    return settings
 
 
 def made(settings: Settings) -> AtRest:

@@ -25,6 +25,8 @@ REQUEST_S_MAX = 40.0
 _CREDENTIALS = struct.Struct("3i")
 SO_PEERGROUPS = 59
 """Linux 4.13, asm-generic/socket.h; Python has no name for it."""
+MEMBERS = "use sudo, or become a member of the group modicum and log in again"
+"""What whoever may neither read nor drive can do."""
 GROUPS_BYTES_MAX = 1020
 """As much as Python reads of an option: 255 groups."""
 
@@ -103,7 +105,7 @@ def ask_within(path: Path, route: str, args: Mapping[str, object], within_s: flo
             connection.sendall(line_of({"route": route, "args": dict(args)}))
             answer = json.loads(read_line(connection, within_s=within_s) or b"null")
         except PermissionError as error:
-            raise RemoteError("this user may not talk to the agent", str(path), "use the user or group of the agent", 4) from error
+            raise RemoteError("this user may not talk to the agent", str(path), MEMBERS, 4) from error
         except (OSError, ValueError) as error:
             raise absent from error
     if not isinstance(answer, dict):

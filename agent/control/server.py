@@ -20,7 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from agent.control.protocol import ANSWER_S_MAX, REQUEST_BYTES_MAX, Peer, error_document, line_of, peer_of, read_line
+from agent.control.protocol import ANSWER_S_MAX, MEMBERS, REQUEST_BYTES_MAX, Peer, error_document, line_of, peer_of, read_line
 from agent.errors import DeviceError, ModicumError, NotPermitted, UsageError
 from agent.notify import LOOK_S, PATIENCE_S
 
@@ -29,7 +29,7 @@ REQUEST_S = 5.0
 PAUSE_S = 0.5
 """After a connection that could not be accepted: descriptors or threads may be free again."""
 WAY = {
-    **dict.fromkeys(("read", "drive"), "use sudo, or become a member of the group modicum and log in again"),
+    **dict.fromkeys(("read", "drive"), MEMBERS),
     "own": "only root may: use sudo",
     "call": "only the emergency call's own program may",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -132,3 +133,13 @@ def test_a_state_folder_that_cannot_be_made_is_one_line(tmp_path: Path, cli: Cli
     config = write_device(tmp_path)
     (tmp_path / "state").write_text("")
     assert str(tmp_path / "state") in cli("keys", "init", "--config", config).refused(2)
+
+
+@pytest.mark.parametrize("readable", [True, False])
+@pytest.mark.parametrize("verb", ["keys init", "keys show", "keys rotate", "factory-reset"])
+def test_who_may_not_is_told_who_may(config: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, verb: str, readable: bool) -> None:
+    """Before anything is looked at, asked or made; also where agent.toml is nothing for him."""
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("os.access", lambda _, mode: mode == os.F_OK or (readable and mode == os.R_OK))
+    assert cli(*verb.split(), "--config", config).refused(4).endswith(f": only root: sudo modicum {verb}\n")
+    assert not (config.parent / "state").exists()
