@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
 from agent.cli.agent_side import asked, config_option, json_option, printed, settings_of
+from agent.cli.doctor import told
 from agent.errors import DeviceError, ModicumError, UsageError
 from agent.folders import vehicle_folder
+from agent.health.buses import bus as examined
+from agent.health.facts import BusFacts
+from agent.model import Finding
 from agent.sections import Bus
 from agent.vehicle import load_vehicle
-from hw.can.interface import KERNEL_INTERFACES, interface_of
+from hw.can.interface import KERNEL_INTERFACES, Interface, interface_of
 from hw.can.listen import Heard, listen
 from hw.errors import DeviceLost
 from hw.ports import EXTENDED_ID
@@ -39,8 +44,8 @@ def list_command(seconds: float, config: Path, as_json: bool) -> None:
     """
     buses, lines = _heard(config, seconds), []
     for bus in buses:
-        lines += [_head(bus), *(f"  {_id(row)}  {row['name'] or '(in no DBC)'}  {WORDS[row['wanted']]}" for row in bus["ids"])]
-    printed({"seconds": seconds, "buses": buses}, as_json=as_json, text="\n".join(lines) or "no bus is configured")
+        lines += [*_head(bus), *(f"  {_id(row)}  {row['name'] or '(in no DBC)'}  {WORDS[row['wanted']]}" for row in bus["ids"])]
+    _told(seconds, buses, lines, as_json=as_json)
 
 
 @can_group.command(name="rates")
@@ -55,9 +60,16 @@ def rates_command(seconds: float, config: Path, as_json: bool) -> None:
     buses, lines = _heard(config, seconds), []
     for bus in buses:
         ids = sorted(bus["ids"], key=lambda row: -row["per_s"])
-        lines += [_head(bus), *(f"  {_id(row)}  {row['per_s']:8.1f}/s  {row['name'] or '(in no DBC)'}" for row in ids)]
+        lines += [*_head(bus), *(f"  {_id(row)}  {row['per_s']:8.1f}/s  {row['name'] or '(in no DBC)'}" for row in ids)]
         lines += [f"  error frames, {name}: {number}" for name, number in bus["errors"].items()]
+    _told(seconds, buses, lines, as_json=as_json)
+
+
+def _told(seconds: float, buses: list[Row], lines: list[str], *, as_json: bool) -> None:
+    """Exit 1 where nothing came from any bus."""
     printed({"seconds": seconds, "buses": buses}, as_json=as_json, text="\n".join(lines) or "no bus is configured")
+    if not any(bus["ids"] for bus in buses):
+        raise click.exceptions.Exit(1)
 
 
 def _heard(config: Path, seconds: float) -> list[Row]:
@@ -70,10 +82,18 @@ def _heard(config: Path, seconds: float) -> list[Row]:
 
 
 def _listened(bus: Bus, seconds: float) -> Heard:
+    interface = _interface(bus)
+    if interface is not None and not interface.up:
+        [found] = examined(BusFacts(name=bus.name, where=str(bus.channel), interface=interface)).findings
+        raise DeviceError(found.text, f"{bus.interface}:{bus.channel}", found.hint)
     try:
         return listen(bus.interface, str(bus.channel), seconds, bus.options)
     except DeviceLost as error:
         raise DeviceError(error.what, error.where, error.hint) from error
+
+
+def _interface(bus: Bus) -> Interface | None:
+    return interface_of(str(bus.channel)) if bus.interface in KERNEL_INTERFACES else None
 
 
 def _names(platform: str) -> dict[tuple[str, int], str]:
@@ -97,8 +117,10 @@ def _wanted(config: Path) -> set[tuple[str, int]] | None:
 
 
 def _document(bus: Bus, heard: Heard, names: dict[tuple[str, int], str], wanted: set[tuple[str, int]] | None) -> Row:
-    bit_rate = interface_of(str(bus.channel)).bit_rate if bus.interface in KERNEL_INTERFACES else None
+    interface = _interface(bus)
+    bit_rate = interface.bit_rate if interface else None
     load = heard.load(bit_rate)
+    facts = BusFacts(name=bus.name, where=str(bus.channel), interface=interface, good=heard.frames, errors=heard.error_frames)
     return {
         "name": bus.name,
         "channel": f"{bus.interface}:{bus.channel}",
@@ -107,6 +129,7 @@ def _document(bus: Bus, heard: Heard, names: dict[tuple[str, int], str], wanted:
         "load": None if load is None else round(load, 3),
         "error_frames": heard.error_frames,
         "errors": heard.errors,
+        "findings": [] if heard.frames else [asdict(finding) for finding in examined(facts).findings],
         "ids": [
             {
                 "id": can_id & ~EXTENDED_ID,
@@ -121,10 +144,16 @@ def _document(bus: Bus, heard: Heard, names: dict[tuple[str, int], str], wanted:
     }
 
 
-def _head(bus: Row) -> str:
-    load = "" if bus["load"] is None else f", load about {bus['load']:.0%} of {bus['bit_rate'] / 1000:g} kbit/s"
+def _head(bus: Row) -> list[str]:
+    """What came, and where nothing did what that means."""
+    load = (
+        ", load not known without a bit rate"
+        if bus["load"] is None
+        else f", load about {bus['load']:.0%} of {bus['bit_rate'] / 1000:g} kbit/s"
+    )
     errors = f", {bus['error_frames']} error frames" if bus["error_frames"] else ""
-    return f"bus {bus['name']} ({bus['channel']}): {len(bus['ids'])} identifiers, {bus['frames_per_s']:g} frames/s{load}{errors}"
+    head = f"bus {bus['name']} ({bus['channel']}): {len(bus['ids'])} identifiers, {bus['frames_per_s']:g} frames/s{load}{errors}"
+    return [head, *(f"  {line}" for one in bus["findings"] for line in (*told(Finding(**one)), "    more: modicum doctor"))]
 
 
 def _id(row: Row) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import can
 import pytest
 
+from hw.can.interface import Interface
 from tests.agent.cli.conftest import Agent, Cli, write_device
 
 CHANNEL = "test-can-list"
@@ -73,6 +74,7 @@ def test_rates_are_those_that_were_sent(config: Path, cli: Cli) -> None:
     assert (bus["load"], bus["error_frames"]) == (None, 0)
     text = cli("can", "rates", "--seconds", "0.3", "--config", config).out.splitlines()
     assert text[0].startswith("bus pt (virtual:test-can-list): 2 identifiers, ")
+    assert text[0].endswith(" frames/s, load not known without a bit rate")
     assert [line.split()[0] for line in text[1:]] == ["130", "18DAF110"]
 
 
@@ -91,8 +93,28 @@ def test_what_the_plan_wants_is_told(config: Path, cli: Cli, agent: Agent) -> No
     assert {row["id"]: row["wanted"] for row in bus["ids"]} == {IGNITION: True, STRANGER: False}
 
 
-def test_a_bus_that_cannot_be_heard_is_a_fault_of_the_device(tmp_path: Path, cli: Cli) -> None:
-    """Exit 5, one line."""
+def test_a_bus_that_cannot_be_heard_is_a_fault_of_the_device(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit 5, one line, in doctor's words where the interface is missing or down."""
     made = write_device(tmp_path)
     made.write_text(made.read_text() + '[[bus]]\nname = "pt"\nchannel = "no-such-if"\n')
+    said = cli("can", "list", "--seconds", "0.1", "--config", made).refused(5)
+    assert said.startswith("modicum: bus pt: there is no interface no-such-if (socketcan:no-such-if): plug the adapter in")
+    monkeypatch.setattr("agent.cli.can_.interface_of", lambda _: Interface(there=True, up=False))
+    said = cli("can", "rates", "--seconds", "0.1", "--config", made).refused(5)
+    assert said.startswith("modicum: bus pt: the interface no-such-if is down (socketcan:no-such-if): bring it up with its bit rate")
+    monkeypatch.setattr("agent.cli.can_.interface_of", lambda _: Interface(there=True, up=True))
     assert "cannot be heard (socketcan:no-such-if)" in cli("can", "list", "--seconds", "0.1", "--config", made).refused(5)
+
+
+@pytest.mark.parametrize("verb", ["list", "rates"])
+def test_a_bus_that_says_nothing_is_a_no(config: Path, cli: Cli, verb: str) -> None:
+    """With what that usually means and where to look next; as JSON with doctor's finding."""
+    said = cli("can", verb, "--seconds", "0.3", "--config", config)
+    assert (said.status, said.err) == (1, "")
+    assert said.out.splitlines()[1:] == [
+        "  warning bus-silent: bus pt: no frame comes",
+        "      do: usual while the car sleeps: switch the ignition on; else see the wiring",
+        "      more: modicum doctor",
+    ]
+    document = cli("can", verb, "--seconds", "0.3", "--config", config, "--json")
+    assert (document.status, [one["code"] for one in document.document["buses"][0]["findings"]]) == (1, ["bus-silent"])
