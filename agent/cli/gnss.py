@@ -19,6 +19,8 @@ import click
 from agent.cli.agent_side import asked, config_option
 from agent.cli.words import counted
 from agent.errors import AgentAbsent, FindingsError, ModicumError, UsageError
+from agent.health.buses import HEARD_S_MAX, receiver
+from agent.health.facts import ReceiverFacts
 from hw.gnss.nmea import Epochs, fixes_in
 from hw.ports import Fix
 
@@ -59,14 +61,28 @@ def watch(seconds: float | None, *, as_json: bool, config: Path) -> None:
     """How the agent's receiver does, epoch by epoch: satellites, kind of fix, precision, age, a class of speed. No place.
 
     Use it with the antenna in hand. After `modicum unlock` the place and the speed are shown too, to root and the agent's user.
+    Exit 1 when nothing came from the receiver.
     """
-    seen, end_s = -1, None if seconds is None else time.monotonic() + seconds
+    seen, heard, end_s = -1, False, None if seconds is None else time.monotonic() + seconds
     while end_s is None or time.monotonic() < end_s:
         told = _watched(config)
+        heard |= told["age_s"] is not None and told["age_s"] <= HEARD_S_MAX
         if told["fixes"] != seen:
             seen = told["fixes"]
             click.echo(json.dumps(told) if as_json else _watched_text(told))
         time.sleep(WATCH_S)
+    if not heard:
+        raise _deaf(config)
+
+
+def _deaf(config: Path) -> FindingsError:
+    """Why nothing came, in doctor's words."""
+    facts = asked(config, "status")["receiver"]
+    if facts is None:
+        return FindingsError("no receiver is configured", str(config), "name its port in [gnss]")
+    for found in receiver(ReceiverFacts(**facts)).findings:
+        return FindingsError(found.text, facts["port"], f"{found.hint}; more: modicum doctor")
+    return FindingsError("nothing came from the receiver", facts["port"], "it may have just begun: try again, then modicum doctor")
 
 
 def _watched(config: Path) -> dict[str, Any]:
@@ -82,7 +98,7 @@ def _watched(config: Path) -> dict[str, Any]:
 
 def _watched_text(told: dict[str, Any]) -> str:
     if told["age_s"] is None:
-        return "nothing has come from the receiver yet: see modicum doctor"
+        return "nothing has come from the receiver yet"
     satellites = "satellites not told" if told["satellites"] is None else counted(told["satellites"], "satellite")
     precision = "" if told["hdop"] is None else f"  hdop {told['hdop']:.1f}"
     kind = f"{told['mode']}D" if told["mode"] else "no position"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from click.testing import CliRunner, Result
 
 from agent.cli.gnss import gnss
 from agent.errors import FindingsError, UsageError
+from agent.health.facts import ReceiverFacts
+from tests.agent.cli.conftest import Cli
 from tests.hw.gnss.test_nmea import gga, rmc
 
 KEYS = ["t", "lat", "lon", "alt_m", "speed_mps", "course_deg", "hdop", "satellites", "mode", "time_trusted", "talker", "source"]
@@ -84,3 +87,22 @@ def test_an_unreadable_file_is_a_usage_error_with_its_name(tmp_path: Path, name:
     assert result.exception.exit_status == 2
     assert str(tmp_path) in str(result.exception)
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("age_s", "status", "said"),
+    [
+        (None, 1, "receiver: its port is open and not one sentence comes (/dev/x): see its supply and the lines, and baud of [gnss]"),
+        (11.0, 1, "receiver: its port is open and not one sentence comes"),
+        (0.4, 0, ""),
+    ],
+)
+def test_a_receiver_that_says_nothing_is_a_no(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, age_s: float | None, status: int, said: str
+) -> None:
+    """Not yet, or not any more; in doctor's words, and that doctor says more. A word without a position is a yes."""
+    epoch = {"fixes": 1, "age_s": age_s, "mode": 0, "satellites": 0, "hdop": None, "speed": "unknown"}
+    answers = {"gnss.plain": epoch, "status": {"receiver": asdict(ReceiverFacts(port="/dev/x", heard_age_s=age_s))}}
+    monkeypatch.setattr("agent.cli.gnss.asked", lambda _, route: answers[route])
+    ended = cli("gnss", "watch", "--seconds", "0.1")
+    assert (ended.status, said in ended.err, "more: modicum doctor" in ended.err) == (status, True, status == 1)

@@ -69,8 +69,9 @@ def test_without_a_time_and_a_reason_it_is_refused(agent: Agent, cli: Cli, argum
 
 
 def test_watching_the_receiver_of_a_device_that_has_none(agent: Agent, cli: Cli) -> None:
-    """It says where to look."""
+    """A no, and why."""
     said = cli("gnss", "watch", "--seconds", "0.1", "--config", agent.config)
-    assert (said.status, said.out) == (0, "nothing has come from the receiver yet: see modicum doctor\n")
+    assert (said.status, said.out) == (1, "nothing has come from the receiver yet\n")
+    assert said.err == f"modicum: no receiver is configured ({agent.config}): name its port in [gnss]\n"
     lines = cli("gnss", "watch", "--seconds", "0.1", "--config", agent.config, "--json").out.splitlines()
     assert [json.loads(line) for line in lines] == [{"fixes": 0, "age_s": None}]
