@@ -99,7 +99,8 @@ def _bus(bus: Bus, core: Told | None, known: Container[int]) -> BusFacts:
         lost=said.get("lost", 0),
     )
     if bus.interface not in KERNEL_INTERFACES:
-        return facts  # another program may be the only one that can open it
+        # Another program may be the only one that can open it.
+        return replace(facts, unseen=said.get("problem", CHANGED) if core else "modicum-core alone reads it, and does not answer")
     facts = replace(facts, where=channel, interface=interface_of(channel))
     if facts.interface is None or not facts.interface.up:
         return facts

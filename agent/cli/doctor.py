@@ -65,11 +65,11 @@ def _lines(results: Iterable[Result]) -> list[str]:
 
 
 def _mark(result: Result) -> str:
-    return (
-        UNKNOWN
-        if not (result.known or result.findings)
-        else MARKS[min((finding.severity for finding in result.findings), key=ORDER.index, default="info")]
-    )
+    if result.bad:
+        return MARKS["error"]
+    if not (result.known or result.findings):
+        return UNKNOWN
+    return MARKS[min((finding.severity for finding in result.findings), key=ORDER.index, default="info")]
 
 
 def told(finding: Finding) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from agent.core.assembly import Assembled
 from agent.core.core import Core
 from agent.core.loop import Loop
 from agent.core.memory_use import peak_rss_kib
-from agent.health.buses import bus, receiver
+from agent.health.buses import GONE_S, bus, receiver
 from agent.health.device import clock
 from agent.health.facts import BusFacts, ClockFacts, ReceiverFacts
 from agent.health.reach import waiting
@@ -22,9 +22,6 @@ from agent.vss import HEALTH
 if TYPE_CHECKING:
     from hw.can.bus import BusReader, Gap
     from hw.gnss.source import FixSource
-
-RECEIVER_GRACE_S = 30.0
-"""A receiver that has not been read for this long is a finding: one that is plugged in late, or warms up, is no fault."""
 
 ERRORS_S = 1.0
 """From one count of errors to the next: each is found with its texts, and the number is asked for in each turn of the loop."""
@@ -45,7 +42,6 @@ class Numbers:
     at_rest: str = "weak"
     quota_bytes: int = 0
     _began_s: float = field(init=False)
-    _receiver_since_s: float | None = None
     _counted: tuple[float, int] | None = None
 
     def __post_init__(self) -> None:
@@ -65,7 +61,7 @@ class Numbers:
             text = "the bus names another car than agent.toml; nothing that carries the VIN is collected"
             found.append(Finding(code="vin-differs", severity="error", text=text, hint="correct [vehicle] vin, or the platform"))
         facts = self.receiver_facts()
-        if facts is not None and time.monotonic() - self._began_s >= RECEIVER_GRACE_S:
+        if facts is not None and facts.watched_s >= GONE_S:
             found += receiver(facts).findings
         for one in self.bus_facts():
             found += bus(one).findings
@@ -104,18 +100,19 @@ class Numbers:
         }
 
     def receiver_facts(self) -> ReceiverFacts | None:
-        """What the receiver and its last epochs say; ages count from the start of the program where nothing came yet."""
+        """What the receiver and its last epochs say."""
         if self.receiver is None:
             return None
         core, epochs = self.core, self.receiver.epochs
         last, fixed_ns = (core.last_fix, core.fixed_ns) if core else (None, None)
         return ReceiverFacts(
             port=self.receiver.port,
-            problem=self.receiver.problem if self._receiver_gone() else "",
+            problem=self.receiver.problem,
             good=epochs.good,
             bad=epochs.bad_checksum + epochs.malformed,
             heard_age_s=self._age_s(last.t_ns if last else None),
             fix_age_s=self._age_s(fixed_ns),
+            watched_s=time.monotonic() - self._began_s,
             satellites=last.satellites if last else None,
         )
 
@@ -124,20 +121,8 @@ class Numbers:
         own = self.assembled.clock
         return ClockFacts(host_s=time.time(), source=own.source, trusted=own.trusted())
 
-    def _age_s(self, t_ns: int | None) -> float:
-        if t_ns is None:
-            return time.monotonic() - self._began_s
-        return max(0.0, (self.assembled.clock.now_ns() - t_ns) / NS)
-
-    def _receiver_gone(self) -> bool:
-        """Whether the receiver has not been read for a while."""
-        assert self.receiver is not None
-        if not self.receiver.problem:
-            self._receiver_since_s = None
-            return False
-        if self._receiver_since_s is None:
-            self._receiver_since_s = time.monotonic()
-        return time.monotonic() - self._receiver_since_s >= RECEIVER_GRACE_S
+    def _age_s(self, t_ns: int | None) -> float | None:
+        return None if t_ns is None else max(0.0, (self.assembled.clock.now_ns() - t_ns) / NS)
 
     def _waits(self) -> dict[str, Any]:
         """What waits to be sent, and for how long the oldest has; that only where the time is known."""

@@ -16,12 +16,16 @@ HEARD_S_MAX = 10.0
 FIX_S_MAX = 60.0
 """A receiver that has seen the sky before has a fix within half a minute."""
 BAD_SHARE_MAX = 0.5
+GONE_S = 30.0
+"""A receiver whose port is not there for less than this is plugged in late, or warms up."""
 
 
 def bus(one: BusFacts) -> Result:
     """One bus."""
     cause = _of_interface(one) or _of_traffic(one)
     found = [cause] if cause else [*_while_it_runs(one)]
+    if one.unseen and not found:
+        return Result(f"bus {one.name}", f"{one.where}, not known: {one.unseen}", known=False)
     return Result(f"bus {one.name}", cause.text.removeprefix(f"bus {one.name}: ") if cause else _stands(one), tuple(found))
 
 
@@ -96,21 +100,23 @@ def receiver(one: ReceiverFacts | None) -> Result:
         return Result("receiver", "none is configured")
     if one.unseen:
         return Result("receiver", f"not known: {one.unseen}", known=False)
-    found = _deaf(one)
-    if found is None and (one.fix_age_s is None or one.fix_age_s > FIX_S_MAX):
+    unheard_s = one.watched_s if one.heard_age_s is None else one.heard_age_s
+    if one.problem:
+        lost = error("receiver-lost", f"receiver: {one.problem}", "check its port and cable")
+        return Result("receiver", f"{one.port}, no port", (lost,) if unheard_s >= GONE_S else (), known=unheard_s >= GONE_S)
+    found = _deaf(one, unheard_s)
+    if found is None and (one.watched_s if one.fix_age_s is None else one.fix_age_s) > FIX_S_MAX:
         text = "receiver: it speaks and has no position"
         found = warning("receiver-no-fix", text, "usual under a roof and in the first minute; else see the antenna and its plug")
     satellites = "" if one.satellites is None else f", {one.satellites} satellites"
-    fix = "no position" if one.fix_age_s is None else f"position {age(one.fix_age_s)} old"
-    return Result("receiver", f"{one.port}, {fix}{satellites}", (found,) if found else ())
+    fix = "no position yet" if one.fix_age_s is None else f"position {age(one.fix_age_s)} old"
+    return Result("receiver", f"{one.port}, {fix}{satellites}", (found,) if found else (), known=bool(found) or one.fix_age_s is not None)
 
 
-def _deaf(one: ReceiverFacts) -> Finding | None:
-    if one.problem:
-        return error("receiver-lost", f"receiver: {one.problem}", "check its port and cable")
+def _deaf(one: ReceiverFacts, unheard_s: float) -> Finding | None:
     if one.bad > BAD_SHARE_MAX * (one.good + one.bad):
         return error("receiver-garbled", "receiver: most of what it says cannot be read", "correct baud of [gnss], or see the cable")
-    if one.heard_age_s is None or one.heard_age_s > HEARD_S_MAX:
+    if unheard_s > HEARD_S_MAX:
         text = "receiver: its port is open and not one sentence comes"
         return error("receiver-silent", text, "see its supply and the lines, and baud of [gnss]; a modem's receiver must be switched on")
     return None

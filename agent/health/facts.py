@@ -5,6 +5,7 @@ None of them is a value of the car, a place, a VIN or a number of a modem's. Non
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,8 @@ class BusFacts:
     """One CAN bus. `problem`: why it is not read, empty while it is; `quiet`: wanted messages of which nothing comes.
 
     `lost`: frames that nobody had room for. `good`, `errors`: frames and error frames of a look at the whole bus; `load`: 0 to 1;
-    `stranger`: not one of these frames has an identifier of the vehicle's DBC files.
+    `stranger`: not one of these frames has an identifier of the vehicle's DBC files. `unseen`: why nobody could look, empty where
+    somebody did.
     """
 
     name: str
@@ -35,13 +37,15 @@ class BusFacts:
     errors: int = 0
     load: float | None = None
     stranger: bool = False
+    unseen: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiverFacts:
     """The satellite receiver. `good`, `bad`: sentences that were and were not readable; ages in seconds, None: never yet.
 
-    `satellites`: of the last epoch. `unseen`: why nobody could look, empty where somebody did.
+    `problem`: why its port is not read, empty while it is. `watched_s`: for how long somebody has looked; infinite: for as long as it
+    takes. `satellites`: of the last epoch. `unseen`: why nobody could look, empty where somebody did.
     """
 
     port: str
@@ -51,6 +55,7 @@ class ReceiverFacts:
     bad: int = 0
     heard_age_s: float | None = None
     fix_age_s: float | None = None
+    watched_s: float = math.inf
     satellites: int | None = None
 
 

@@ -13,6 +13,8 @@ FULL_SHARE = 0.9
 OLD_S = 86_400.0
 """A car that stands in a garage without a network for a day is usual; more than that is worth a look."""
 ROUND_TRIP_MS_MAX = 5_000.0
+OF_MODEM = ("modem", "sim", "network")
+"""Checks of the emergency call's self-test that are about its modem."""
 UNSEEN = "not known: modicum-core does not answer"
 UNTRIED = "connected; what it takes was not tried: the device's id is not known here"
 JOURNAL = "journalctl --namespace=modicum -u"
@@ -122,8 +124,13 @@ def ecall(facts: Facts) -> list[Result]:
     """The emergency call's own self-test, and the modem that it alone may ask."""
     if facts.ecall is None:
         return [] if facts.ecall_wanted else [Result("emergency call", "none is configured")]
-    said = list(_self_test(facts.ecall))
-    return [Result("emergency call", call_line(facts.ecall), tuple(said)), Result("modem", modem_line(facts.ecall))]
+    told, modem = facts.ecall, facts.ecall.get("modem") or {}
+    bad = any(one is not None and one["severity"] == "error" for name, one in told["checks"].items() if name in OF_MODEM)
+    known = None not in (modem.get(name, "") for name in ("sim", "registered"))
+    return [
+        Result("emergency call", call_line(told), tuple(_self_test(told))),
+        Result("modem", modem_line(told), known=known, bad=bad),
+    ]
 
 
 def _self_test(told: Told) -> Iterator[Finding]:

@@ -8,12 +8,16 @@ from agent.model import Finding
 
 
 class Result(NamedTuple):
-    """What a check has to say: of what, how it stands in plain words, and what is wrong with it. `known`: whether it could look."""
+    """What a check has to say: of what, how it stands in plain words, and what is wrong with it.
+
+    `known`: whether it could look. `bad`: that it is in error is told by another's finding.
+    """
 
     name: str
     says: str
     findings: tuple[Finding, ...] = ()
     known: bool = True
+    bad: bool = False
 
 
 def counted_bytes(number: float) -> str:

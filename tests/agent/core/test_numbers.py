@@ -10,8 +10,9 @@ import pytest
 
 from agent.control.routes import ROUTES
 from agent.core.assembly import Assembled
-from agent.core.numbers import RECEIVER_GRACE_S, Numbers
+from agent.core.numbers import Numbers
 from agent.errors import DeviceError
+from agent.health.buses import GONE_S, receiver
 from agent.health.facts import ReceiverFacts
 from agent.model import Finding
 from agent.seal.keyblock import KeyBlockFull
@@ -67,7 +68,7 @@ def bench(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 def test_where_all_is_well_nothing_is_found(bench: Bench) -> None:
     """The receiver has a fix, the buses are read."""
-    bench.wait(RECEIVER_GRACE_S)
+    bench.wait(GONE_S)
     bench.fix()
     assert bench.codes() == []
 
@@ -128,15 +129,25 @@ def test_a_receiver_that_stays_away_is_found(bench: Bench) -> None:
     bench.receiver.problem = "the receiver is unplugged"
     bench.fix()
     assert bench.codes() == []
-    bench.wait(RECEIVER_GRACE_S)
-    bench.fix()
+    bench.wait(GONE_S)
     assert bench.codes() == ["receiver-lost"]
+
+
+@pytest.mark.finding("receiver-lost")
+def test_a_receiver_that_never_was_there_is_told_so_whenever_it_is_asked_for(bench: Bench) -> None:
+    """Not that its port is open, nor how old a position is that never was."""
+    bench.receiver.problem = "the receiver is unplugged"
+    bench.wait(GONE_S + 80)
+    facts = bench.numbers.receiver_facts()
+    assert facts is not None
+    assert (bench.codes(), facts.heard_age_s, facts.fix_age_s) == (["receiver-lost"], None, None)
+    assert receiver(facts).says == "/dev/x, no port"
 
 
 @pytest.mark.finding("receiver-silent", "receiver-no-fix")
 def test_a_receiver_that_is_silent_or_sees_no_sky_is_found(bench: Bench) -> None:
     """Each as what it is, after its time."""
-    bench.wait(RECEIVER_GRACE_S)
+    bench.wait(GONE_S)
     assert bench.codes() == ["receiver-silent"]
     bench.wait(40)
     bench.fix(mode=0)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agent.cli.doctor import _mark
 from agent.health.checks import CHECKS, FOUND_HERE, examined, unhealthy
 from agent.health.facts import Facts, FlashFacts
 from agent.model import Finding
@@ -70,7 +71,7 @@ FAULTS = [
     fault("bus-quiet", bus(quiet=("MOTION",))),
     fault("bus-stranger", bus(stranger=True)),
     fault("bus-frames-lost", bus(lost=3)),
-    fault("receiver-lost", receiver(problem="the receiver is unplugged")),
+    fault("receiver-lost", receiver(problem="the receiver is unplugged", heard_age_s=30.0)),
     fault("receiver-silent", receiver(heard_age_s=11.0, fix_age_s=11.0)),
     fault("receiver-silent", receiver(heard_age_s=None, fix_age_s=None, good=0)),
     fault("receiver-garbled", receiver(good=10, bad=11)),
@@ -140,6 +141,9 @@ def test_a_fault_is_found_once_and_as_what_it_is(code: str, facts: Facts) -> Non
         disk(flash=FlashFacts(life_tenths=8, spare=1)),
         disk(flash=FlashFacts()),
         receiver(good=11, bad=10),
+        receiver(problem="the receiver is unplugged", heard_age_s=None, fix_age_s=None, watched_s=29.0),
+        receiver(heard_age_s=None, fix_age_s=None, watched_s=9.0),
+        receiver(fix_age_s=None, watched_s=59.0),
         receiver(unseen="its modem is asked by core alone", good=0, heard_age_s=None, fix_age_s=None),
         bus(load=None, good=None, interface=None),
         bus(interface=Interface(there=True, up=True)),
@@ -153,6 +157,16 @@ def test_a_fault_is_found_once_and_as_what_it_is(code: str, facts: Facts) -> Non
 def test_what_is_no_fault_is_not_found(facts: Facts) -> None:
     """Each just short of one, or what a device need not have."""
     assert found(facts) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [(receiver(problem="unplugged"), "no port"), (receiver(fix_age_s=None, watched_s=5.0, satellites=None), "no position yet")],
+)
+def test_what_a_receiver_has_not_told_yet_is_not_called_well(facts: Facts, says: str) -> None:
+    """Nor is its age made up."""
+    [result] = [one for one in examined(facts) if one.name == "receiver"]
+    assert (result.says, result.known) == (f"/dev/modicum-nmea, {says}", False)
 
 
 def test_with_a_clock_in_the_past_no_certificate_is_called_early() -> None:
@@ -193,6 +207,31 @@ def test_the_modem_is_told_without_the_end_of_its_number() -> None:
     nothing = {"sim": None, "registered": False, "signal_dbm": None, "imei": ""}
     says = {result.name: result.says for result in examined(changed(ecall=CALL | {"modem": nothing}))}
     assert says["modem"] == "SIM usable: not known, registered: no, signal: not known"
+
+
+@pytest.mark.parametrize(
+    ("checks", "modem", "mark"),
+    [
+        ({"modem": "error"}, None, "BAD "),
+        ({"network": "error"}, {"registered": False}, "BAD "),
+        ({"sim": "info"}, {"sim": None}, "?   "),
+        ({"vin": "error"}, {}, "ok  "),
+    ],
+)
+def test_a_modem_of_which_something_is_wrong_or_not_known_is_not_called_well(
+    checks: dict[str, str], modem: dict[str, Any] | None, mark: str
+) -> None:
+    """Its finding is the self-test's and told there; what is wrong with the rest of the call is not the modem's."""
+    said = {name: {"code": "ecall-x", "severity": severity, "text": "t", "hint": "h"} for name, severity in checks.items()}
+    facts = changed(ecall=CALL | {"checks": said, "modem": modem if modem is None else CALL["modem"] | modem})
+    [result] = [one for one in examined(facts) if one.name == "modem"]
+    assert (_mark(result), result.findings) == (mark, ())
+
+
+def test_a_bus_that_nobody_could_look_at_is_not_called_well() -> None:
+    """Nor is it a fault."""
+    [result] = [one for one in examined(bus(interface=None, good=None, load=None, unseen="not opened yet")) if one.name == "bus pt"]
+    assert (result.says, result.known, result.findings) == ("can0, not known: not opened yet", False, ())
 
 
 def test_every_check_is_in_the_table_once() -> None:
