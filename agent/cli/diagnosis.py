@@ -19,9 +19,10 @@ from agent.core.unlock import open_keyring
 from agent.daemons.uplink import access_for
 from agent.envelope import sender_for
 from agent.errors import AgentAbsent, ConfigError, DeviceError, ModicumError, NotPermitted
-from agent.health.credentials import certificates, private_files, readable_by_others
+from agent.health.credentials import certificates, issued_files, own_files, readable_by_others
 from agent.health.facts import NOT_ALLOWED, BrokerFacts, BusFacts, ClockFacts, Facts, KeyFacts, ReceiverFacts, Told
 from agent.health.probe import PROBE, probe, reached
+from agent.health.reach import offline
 from agent.health.storage import disk_facts
 from agent.seal.credential import Keyless, read_credential
 from agent.sections import Bus, Gnss
@@ -49,7 +50,7 @@ def facts_of(settings: Settings, vehicle: Vehicle | None) -> Facts:
     keys, id_of = _keys(settings, core)
     with ThreadPoolExecutor() as hands:
         buses = hands.map(lambda bus: _bus(bus, core, known.get(bus.name, {})), settings.bus)
-        brokers = hands.map(lambda lane: _broker(settings, id_of, *lane), _lanes(settings, core))
+        brokers = hands.map(lambda lane: _seen_by_uplink(_broker(settings, id_of, *lane), core), _lanes(settings, core))
         receiver = _receiver(settings.gnss, core)
         return Facts(
             core=core,
@@ -156,7 +157,7 @@ def _keys(settings: Settings, core: Told | None) -> tuple[KeyFacts, IdOf]:
     """How the keys are; and, where they open, the device's id towards a recipient."""
     facts, root = KeyFacts(at_rest=core["at_rest"] if core else ""), os.geteuid() == 0  # for whom systemd opens it, as for core
     try:
-        facts = replace(facts, open=readable_by_others(private_files(settings)))
+        facts = replace(facts, open=readable_by_others(own_files(settings)), issued=readable_by_others(issued_files(settings)))
         settings.state.dir.stat()
         credential = credential_of(settings) if root else read_credential(settings.keys, settings.credential_path)
         keyring = open_keyring(settings.state.dir, credential, read_only=True)
@@ -196,6 +197,12 @@ def _lanes(settings: Settings, core: Told | None) -> Iterator[tuple[str, str, tu
     for name in settings.brokers:
         if name not in seen:
             yield name, f"id:{name}", ()
+
+
+def _seen_by_uplink(tried: BrokerFacts, core: Told | None) -> BrokerFacts:
+    """Where the try met nothing: what modicum-uplink met, for root may read what it may not."""
+    row = core["lanes"].get(tried.lane) if core else None
+    return tried if tried.step or row is None else offline(tried.lane, row) or tried
 
 
 def _broker(settings: Settings, id_of: IdOf, name: str, lane: str, recipients: tuple[str, ...]) -> BrokerFacts:

@@ -15,7 +15,7 @@ from agent.core.memory_use import peak_rss_kib
 from agent.health.buses import GONE_S, bus, receiver
 from agent.health.device import clock
 from agent.health.facts import BusFacts, ClockFacts, ReceiverFacts
-from agent.health.reach import waiting
+from agent.health.reach import broker, offline, waiting
 from agent.model import Finding, Value
 from agent.vss import HEALTH
 
@@ -60,12 +60,13 @@ class Numbers:
         if self.core is not None and self.core.situation.vin_holds is False:
             text = "the bus names another car than agent.toml; nothing that carries the VIN is collected"
             found.append(Finding(code="vin-differs", severity="error", text=text, hint="correct [vehicle] vin, or the platform"))
-        facts = self.receiver_facts()
-        if facts is not None and facts.watched_s >= GONE_S:
-            found += receiver(facts).findings
+        if (gnss := self.receiver_facts()) is not None and gnss.watched_s >= GONE_S:
+            found += receiver(gnss).findings
         for one in self.bus_facts():
             found += bus(one).findings
         found += clock(self.clock_facts()).findings
+        for name, row in self._lanes().items():
+            found += broker(facts).findings if (facts := offline(name, row)) else ()
         return [*found, *waiting(self._waits(), self.quota_bytes)]
 
     def bus_facts(self) -> list[BusFacts]:
@@ -131,6 +132,22 @@ class Numbers:
         known = oldest_ms is not None and own.trusted()
         return {"buffer": buffer.statistics(), "oldest_s": max(0.0, own.now_ns() / NS - oldest_ms / 1000) if known and oldest_ms else None}
 
+    def _lanes(self) -> dict[str, dict[str, Any]]:
+        """What the uplink says of each lane that core has use for."""
+        if self.core is None or self.loop is None:
+            return {}
+        uplinked = self.loop.uplinked
+        return {
+            lane: {
+                "online": lane in uplinked.online,
+                "protocol": uplinked.protocols.get(lane, 0),
+                "why": uplinked.why.get(lane, ""),
+                "broker": name,
+                "recipients": sorted(recipients),
+            }
+            for lane, (name, recipients, _) in self.core.delivery.lanes().items()
+        }
+
     def signals(self) -> dict[str, Value]:
         """The current `Modicum.Health.*`."""
         counters = self.core.decoder.counters if self.core else None
@@ -188,16 +205,7 @@ class Numbers:
             "offered": len(core.delivery.open),
             "acknowledged": core.delivery.acked,
             "uplink": loop.uplinked.link is not None,
-            "lanes": {
-                lane: {
-                    "online": lane in loop.uplinked.online,
-                    "protocol": loop.uplinked.protocols.get(lane, 0),
-                    "why": loop.uplinked.why.get(lane, ""),
-                    "broker": broker,
-                    "recipients": sorted(recipients),
-                }
-                for lane, (broker, recipients, _) in core.delivery.lanes().items()
-            },
+            "lanes": self._lanes(),
             "findings": [{"code": one.code, "severity": one.severity, "text": one.text, "hint": one.hint} for one in self.findings()],
             "frames_short": sum(reader.gate.short for reader in self.readers),
             "readings": core.decoder.counters.readings,

@@ -23,7 +23,7 @@ from agent.daemons.starting import keep_private
 from agent.errors import ConfigError, ModicumError
 from agent.link import Close, LinkDown, Offer, Refused, State, TakeBack, TakenBack
 from agent.mqtt.connection import Access, Event, access
-from agent.mqtt.terms import PROTOCOLS
+from agent.mqtt.terms import PROTOCOLS, UNNAMED
 from agent.notify import LOOK_S, Vote, Voter, Watched, tell
 from agent.sections import Broker
 from agent.settings import Settings, load_settings
@@ -55,7 +55,7 @@ def access_for(broker: Broker, lane: str, allowed_regions: Collection[str]) -> A
     to = access(broker.url, ca=broker.ca, cert=cert, key=key, addresses=broker.addresses, protocol=PROTOCOLS[broker.first_protocol])
     if to.tls and cert is None:
         wanted = "fleet_cert and fleet_key" if unlinkable(lane) else "cert and key"
-        raise ConfigError("no credential for this lane", lane, f"name {wanted} of its broker in agent.toml")
+        raise ConfigError(UNNAMED, lane, f"name {wanted} of its broker in agent.toml")
     return to
 
 

@@ -29,7 +29,7 @@ CHECKS: tuple[Check, ...] = (
 FOUND_HERE = frozenset(
     {
         *("bus-lost", "bus-quiet", "bus-frames-lost", "receiver-lost", "receiver-silent", "receiver-garbled", "receiver-no-fix"),
-        *("clock-past", "clock-unsure", "buffer-filling", "buffer-old"),
+        *("clock-past", "clock-unsure", "buffer-filling", "buffer-old", "broker-credential", "broker-refused"),
     }
 )
 """What core finds of the same facts, and the checks find again with more to go by: said once."""

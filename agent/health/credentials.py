@@ -25,10 +25,14 @@ def certificates(settings: Settings) -> list[CertificateFacts]:
     return found
 
 
-def private_files(settings: Settings) -> Iterator[Path]:
-    """Files that hold a private key or the credential."""
+def issued_files(settings: Settings) -> Iterator[Path]:
+    """Private keys of pairs that somebody issued."""
     for broker in settings.brokers.values():
         yield from (key for key in (broker.key, broker.fleet_key) if key is not None)
+
+
+def own_files(settings: Settings) -> Iterator[Path]:
+    """What `modicum keys` made: the credential and the key block."""
     if settings.keys.provider == "file":  # else systemd keeps it
         yield settings.credential_path
     yield settings.state.dir / "keys.block"

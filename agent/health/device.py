@@ -97,10 +97,10 @@ def keys(facts: KeyFacts) -> Result:
     if facts.wrong:
         hint = "hand in this device's own credential again; with another one nothing that is stored can be read"
         found.append(error("key-wrong", f"the credential does not open this device's keys: {facts.wrong}", hint))
-    found += [
-        error("key-open", f"others can read {name}", f"chmod o= {name}; then count it as known, and replace it (docs/findings.md)")
-        for name in facts.open
-    ]
+    hint = "chmod 600 it, for it is modicum-core's alone; then modicum keys rotate, for what it was counts as known"
+    found += [error("key-open", f"others can read {name}", hint) for name in facts.open]
+    hint = "chmod 640 it, group that of its service (modicum-uplink, modicum-ecall); it counts as known: ask who issued it for a new pair"
+    found += [error("key-open", f"others can read {name}", hint) for name in facts.issued]
     if facts.at_rest == "weak":
         text = "at rest: weak: the credential lies beside the data that it protects"
         found.append(info("at-rest-weak", text, "a credential that systemd hands in, sealed to a TPM, is stronger ([keys] provider)"))

@@ -93,8 +93,9 @@ class DiskFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFacts:
-    """`missing`: what is not there; `wrong`: why the credential does not open the key block; `open`: files that others can read.
+    """`missing`: what is not there; `wrong`: why the credential does not open the key block.
 
+    `open`, `issued`: files that others can read: what `modicum keys` made, and private keys of pairs that somebody issued.
     `unseen`: why nobody could look, empty where somebody did. `at_rest` as `status` says it.
     """
 
@@ -102,6 +103,7 @@ class KeyFacts:
     missing: str = ""
     wrong: str = ""
     open: tuple[str, ...] = ()
+    issued: tuple[str, ...] = ()
     unseen: str = ""
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from agent.health.facts import BrokerFacts, Facts, Told
 from agent.health.saying import Result, age, counted_bytes
 from agent.model import Finding, error, info, warning
+from agent.mqtt.terms import REFUSED, UNNAMED, UNREADABLE
 
 FULL_SHARE = 0.9
 OLD_S = 86_400.0
@@ -20,7 +21,7 @@ UNTRIED = "connected; what it takes was not tried: the device's id is not known 
 JOURNAL = "journalctl --namespace=modicum -u"
 BROKER: Mapping[str, Finding] = {
     "region": warning("broker-region", "", "nothing is sent there: correct [brokers] or [regions]"),
-    "credential": error("broker-credential", "", "see the certificates, and who may read them"),
+    "credential": error("broker-credential", "", "see the certificates and keys: chmod 640, group modicum-uplink"),
     "address": error("broker-unreachable", "", "see the name service, and addresses of this broker in agent.toml"),
     "connect": error("broker-unreachable", "", "see the network (ip route), and url of this broker; it is tried again all the time"),
     "certificate": error(
@@ -36,6 +37,8 @@ BROKER: Mapping[str, Finding] = {
     "acl": error("broker-acl", "", "the broker must let this device write below its own ids (modicum keys show)"),
 }
 """Step of a try that failed -> what is found."""
+LASTING = {UNREADABLE: "credential", UNNAMED: "credential", REFUSED: "refused"}
+"""What modicum-uplink says of a lane -> the step, where waiting does not help."""
 
 
 def services(facts: Facts) -> list[Result]:
@@ -83,6 +86,14 @@ def broker(one: BrokerFacts) -> Result:
         found = warning("broker-slow", f"{name}: it answers after {took:.0f} ms", "see the signal and the network") if slow else None
         return Result(name, f"{what}, {took:.0f} ms", (found,) if found else ())
     return Result(name, one.why, (replace(BROKER[one.step], text=f"{name}: {one.why}"),))
+
+
+def offline(name: str, row: Told) -> BrokerFacts | None:
+    """A lane as core's status tells it, where it is offline for a reason that does not heal by itself; root would not meet it."""
+    step = next((step for words, step in LASTING.items() if words in row["why"]), "")
+    if row["online"] or not step:
+        return None
+    return BrokerFacts(name=row["broker"], lane=name, step=step, why=f"modicum-uplink says: {row['why'].removeprefix('modicum: ')}")
 
 
 def plan(facts: Facts) -> Result:

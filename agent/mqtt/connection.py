@@ -31,7 +31,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.errors import ConfigError, DeviceError
 from agent.link import PACKET_BYTES_MAX, WINDOW
-from agent.mqtt.terms import V5, V311, Connect, Lost, Online, Terms
+from agent.mqtt.terms import REFUSED, UNREADABLE, V5, V311, Connect, Lost, Online, Terms
 
 KEEPALIVE_S = 240
 """Below the shortest time after which a mobile network forgets an idle connection that we know of."""
@@ -170,7 +170,7 @@ def tls_context(to: Access) -> ssl.SSLContext:
         if to.cert is not None:
             context.load_cert_chain(to.cert, to.key)
     except (OSError, TypeError) as error:
-        raise Unreachable("a credential cannot be read", str(to.cert or to.ca), "see `modicum check`") from error
+        raise Unreachable(UNREADABLE, str(to.cert or to.ca), "see `modicum check`") from error
     return context
 
 
@@ -350,7 +350,7 @@ class Connection:
 
     def _on_connect(self, client: paho.Client, _data: object, _flags: object, reason: ReasonCode, properties: Properties | None) -> None:
         if reason.is_failure:
-            self._code, self._why = reason.value, f"the broker refused: {reason}"
+            self._code, self._why = reason.value, f"{REFUSED}: {reason}"
             return
         terms = Terms(
             protocol=self._protocol,

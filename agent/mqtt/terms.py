@@ -27,6 +27,10 @@ class Online:
     terms: Terms
 
 
+UNREADABLE, UNNAMED, REFUSED = "a credential cannot be read", "no credential for this lane", "the broker refused"
+"""Why there is no connection, in words of which the first do not change: these last until somebody mends it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lost:
     """The connection ended or never began. `code`: the MQTT reason, when there was one; `reached`: CONNECT was on its way."""

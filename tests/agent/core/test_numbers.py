@@ -14,6 +14,7 @@ from agent.core.numbers import Numbers
 from agent.errors import DeviceError
 from agent.health.buses import GONE_S, receiver
 from agent.health.facts import ReceiverFacts
+from agent.link import State
 from agent.model import Finding
 from agent.seal.keyblock import KeyBlockFull
 from agent.seal.keyring import Keyring
@@ -156,6 +157,19 @@ def test_a_receiver_that_is_silent_or_sees_no_sky_is_found(bench: Bench) -> None
     assert bench.codes() == []
     bench.wait(11)
     assert bench.codes() == ["receiver-silent"]
+
+
+@pytest.mark.finding("broker-credential", "broker-refused")
+def test_a_lane_that_does_not_come_back_by_itself_is_found(bench: Bench) -> None:
+    """A network that is away is no fault of the device, and a lane that is online is none."""
+    bench.stage.trip_of("anna", "x.speed")
+    bench.stage.connect()
+    found = []
+    for why in ("a credential cannot be read", "modicum: no credential for this lane (id:main)", "the broker refused: no", "no connection"):
+        bench.stage.loop.take(State(lane="id:main", online=False, why=why, protocol=0))
+        found.append(bench.codes())
+    bench.stage.loop.take(State(lane="id:main", online=True, why="", protocol=5))
+    assert [*found, bench.codes()] == [["broker-credential"], ["broker-credential"], ["broker-refused"], [], []]
 
 
 @pytest.mark.finding("clock-unsure")

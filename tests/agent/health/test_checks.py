@@ -90,7 +90,8 @@ FAULTS = [
     fault("flash-worn-out", disk(flash=FlashFacts(life_tenths=3, spare=3))),
     fault("key-missing", keys(missing="this device has no keys yet")),
     fault("key-wrong", keys(wrong="it opens no slot")),
-    fault("key-open", keys(open=("car.key",))),
+    fault("key-open", keys(open=("credential",))),
+    fault("key-open", keys(issued=("car.key",))),
     fault("at-rest-weak", keys(at_rest="weak")),
     fault("certificate-unreadable", certificate(problem="No such file or directory")),
     fault("certificate-key", certificate(matches=False)),
@@ -207,6 +208,14 @@ def test_the_modem_is_told_without_the_end_of_its_number() -> None:
     nothing = {"sim": None, "registered": False, "signal_dbm": None, "imei": ""}
     says = {result.name: result.says for result in examined(changed(ecall=CALL | {"modem": nothing}))}
     assert says["modem"] == "SIM usable: not known, registered: no, signal: not known"
+
+
+@pytest.mark.parametrize(("parts", "cure"), [({"open": ("x",)}, "chmod 600"), ({"issued": ("x",)}, "chmod 640")])
+def test_what_to_do_about_an_open_key_says_its_mode_and_who_makes_another(parts: dict[str, Any], cure: str) -> None:
+    """`modicum keys rotate` makes the device's own anew, and no pair that somebody issued."""
+    [finding] = found(keys(**parts))
+    assert cure in finding.hint
+    assert ("keys rotate" in finding.hint) != ("ask who issued it" in finding.hint)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from agent.health.checks import examined
-from agent.health.credentials import certificates, private_files, readable_by_others
+from agent.health.credentials import certificates, issued_files, own_files, readable_by_others
 from agent.health.device import certificate
 from agent.health.facts import CertificateFacts, ClockFacts
 from agent.sections import Broker, Keys, Regions, State, VehicleSection
@@ -141,4 +141,7 @@ def test_files_that_others_can_read_are_named(tmp_path: Path, authority: Authori
     (tmp_path / "credential").write_bytes(b"x")
     for path, mode in ((tmp_path / "credential", 0o604), (car.key, 0o640)):
         path.chmod(mode)
-    assert readable_by_others(private_files(made)) == (str(tmp_path / "credential"),)
+    assert readable_by_others(own_files(made)) == (str(tmp_path / "credential"),)
+    assert readable_by_others(issued_files(made)) == ()
+    car.key.chmod(0o644)
+    assert readable_by_others(issued_files(made)) == (str(car.key),)
