@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,18 +11,16 @@ import click
 
 from agent.cli.agent_side import config_option, json_option, printed, settings_of
 from agent.cli.diagnosis import facts_of
-from agent.cli.words import counted
 from agent.errors import ModicumError
 from agent.folders import vehicle_folder
-from agent.health.checks import examined, unhealthy
-from agent.health.saying import Result
+from agent.health.checks import examined
+from agent.health.saying import ORDER, Result, folded, unhealthy
 from agent.model import Finding
 from agent.settings import Settings
 from agent.vehicle import Vehicle, load_vehicle
 
 MARKS = {"error": "BAD ", "warning": "LOOK", "info": "ok  "}
 UNKNOWN = "?   "
-ORDER = ("error", "warning", "info")
 
 
 @click.command(name="doctor")
@@ -36,9 +35,11 @@ def doctor_command(config: Path, as_json: bool) -> None:
     """
     settings = settings_of(config)
     results = examined(facts_of(settings, _vehicle(settings)))
-    document = {"healthy": not unhealthy(results), "checks": [_document(result) for result in results]}
-    printed(document, as_json=as_json, text="\n".join(_lines(results)))
-    if unhealthy(results):
+    found = [finding for result in results for finding in result.findings]
+    document = {"healthy": not unhealthy(found), "checks": [_document(result) for result in results]}
+    rows = [f"{_mark(result)} {result.name}: {result.says}" for result in results]
+    printed(document, as_json=as_json, text="\n".join([*rows, "", *told(found)]))
+    if unhealthy(found):
         raise click.exceptions.Exit(1)
 
 
@@ -54,16 +55,6 @@ def _document(result: Result) -> dict[str, object]:
     return {"check": result.name, "known": result.known, "says": result.says, "findings": [asdict(finding) for finding in result.findings]}
 
 
-def _lines(results: Iterable[Result]) -> list[str]:
-    """One line a check, then what was found, the worst first, each with what to do."""
-    results = list(results)
-    found = sorted((finding for result in results for finding in result.findings), key=lambda one: ORDER.index(one.severity))
-    rows = [f"{_mark(result)} {result.name}: {result.says}" for result in results]
-    if not found:
-        return [*rows, "", "Nothing found."]
-    return [*rows, "", f"{counted(len(found), 'finding')}:", *(line for finding in found for line in told(finding))]
-
-
 def _mark(result: Result) -> str:
     if result.bad:
         return MARKS["error"]
@@ -72,6 +63,10 @@ def _mark(result: Result) -> str:
     return MARKS[min((finding.severity for finding in result.findings), key=ORDER.index, default="info")]
 
 
-def told(finding: Finding) -> tuple[str, str]:
-    """A finding for a person: what, and what to do."""
-    return f"{finding.severity} {finding.code}: {finding.text}", f"    do: {finding.hint}"
+def told(findings: Iterable[Finding]) -> Iterator[str]:
+    """For a person: each with what to do, and in the last line, which a small screen still shows, how many there are."""
+    one_by_one = folded(findings)
+    for one in one_by_one:
+        yield from (f"{one.severity} {one.code}: {one.text}", f"    do: {one.hint}")
+    counts = Counter(one.severity for one in one_by_one)
+    yield "Found: " + (", ".join(f"{counts[severity]} {severity}" for severity in ORDER if counts[severity]) or "nothing") + "."

@@ -31,7 +31,8 @@ GATES = {"kernel": "the kernel", "software": "software"}
 def status_command(config: Path, as_json: bool) -> None:
     """Programs, clock, buses, receiver, plan, buffer, connections, the emergency call and findings. Never a value or a place.
 
-    Use it to see whether all is well; `modicum doctor` looks closer, also where the agent does not answer.
+    Use it to see whether all is well; `modicum doctor` looks closer, also where the agent does not answer. Exit 0 whatever is
+    found: whether something is wrong is doctor's exit status.
     """
     result: Document = asked(config, "status")
     result["emergency_call"] = _call(settings_of(config))
@@ -82,8 +83,7 @@ def _lines(result: Document) -> Iterator[str]:
     yield from _buffer(result)
     call = result["emergency_call"]
     yield f"emergency call: {call['says'] if call else 'none is configured'}"
-    for one in result["findings"]:
-        yield from told(Finding(**one))
+    yield from told(Finding(**one) for one in result["findings"])
 
 
 def _buffer(result: Document) -> Iterator[str]:

@@ -43,8 +43,3 @@ def examined(facts: Facts) -> list[Result]:
         own = tuple(Finding(**one) for one in facts.core["findings"] if one["code"] not in known)
         results.append(Result("what core has found", f"{len(own)} more" if own else "nothing more", own))
     return results
-
-
-def unhealthy(results: Iterable[Result]) -> bool:
-    """Whether there is an error or a warning."""
-    return any(finding.severity != "info" for result in results for finding in result.findings)

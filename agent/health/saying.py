@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 from agent.model import Finding
+
+ORDER = ("error", "warning", "info")
+"""Of severity: the worst first."""
 
 
 class Result(NamedTuple):
@@ -18,6 +23,26 @@ class Result(NamedTuple):
     findings: tuple[Finding, ...] = ()
     known: bool = True
     bad: bool = False
+
+
+def folded(findings: Iterable[Finding]) -> list[Finding]:
+    """The worst first; those of one code with one thing to do as one, with what each concerns: "bus a, bus b: no frame comes"."""
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    for one in sorted(findings, key=lambda one: ORDER.index(one.severity)):
+        groups.setdefault((one.severity, one.code, one.hint), []).append(one)
+    return [replace(group[0], text=_together(one.text for one in group)) for group in groups.values()]
+
+
+def _together(texts: Iterable[str]) -> str:
+    concerned: dict[str, list[str]] = {}
+    for name, colon, what in (text.partition(": ") for text in dict.fromkeys(texts)):
+        concerned.setdefault(colon + what, []).append(name)
+    return "; ".join(f"{', '.join(names)}{what}" for what, names in concerned.items())
+
+
+def unhealthy(findings: Iterable[Finding]) -> bool:
+    """Whether there is an error or a warning."""
+    return any(finding.severity != "info" for finding in findings)
 
 
 def counted_bytes(number: float) -> str:

@@ -86,22 +86,24 @@ def test_a_running_agent_is_asked_and_looked_at(agent: Agent, cli: Cli) -> None:
 
 
 def test_the_text_is_a_line_a_check_and_then_what_to_do(agent: Agent, cli: Cli) -> None:
-    """For somebody with gloves and a phone: what is bad is seen at the beginning of a line, the worst finding comes first."""
+    """For somebody with gloves and a phone: what is bad is seen at the beginning of a line, the worst is told first, how many last."""
     said = cli("doctor", "--config", agent.config)
     lines = said.out.splitlines()
-    checks, findings = lines[: lines.index("")], lines[lines.index("") + 2 :]
+    checks, findings = lines[: lines.index("")], lines[lines.index("") + 1 : -1]
     assert {line[:5] for line in checks} == {"ok   ", "BAD  "}
     assert len(findings) % 2 == 0
     assert all(line.startswith("    do: ") and len(line) > 12 for line in findings[1::2])
     severities = [line.split()[0] for line in findings[::2]]
     assert severities == sorted(severities, key=["error", "warning", "info"].index)
+    assert lines[-1].startswith(f"Found: {severities.count('error')} error")
+    assert cli("status", "--config", agent.config).out.splitlines()[-1].startswith("Found: ")
 
 
 def test_what_core_has_not_read_yet_is_not_known(device: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A receiver was added and a broker renamed since it started: it has to start anew, and what can be looked at is."""
     config = with_receiver(device, "/dev/no-receiver")
     config.write_text(config.read_text().replace("brokers.main", "brokers.other").replace('"main"', '"other"'))
-    told = WELL_CORE | {"receiver": None, "lanes": {"id:main": {"broker": "main", "recipients": ["maker"]}}}
+    told = WELL_CORE | {"receiver": None, "lanes": {"id:main": {"broker": "main", "recipients": ["maker"], "online": True, "why": ""}}}
     monkeypatch.setattr(diagnosis, "ask", lambda *_: told)
     checks = {one["check"]: one for one in cli("doctor", "--config", config, "--json").document["checks"]}
     for name in ("receiver", "broker main (id:main)"):

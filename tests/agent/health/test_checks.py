@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from agent.cli.doctor import _mark
-from agent.health.checks import CHECKS, FOUND_HERE, examined, unhealthy
+from agent.health.checks import CHECKS, FOUND_HERE, examined
 from agent.health.facts import Facts, FlashFacts
+from agent.health.saying import unhealthy
 from agent.model import Finding
 from hw.can.interface import Interface
 from tests.agent.health.build import (
@@ -122,7 +123,7 @@ def test_where_all_is_well_nothing_is_found() -> None:
     results = examined(WELL)
     assert [finding for result in results for finding in result.findings] == []
     assert all(result.name and result.says for result in results)
-    assert not unhealthy(results)
+    assert not unhealthy(found(WELL))
 
 
 @pytest.mark.parametrize(("code", "facts"), FAULTS)
@@ -131,7 +132,7 @@ def test_a_fault_is_found_once_and_as_what_it_is(code: str, facts: Facts) -> Non
     [finding] = found(facts)
     assert finding.code == code
     assert len(finding.hint) > 10
-    assert unhealthy(examined(facts)) == (finding.severity != "info")
+    assert unhealthy(found(facts)) == (finding.severity != "info")
 
 
 @pytest.mark.parametrize(
