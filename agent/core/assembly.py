@@ -88,6 +88,7 @@ def _assembled(settings: Settings, unlocked: Unlocked) -> Assembled:
     _entitle(ledger, settings, catalogue)
     given, unusable = usable(vehicle, catalogue.units())
     power, powerless = power_of(settings.power, given)
+    recipients, keyless = _recipients(settings)
     parts = Parts(
         catalogue=catalogue,
         vehicle=vehicle,
@@ -102,7 +103,7 @@ def _assembled(settings: Settings, unlocked: Unlocked) -> Assembled:
             quota_bytes=(settings.state.quota_mib if unlocked.folder else min(settings.state.quota_mib, RAM_QUOTA_MIB)) << 20,
         ),
         memory=memory,
-        recipients={name: _recipient(name, entry, settings) for name, entry in settings.recipients.items()},
+        recipients=recipients,
         regions=frozenset(settings.regions.allowed),
         vin=settings.vehicle.vin,
         prefix=settings.topics.prefix,
@@ -113,7 +114,7 @@ def _assembled(settings: Settings, unlocked: Unlocked) -> Assembled:
         kept=unlocked.folder is not None,
     )
     broken = _chains(parts)
-    found = [*unlocked.findings, *broken.values(), *vehicle.findings, *unusable, *powerless, *_regions(settings)]
+    found = [*unlocked.findings, *broken.values(), *vehicle.findings, *unusable, *powerless, *keyless, *_regions(settings)]
     found += [finding] if finding else []
     return Assembled(parts, clock, starts, found, unlocked.at_rest, unlocked.lock, audit_holds="audit" not in broken)
 
@@ -133,13 +134,19 @@ def _expire(keyring: Keyring, settings: Settings) -> None:
             keyring.expire(clock.now_ns() // NS_PER_MS)
 
 
-def _recipient(name: str, entry: RecipientSettings, settings: Settings) -> Recipient:
-    try:
-        data = entry.key.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"recipient {name} has no key file", str(entry.key), "ask the recipient for its public key") from error
-    region = entry.region if settings.brokers[entry.broker].region == entry.region else _stricter(entry, settings)
-    return Recipient(public_key(data, str(entry.key)), region, entry.broker)
+def _recipients(settings: Settings) -> tuple[dict[str, Recipient], list[Finding]]:
+    """Those that something can be sealed to. Of each other one it is found why not; it counts as not described, and costs no other."""
+    made, found = {}, []
+    for name, entry in settings.recipients.items():
+        region = entry.region if settings.brokers[entry.broker].region == entry.region else _stricter(entry, settings)
+        try:
+            made[name] = Recipient(public_key(entry.key.read_bytes(), str(entry.key)), region, entry.broker)
+        except (OSError, ConfigError) as error:
+            why = (error.strerror or "cannot be read") if isinstance(error, OSError) else error.what
+            text = f"the public key of recipient {name} cannot be used, nothing is collected for it: {why}"
+            hint = f"ask the recipient for its public key, put it at {entry.key} and restart modicum-core"
+            found.append(Finding(code="recipient-key", severity="error", text=text, hint=hint))
+    return made, found
 
 
 def _stricter(entry: RecipientSettings, settings: Settings) -> str:

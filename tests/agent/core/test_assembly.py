@@ -158,6 +158,18 @@ def test_a_corrupt_buffer_is_set_aside_and_found(device: Device) -> None:
     assert [finding.code for finding in assembled.findings] == ["buffer-set-aside"]
 
 
+@pytest.mark.finding("recipient-key")
+@pytest.mark.parametrize("content", [None, b"", b"-----BEGIN NOTHING-----\n", bytes(32)], ids=["absent", "empty", "no key", "0"])
+def test_a_recipient_whose_key_cannot_be_used_is_as_one_that_is_not_described(device: Device, content: bytes | None) -> None:
+    """It is found; the agent starts, and every other recipient gets its own."""
+    settings = load_settings(device.config)
+    key = settings.recipients["traffic"].key
+    key.unlink() if content is None else key.write_bytes(content)
+    assembled = assemble(settings)
+    assert [finding.code for finding in assembled.findings] == ["recipient-key"]
+    assert assembled.parts.recipients.keys() == settings.recipients.keys() - {"traffic"}
+
+
 @pytest.mark.finding("region-refused")
 @pytest.mark.req("R34", control=lambda patch: patch.setattr("agent.core.assembly._stricter", lambda entry, _: entry.region))
 def test_a_broker_in_another_region_is_as_bad_as_a_recipient_there(device: Device) -> None:
