@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from agent.allowed import WORDS, complaint, hint_for
 from agent.errors import ConfigError
 
 SIZE_MAX = 1 << 20
@@ -139,7 +140,9 @@ def _decode(raw: object, wanted: Any, at: At, report: Report) -> object:  # noqa
 
 
 def _struct_in(wanted: Any) -> type[msgspec.Struct] | None:  # noqa: ANN401  any type of a field
-    """The struct that `wanted` is, also as `X | None`; None for everything else."""
+    """The struct that `wanted` is, also as `X | None` and with a description; None for everything else."""
+    if typing.get_origin(wanted) is typing.Annotated:
+        return _struct_in(typing.get_args(wanted)[0])
     if isinstance(wanted, types.UnionType) or typing.get_origin(wanted) is typing.Union:
         found = [part for part in typing.get_args(wanted) if _struct_in(part)]
         return found[0] if found else None
@@ -189,7 +192,7 @@ def _leaf(raw: object, wanted: Any, at: At, report: Report) -> object:  # noqa: 
     except msgspec.ValidationError as error:
         said = REASON.match(str(error))
         what, path = (said["what"], said["path"] or "") if said else (str(error), "")
-        report.error("wrong-value", what.replace("`", ""), At(at.file, at.path + path), _described(wanted) or "correct the value")
+        report.error("wrong-value", complaint(what), At(at.file, at.path + path), hint_for(wanted))
         return BROKEN
 
 
@@ -197,7 +200,7 @@ def _custom(wanted: type, raw: object) -> object:
     """The types beyond msgspec's own that a file may hold: paths."""
     if wanted is Path and isinstance(raw, str) and raw:
         return Path(raw)
-    raise msgspec.ValidationError(f"Expected {wanted.__name__.lower()}, got {_kind(raw)}")
+    raise msgspec.ValidationError(f"a {wanted.__name__.lower()} expected, this is {_kind(raw)}")
 
 
 def _finite(raw: object) -> bool:
@@ -217,14 +220,5 @@ def _trails(raw: object) -> bool:
     return isinstance(raw, str) and raw.endswith("\n")
 
 
-def _described(wanted: Any) -> str:  # noqa: ANN401  any type of a field
-    """The description that the type carries, as the hint of what may stand here."""
-    for part in (*getattr(wanted, "__metadata__", ()), *typing.get_args(wanted)):
-        said = part.description if isinstance(part, msgspec.Meta) else _described(part)
-        if said:
-            return f"write {said}"
-    return ""
-
-
 def _kind(raw: object) -> str:
-    return {dict: "a table", list: "an array", str: "a text", bool: "true or false"}.get(type(raw), "a " + type(raw).__name__)
+    return WORDS.get(type(raw), "a " + type(raw).__name__)

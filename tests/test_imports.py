@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("agent.clock", "agent.folders", "agent.model", "agent.notify"),
     (
         *(
+            "agent.allowed",
             "agent.bits",
             "agent.body",
             "agent.crash",

@@ -19,7 +19,9 @@ DURATION = re.compile(r"(\d+)([smhd])\Z")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 Duration = Annotated[str, Meta(pattern=r"^[0-9]+[smhd]$", description="a whole number and a unit: s, m, h or d")]
-Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+Name = Annotated[
+    str, Meta(pattern=r"^[a-z][a-z0-9_]*$", max_length=40, description="a small letter, and after it small letters, digits and _")
+]
 Basis = Literal["contract", "consent", "legal", "vital"]
 Identity = Literal["vin", "pairwise", "none"]
 Category = Literal["status", "movement", "position", "service", "traffic", "environment", "identity"]
