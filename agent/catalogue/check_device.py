@@ -1,14 +1,13 @@
 """Whether one device's settings and one vehicle fit the catalogue.
 
-Pure: looks at what was loaded, and for settings at whether the files they name exist. What is missing here costs
-streams (refused with a reason) and is a warning; what cannot work at all is an error.
+Pure: looks at what was loaded. What is missing here costs streams (refused with a reason) and is a warning; what cannot
+work at all is an error.
 """
 
 from __future__ import annotations
 
 from difflib import get_close_matches
 from fractions import Fraction
-from pathlib import Path
 
 from agent.catalogue.types import Catalogue
 from agent.settings import Settings
@@ -37,9 +36,6 @@ def check_settings(settings: Settings, file: str, catalogue: Catalogue, report: 
     for name in sorted(settings.recipients.keys() - catalogue.recipients()):
         report.warning("unused", f"no stream has the recipient {name!r}", at.key("recipients").key(name), "remove it, or correct the name")
     _regions(settings, at, report)
-    for place, path in _files(settings, at):
-        if not path.is_file():
-            report.warning("no-file", f"no file {path}", place, "put it there; until then what needs it is refused")
 
 
 def _regions(settings: Settings, at: At, report: Report) -> None:
@@ -48,16 +44,6 @@ def _regions(settings: Settings, at: At, report: Report) -> None:
     for place, region in places:
         if region not in settings.regions.allowed:
             report.warning("region", f"region {region} is not allowed", place.key("region"), "nothing is sent there; see [regions] allowed")
-
-
-def _files(settings: Settings, at: At) -> list[tuple[At, Path]]:
-    """Every file that the settings name, with its place."""
-    found = [(at.key("recipients").key(name).key("key"), recipient.key) for name, recipient in settings.recipients.items()]
-    for name, broker in settings.brokers.items():
-        place = at.key("brokers").key(name)
-        pairs = {"ca": broker.ca, "cert": broker.cert, "key": broker.key, "fleet_cert": broker.fleet_cert, "fleet_key": broker.fleet_key}
-        found += [(place.key(key), path) for key, path in pairs.items() if path is not None]
-    return found
 
 
 def check_buses(settings: Settings, file: str, vehicle: Vehicle, report: Report) -> None:

@@ -16,6 +16,7 @@ from agent.catalogue.check import check_catalogue
 from agent.catalogue.check_device import check_buses, check_settings, check_vehicle
 from agent.catalogue.load import policies_folder, read_catalogue, shipped_catalogue
 from agent.catalogue.types import Catalogue
+from agent.cli.check_files import check_files
 from agent.ecall.rules import rules_of
 from agent.errors import ConfigError, FindingsError, UsageError
 from agent.folders import config_folder, vehicle_folder
@@ -52,6 +53,7 @@ def check(vehicle: str | None, catalogue: str | None, config: str | None, prove:
     vehicles = [_vehicle(place, loaded, done) for place in _vehicles(vehicle, catalogue, settings, done)]
     if settings is not None and config is not None:
         check_settings(settings, Path(config).name, loaded, done.report)
+        check_files(settings, Path(config).name, done.report)
         for car in vehicles:
             if car is not None:
                 check_buses(settings, Path(config).name, car, done.report)

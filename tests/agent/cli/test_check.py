@@ -168,7 +168,8 @@ def test_device_file_is_checked_with_its_vehicle(run: Any, tmp_path: Path) -> No
     said = run("--config", path)
     assert said.status == 1
     assert "entitlement.package" in said.err
-    assert "bus[0].name" in said.err
+    assert "the vehicle has no bus 'other' (agent.toml: bus[0].name): name it as under [buses] of vehicle.toml" in said.err
+    assert "bus 'pt' of the vehicle is not connected (agent.toml: bus): its signals are never seen; add a [[bus]]" in said.err
     path.write_text(raw.replace('platform = "bench"', 'platform = "boat"'), encoding="utf-8")
     assert "vehicle.platform" in run("--config", path).err
 
