@@ -34,6 +34,8 @@ from tests.support.virtual import scenario_file
 
 UP = "modicum.core: running:"
 CUT = 137
+SET_ASIDE = "buffer-set-aside"
+"""Core's log says its findings by their code."""
 FIRST_S, LAST_S = 4, 2
 """How long the lives last that nobody cuts, once core listens; the device is made in the first one."""
 START_S, RUN_S = (0.3, 6.0), (0.0, 4.0)
@@ -75,7 +77,7 @@ class Tally:
                 self._stored(list(numbers(rest)))
             elif word == "going":
                 self.held -= set(numbers(rest))
-            self.set_aside += "set_aside" in line
+            self.set_aside += SET_ASIDE in line
 
     def _stored(self, ns: list[int]) -> None:
         self.durable += len(ns)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
+from agent.storage.sqlite import open_or_set_aside
 from tests.guest.cuts import Tally, cut_again_and_again, numbers
 from tests.support.guest import needs_guest
 
@@ -61,6 +63,17 @@ def test_a_core_that_is_started_anew_in_a_life_has_not_come_up() -> None:
     tally.hear("opened 1\n")
     tally.hear("opened 1\nopened 1\n")
     assert (tally.ended, tally.lost) == (1, 0)
+
+
+def test_a_database_that_core_has_set_aside_is_counted(tmp_path: Path) -> None:
+    """By core's own word for it, as its log has it."""
+    (tmp_path / "buffer.db").write_bytes(b"no database" * 1000)
+    db, finding = open_or_set_aside(tmp_path / "buffer.db", bytes(32), "buffer")
+    db.close()
+    assert finding is not None
+    tally = Tally()
+    tally.hear(f"modicum.core: {finding.code}: {finding.text}: {finding.hint}\n")
+    assert tally.set_aside == 1
 
 
 def test_ranges_are_read_as_they_are_written() -> None:
