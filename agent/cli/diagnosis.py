@@ -15,7 +15,7 @@ from pathlib import Path
 
 from agent.cli.sealing import credential_of
 from agent.control.protocol import ask
-from agent.core.unlock import open_keyring
+from agent.core.unlock import open_keyring, require_keys
 from agent.daemons.uplink import access_for
 from agent.envelope import sender_for
 from agent.errors import AgentAbsent, ConfigError, DeviceError, ModicumError, NotPermitted
@@ -156,15 +156,20 @@ def _listened(gnss: Gnss) -> ReceiverFacts:
 def _keys(settings: Settings, core: Told | None) -> tuple[KeyFacts, IdOf]:
     """How the keys are; and, where they open, the device's id towards a recipient."""
     facts, root = KeyFacts(at_rest=core["at_rest"] if core else ""), os.geteuid() == 0  # for whom systemd opens it, as for core
+    known = root or settings.keys.provider == "file"
     try:
         facts = replace(facts, open=readable_by_others(own_files(settings)), issued=readable_by_others(issued_files(settings)))
         settings.state.dir.stat()
+        if known:
+            require_keys(settings.state.dir)
         credential = credential_of(settings) if root else read_credential(settings.keys, settings.credential_path)
         keyring = open_keyring(settings.state.dir, credential, read_only=True)
     except (OSError, ModicumError) as error:
-        return _unopened(facts, error, known=root or settings.keys.provider == "file"), _nobody
+        return _unopened(facts, error, known=known), _nobody
     ids = {name: sender_for(keyring.derive, name).id.hex() for name in settings.recipients}
     keyring.close()
+    if core and any(one["code"] == "key-missing" for one in core["findings"]):
+        facts = replace(facts, missing="modicum-core began without it", cure="it is there now: sudo systemctl restart modicum-core")
     return facts, ids.get
 
 
@@ -179,7 +184,7 @@ def _unopened(facts: KeyFacts, error: OSError | ModicumError, *, known: bool) ->
     if not known and isinstance(error, Keyless):
         return replace(facts, unseen="its credential is modicum-core's and root's alone")
     if isinstance(error, Keyless) and error.code == "key-missing":
-        return replace(facts, missing=f"{error.what} ({error.where})")
+        return replace(facts, missing=f"{error.what} ({error.where})", cure=error.hint)
     return replace(facts, wrong=error.what)
 
 

@@ -14,7 +14,7 @@ from agent.cli import sealing
 from agent.cli.agent_side import config_option, json_option, printed, settings_of
 from agent.cli.owner import as_owner
 from agent.core import reset
-from agent.core.unlock import lock_state, open_keyring, renew_databases, require
+from agent.core.unlock import lock_state, open_keyring, renew_databases, require, require_keys
 from agent.envelope import sender_for
 from agent.errors import NotPermitted, UsageError
 from agent.seal.credential import AtRest, Credential, Keyless, at_rest
@@ -51,7 +51,7 @@ def init(config: Path, as_json: bool) -> None:
 def show(config: Path, as_json: bool) -> None:
     """How the keys rest, and the pairwise id and public signing key towards each recipient, for enrolment. No secret is shown."""
     settings = settings_for_keys(config)
-    credential = sealing.credential_of(settings)
+    credential = _own(settings)
     with as_owner(settings.state.dir), contextlib.closing(open_keyring(settings.state.dir, credential, read_only=True)) as keyring:
         rests = at_rest(settings.keys, credential, keyring.mark)
         senders = {name: sender_for(keyring.derive, name) for name in sorted(settings.recipients)}
@@ -67,7 +67,7 @@ def rotate(config: Path, as_json: bool) -> None:
     """A new credential, new keys of both databases and a new seed, while the agent stands. Ids towards recipients stay."""
     settings = settings_for_keys(config)
     with locked(settings.state.dir):
-        credential, new = sealing.credential_of(settings), sealing.drawn(settings)
+        credential, new = _own(settings), sealing.drawn(settings)
         with as_owner(settings.state.dir), contextlib.closing(open_keyring(settings.state.dir, credential)) as keyring:
             keyring.renew()
             renew_databases(keyring, settings.state.dir)
@@ -102,7 +102,10 @@ def made(settings: Settings) -> AtRest:
         erase(settings)
     with as_owner(folder):
         if (folder / FILE_NAME).exists():
-            raise UsageError("this device has keys already", str(folder), "they are never made again over old ones")
+            hint = (
+                "where core runs without them: sudo systemctl restart modicum-core; where their credential is lost: modicum factory-reset"
+            )
+            raise UsageError("this device has keys already", str(folder), hint)
     credential = _credential(settings)
     rests = at_rest(settings.keys, credential, credential.mark)
     require(settings, rests)
@@ -118,6 +121,13 @@ def erase(settings: Settings) -> None:
         reset.overwrite(settings.credential_path)
     with as_owner(settings.state.dir):
         reset.complete(settings.state.dir)
+
+
+def _own(settings: Settings) -> Credential:
+    """The credential of the keys that are there. Raises Keyless."""
+    with as_owner(settings.state.dir):
+        require_keys(settings.state.dir)
+    return sealing.credential_of(settings)
 
 
 def _credential(settings: Settings) -> Credential:

@@ -53,6 +53,7 @@ def unlock(settings: Settings) -> Unlocked:
         lock = lock_state(folder)
         if reset.begun(folder):
             reset.complete(folder)
+        require_keys(folder)
         credential = read_credential(settings.keys, settings.credential_path)
         with contextlib.closing(open_keyring(folder, credential, read_only=True)) as looked:
             require(settings, at_rest(settings.keys, credential, looked.mark))
@@ -86,7 +87,7 @@ def _why(error: Keyless | IntegrityError) -> Finding:
 
 def _in_ram(code: str, what: str, hint: str) -> Finding:
     text = f"{what}; nothing is kept on the medium, and nobody's choice is known until the next start with the key"
-    return Finding(code=code, severity="error", text=text, hint=f"{hint}; a restart looks again")
+    return Finding(code=code, severity="error", text=text, hint=f"{hint}; then sudo systemctl restart modicum-core")
 
 
 def lock_state(folder: Path) -> int:
@@ -112,12 +113,17 @@ def lock_state(folder: Path) -> int:
     return descriptor
 
 
-def open_keyring(folder: Path, credential: Credential, *, read_only: bool = False) -> Keyring:
-    """The device's keys; `read_only` beside a running core. Raises Keyless when there are none yet, IntegrityError when no slot opens."""
+def require_keys(folder: Path) -> None:
+    """Raises Keyless when there are none yet. To be asked before the credential is read: what is to be done about that is another thing."""
     if reset.begun(folder):
         raise Keyless("key-missing", "a factory reset was cut", str(folder), "run it again: modicum factory-reset")
     if not (folder / FILE_NAME).exists():
         raise _keyless(folder)
+
+
+def open_keyring(folder: Path, credential: Credential, *, read_only: bool = False) -> Keyring:
+    """The device's keys; `read_only` beside a running core. Raises as `require_keys`, and IntegrityError when no slot opens."""
+    require_keys(folder)
     return Keyring.open(folder, credential.secret, read_only=read_only)
 
 

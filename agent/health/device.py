@@ -91,9 +91,7 @@ def keys(facts: KeyFacts) -> Result:
     found = []
     if facts.missing:
         text = f"no key: {facts.missing}"
-        found.append(
-            error("key-missing", text, "a new device: modicum keys init; else the credential's provider ([keys]) does not hand it in")
-        )
+        found.append(error("key-missing", text, facts.cure or "see the disk and its mount; a new device: modicum keys init"))
     if facts.wrong:
         hint = "hand in this device's own credential again; with another one nothing that is stored can be read"
         found.append(error("key-wrong", f"the credential does not open this device's keys: {facts.wrong}", hint))

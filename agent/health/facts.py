@@ -93,7 +93,7 @@ class DiskFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFacts:
-    """`missing`: what is not there; `wrong`: why the credential does not open the key block.
+    """`missing`: what is not there, `cure`: what to do about it; `wrong`: why the credential does not open the key block.
 
     `open`, `issued`: files that others can read: what `modicum keys` made, and private keys of pairs that somebody issued.
     `unseen`: why nobody could look, empty where somebody did. `at_rest` as `status` says it.
@@ -101,6 +101,7 @@ class KeyFacts:
 
     at_rest: str = ""
     missing: str = ""
+    cure: str = ""
     wrong: str = ""
     open: tuple[str, ...] = ()
     issued: tuple[str, ...] = ()

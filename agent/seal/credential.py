@@ -101,7 +101,7 @@ def read_credential(keys: Keys, path: Path) -> Credential:
 def checked(credential: Credential, path: Path) -> Credential:
     """The same. Raises Keyless where it is none, or too short to be one."""
     if not credential.secret:
-        raise Keyless("key-missing", "no credential", str(path), "bring it back; on a new device: modicum keys init")
+        raise Keyless("key-missing", "no credential", str(path), "bring it back, or begin anew with: modicum factory-reset")
     if len(credential.secret) < CREDENTIAL_BYTES_MIN:
         what = f"a credential of {len(credential.secret)} bytes"
         raise Keyless("key-missing", what, str(path), f"it has at least {CREDENTIAL_BYTES_MIN}")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.cli import diagnosis
+from agent.cli.diagnosis import _keys
+from agent.core.unlock import unlock
+from agent.health.device import keys
 from agent.health.facts import BrokerFacts
 from agent.sections import Bus
+from agent.settings import load_settings
 from hw.can.interface import Interface
 from hw.can.listen import Heard, Seen
+from tests.agent.cli.conftest import Cli, write_device
 
 
 @pytest.mark.parametrize(("ids", "stranger"), [((0x10, 0x11), True), ((0x10, 0x12), False), ((), False)])
@@ -36,3 +42,43 @@ def test_what_the_uplink_met_on_its_lane_counts_where_root_met_nothing(tried: di
     """Root reads every key; modicum-uplink, which has to, may not. A fault that the try met itself is told as that."""
     facts = diagnosis._seen_by_uplink(BrokerFacts(**{"name": "main", "lane": "id:main"} | tried), UNREAD)
     assert facts.step == step
+
+
+def test_a_credential_that_is_lost_leads_into_no_circle(tmp_path: Path, cli: Cli) -> None:
+    """Whoever is asked says to bring it back or to begin anew, none to make keys where there are some; who refuses that says how on."""
+    config = write_device(tmp_path)
+    settings = load_settings(config)
+    cli("keys", "init", "--config", config)
+    (tmp_path / "state/credential").rename(tmp_path / "kept")
+    unlocked = unlock(settings)
+    unlocked.close()
+    said = [unlocked.findings[0].hint, *(cli("keys", verb, "--config", config).refused(2) for verb in ("show", "rotate"))]
+    said += [found.hint for found in keys(_keys(settings, None)[0]).findings]
+    assert len(said) == 4
+    assert all("bring it back, or begin anew with: modicum factory-reset" in one and "keys init" not in one for one in said)
+    refused = cli("keys", "init", "--config", config).refused(2)
+    assert "restart modicum-core" in refused
+    assert "modicum factory-reset" in refused
+
+
+@pytest.mark.finding("key-missing")
+@pytest.mark.parametrize("folder", ["none", "empty"])
+def test_a_new_device_is_told_to_make_its_keys(tmp_path: Path, folder: str) -> None:
+    """Whether or not core runs and says so; and core, that it is to be restarted then."""
+    settings = load_settings(write_device(tmp_path))
+    if folder == "empty":
+        (tmp_path / "state").mkdir()
+    [found] = keys(_keys(settings, None)[0]).findings
+    assert (found.code, "modicum keys init" in found.hint) == ("key-missing", True)
+    unlocked = unlock(settings)
+    unlocked.close()
+    assert unlocked.findings[0].hint == "make them once with: modicum keys init; then sudo systemctl restart modicum-core"
+
+
+@pytest.mark.finding("key-missing")
+def test_keys_that_came_after_core_began_want_a_restart(tmp_path: Path, cli: Cli) -> None:
+    """Just made, or brought back."""
+    config = write_device(tmp_path)
+    cli("keys", "init", "--config", config)
+    [found] = keys(_keys(load_settings(config), {"at_rest": "ram-only", "findings": [{"code": "key-missing"}]})[0]).findings
+    assert (found.code, found.hint) == ("key-missing", "it is there now: sudo systemctl restart modicum-core")
