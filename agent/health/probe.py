@@ -25,6 +25,8 @@ EXPIRES_MS = 1000
 REFUSED_CODE = 0x80
 WRONG_PROTOCOL = 0x84
 PROBE = "doctor/probe"
+NO_TLS = ("WRONG_VERSION_NUMBER", "UNEXPECTED_EOF_WHILE_READING", "RECORD_LAYER_FAILURE")
+"""How a handshake ends with a peer that speaks something else, or hangs up; so does a reset (ConnectionResetError)."""
 NO_CERTIFICATE = ("SSLV3_ALERT_HANDSHAKE_FAILURE", "TLSV13_ALERT_CERTIFICATE_REQUIRED")
 """How a broker that wants a client's certificate ends the handshake without one (RFC 5246 7.4.6, RFC 8446 4.4.2.4)."""
 
@@ -75,6 +77,8 @@ def _step(cause: BaseException | None) -> str:
         return "address"
     if isinstance(cause, ssl.CertificateError):
         return "certificate"
+    if isinstance(cause, ConnectionResetError) or (isinstance(cause, ssl.SSLError) and cause.reason in NO_TLS):
+        return "plain"
     return "handshake" if isinstance(cause, ssl.SSLError) else "connect"
 
 

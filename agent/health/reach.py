@@ -27,11 +27,8 @@ BROKER: Mapping[str, Finding] = {
     "certificate": error(
         "broker-certificate", "", "ca of this broker must be the authority that issued the broker's certificate, and url its name"
     ),
-    "handshake": error(
-        "broker-tls",
-        "",
-        "see url (is this its port for TLS?), and whether the broker knows the authority of our certificate, and ours is valid",
-    ),
+    "plain": error("broker-tls", "", "no TLS on this port: see url and port of this broker in agent.toml"),
+    "handshake": error("broker-tls", "", "see whether the broker knows the authority of our certificate, and ours is valid"),
     "answer": error("broker-silent", "", "something else listens there, or the broker is overloaded"),
     "refused": error("broker-refused", "", "the broker must know this device's certificate and let it in"),
     "acl": error("broker-acl", "", "the broker must let this device write below its own ids (modicum keys show)"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import paho.mqtt.client as paho
 import pytest
@@ -37,6 +39,20 @@ def tried(to: Access, *topics: str) -> BrokerFacts:
 
 def codes(facts: BrokerFacts) -> list[str]:
     return [finding.code for finding in broker(facts).findings]
+
+
+@contextlib.contextmanager
+def greeting() -> Iterator[SimpleNamespace]:
+    """A service that speaks first, as SMTP and SSH do, to one caller."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as hands:
+
+        def serve() -> None:
+            with server.accept()[0] as caller:
+                caller.sendall(b"220 here is something else\r\n")
+                caller.recv(4096)
+
+        hands.submit(serve)
+        yield SimpleNamespace(port=server.getsockname()[1])
 
 
 def test_a_good_broker_takes_an_empty_message_and_nothing_is_found(keys: Keys, tmp_path: Path) -> None:
@@ -159,6 +175,16 @@ def test_a_broker_that_does_not_believe_our_certificate(keys: Keys, tmp_path: Pa
     with Mosquitto(tmp_path, keys.authority, keys.server) as server:
         to = replace(keys.to(server.port), cert=stranger.cert, key=stranger.key)
         assert codes(tried(to, TOPIC)) == ["broker-tls"]
+
+
+@pytest.mark.finding("broker-tls")
+@pytest.mark.parametrize("look", [tried, lambda to: reached("main", "id:main", to)], ids=["with a lane", "without"])
+@pytest.mark.parametrize("peer", ["a broker", "a greeting"])
+def test_a_port_that_speaks_no_tls(peer: str, look: Callable[[Access], BrokerFacts], keys: Keys, tmp_path: Path) -> None:
+    """A broker's plain port, or another service's that speaks first: url and port are to be seen, and no certificate."""
+    with Mosquitto(tmp_path) if peer == "a broker" else greeting() as server:
+        [found] = broker(look(keys.to(server.port))).findings
+    assert (found.code, found.hint) == ("broker-tls", "no TLS on this port: see url and port of this broker in agent.toml")
 
 
 @pytest.mark.finding("broker-refused")
