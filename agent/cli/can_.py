@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from agent.cli.agent_side import asked, config_option, json_option, printed, settings_of
-from agent.cli.doctor import told
+from agent.cli.doctor import said
 from agent.errors import DeviceError, ModicumError, UsageError
 from agent.folders import vehicle_folder
 from agent.health.buses import bus as examined
@@ -153,7 +153,7 @@ def _head(bus: Row) -> list[str]:
     )
     errors = f", {bus['error_frames']} error frames" if bus["error_frames"] else ""
     head = f"bus {bus['name']} ({bus['channel']}): {len(bus['ids'])} identifiers, {bus['frames_per_s']:g} frames/s{load}{errors}"
-    return [head, *(f"  {line}" for one in bus["findings"] for line in (*told(Finding(**one)), "    more: modicum doctor"))]
+    return [head, *(f"  {line}" for one in bus["findings"] for line in (*said(Finding(**one)), "    more: modicum doctor"))]
 
 
 def _id(row: Row) -> str:

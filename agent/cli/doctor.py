@@ -67,6 +67,11 @@ def told(findings: Iterable[Finding]) -> Iterator[str]:
     """For a person: each with what to do, and in the last line, which a small screen still shows, how many there are."""
     one_by_one = folded(findings)
     for one in one_by_one:
-        yield from (f"{one.severity} {one.code}: {one.text}", f"    do: {one.hint}")
+        yield from said(one)
     counts = Counter(one.severity for one in one_by_one)
     yield "Found: " + (", ".join(f"{counts[severity]} {severity}" for severity in ORDER if counts[severity]) or "nothing") + "."
+
+
+def said(one: Finding) -> tuple[str, str]:
+    """A finding for a person: what, and what to do."""
+    return f"{one.severity} {one.code}: {one.text}", f"    do: {one.hint}"

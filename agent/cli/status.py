@@ -16,6 +16,7 @@ from agent.control.protocol import ask
 from agent.errors import AgentAbsent, ModicumError
 from agent.health.buses import receiver
 from agent.health.facts import ReceiverFacts
+from agent.health.going import power_line
 from agent.health.reach import call_line
 from agent.health.saying import age, counted_bytes
 from agent.model import Finding
@@ -68,6 +69,7 @@ def _lines(result: Document) -> Iterator[str]:
         yield f"VIN: {result['vin'] or 'not configured'}"
     yield f"clock: {result['clock']['source']}{'' if result['clock']['trusted'] else ', believed by nobody'}"
     yield f"at rest: {result['at_rest']}"
+    yield f"power: {power_line(result['power'])}"
     for bus in result["buses"]:
         problem = f"; {bus['problem']}" if bus["problem"] else ""
         gaps = f", {counted(bus['losses'], 'gap')}" if bus["losses"] else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.clock import NS
@@ -15,6 +16,7 @@ from agent.core.memory_use import peak_rss_kib
 from agent.health.buses import GONE_S, bus, receiver
 from agent.health.device import clock
 from agent.health.facts import BusFacts, ClockFacts, ReceiverFacts
+from agent.health.going import power
 from agent.health.reach import broker, offline, waiting
 from agent.model import Finding, Value
 from agent.vss import HEALTH
@@ -41,11 +43,14 @@ class Numbers:
     receiver: FixSource | None = field(default=None)
     at_rest: str = "weak"
     quota_bytes: int = 0
+    settings_file: Path | None = None
     _began_s: float = field(init=False)
+    _settings: bytes | None = field(init=False, repr=False)
     _counted: tuple[float, int] | None = None
 
     def __post_init__(self) -> None:
         self._began_s = time.monotonic()
+        self._settings = self._read_settings()
 
     def attach(self, core: Core, loop: Loop) -> None:
         """What there is to count is complete now."""
@@ -60,6 +65,10 @@ class Numbers:
         if self.core is not None and self.core.situation.vin_holds is False:
             text = "the bus names another car than agent.toml; nothing that carries the VIN is collected"
             found.append(Finding(code="vin-differs", severity="error", text=text, hint="correct [vehicle] vin, or the platform"))
+        if self._read_settings() != self._settings:
+            text = "agent.toml is not what modicum-core started with, and it goes on with that"
+            found.append(Finding(code="settings-old", severity="warning", text=text, hint="systemctl restart modicum.target"))
+        found += power(self._power())
         if (gnss := self.receiver_facts()) is not None and gnss.watched_s >= GONE_S:
             found += receiver(gnss).findings
         for one in self.bus_facts():
@@ -68,6 +77,16 @@ class Numbers:
         for name, row in self._lanes().items():
             found += broker(facts).findings if (facts := offline(name, row)) else ()
         return [*found, *waiting(self._waits(), self.quota_bytes)]
+
+    def _read_settings(self) -> bytes | None:
+        """As the file stands now; None where it cannot be read, which would end the next start."""
+        try:
+            return None if self.settings_file is None else self.settings_file.read_bytes()
+        except OSError:
+            return None
+
+    def _power(self) -> dict[str, bool | float | None] | None:
+        return self.assembled.parts.power.waits(self.assembled.clock.now_ns())
 
     def bus_facts(self) -> list[BusFacts]:
         """What the readers say of their buses; one that has not been opened yet is no fault."""
@@ -195,6 +214,7 @@ class Numbers:
                 for reader in self.readers
             ],
             "at_rest": self.at_rest,
+            "power": self._power(),
             "receiver": facts and asdict(facts),
             "fixes": loop.fixes,
             "fixes_void": self.receiver.epochs.void if self.receiver else 0,

@@ -70,6 +70,19 @@ class Power:
         self._since_ns = None if self._since_ns is None else to_ns
         self._low_ns = None if self._low_ns is None else to_ns
 
+    def waits(self, now_ns: int) -> dict[str, bool | float | None] | None:
+        """For status: the ignition as it counts now (None: not told), for how long, and for how long the battery is low (None: it is not).
+
+        `left_s`: until it is time, None: nothing runs. None as a whole where nothing is asked for.
+        """
+        if self.off_delay_s is None and self.low_v is None:
+            return None
+        since_s, low_s = (None if since_ns is None else (now_ns - since_ns) / NS for since_ns in (self._since_ns, self._low_ns))
+        off_wait_s = None if self.off_delay_s is None else self._wait_s(self.off_delay_s)
+        waits = () if self.ignition else ((since_s, off_wait_s), (low_s, self.low_for_s))
+        left_s = min((max(0.0, wait_s - s) for s, wait_s in waits if s is not None and wait_s is not None), default=None)
+        return {"ignition": self.ignition, "ignition_s": since_s, "low_s": low_s, "left_s": left_s}
+
     def _due(self, now_ns: int) -> Why | None:
         if self.ignition:
             return None

@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from agent.clock import age_ns, boot_ns, plausible_ns
@@ -42,13 +43,16 @@ def main() -> int:
     return started("modicum-core", "Reads the car, decides, minimises, seals and buffers.", run)
 
 
-def run(settings: Settings) -> int:
-    """Builds everything from `settings`, runs the loop, takes down in reverse whatever was built, whatever ended it. The exit status."""
+def run(settings: Settings, file: Path) -> int:
+    """Builds everything from `settings`, runs the loop, takes down in reverse whatever was built, whatever ended it. The exit status.
+
+    `file`: where they stand; that it changes is found.
+    """
     with contextlib.ExitStack() as built:
-        return _run(settings, built)
+        return _run(settings, file, built)
 
 
-def _run(settings: Settings, built: contextlib.ExitStack) -> int:
+def _run(settings: Settings, file: Path, built: contextlib.ExitStack) -> int:
     assembled = assemble(settings)
     if assembled.audit_holds:  # a broken one is evidence: nothing is written to it
         built.callback(assembled.parts.audit.close_days)
@@ -61,7 +65,7 @@ def _run(settings: Settings, built: contextlib.ExitStack) -> int:
     if (call := settings.ecall) is not None:
         power.call_stands = lambda: stands(call.run)
     readers: list[BusReader] = []
-    numbers = Numbers(readers, assembled, at_rest=assembled.at_rest, quota_bytes=settings.state.quota_mib << 20)
+    numbers = Numbers(readers, assembled, at_rest=assembled.at_rest, quota_bytes=settings.state.quota_mib << 20, settings_file=file)
     core = Core(assembled.parts, _resubscribe(readers), numbers.signals)
     core.delivery.may_send = assembled.audit_holds
     loop = Loop(core, assembled.clock, ROUTES, lambda _: assembled.parts.memory.set(CLOCK_KEY, assembled.clock.state()))

@@ -72,7 +72,7 @@ Inbox = queue.SimpleQueue[Item]
 def main() -> int:
     """Runs until SIGTERM. Exit status as the command line's."""
     come_first()
-    return started("modicum-ecall", "Makes the emergency call, by itself.", run, CALL_SECTIONS)
+    return started("modicum-ecall", "Makes the emergency call, by itself.", lambda settings, _: run(settings), CALL_SECTIONS)
 
 
 def come_first() -> None:

@@ -18,15 +18,18 @@ PR_SET_DUMPABLE = 4
 DEFAULT_CONFIG = Path("/etc/modicum/agent.toml")
 
 
-def started(name: str, what: str, run: Callable[[Settings], int | None], sections: Container[str] | None = None) -> int:
-    """Runs `run` with the settings, or these sections of them, until it returns. The exit status is its own, or the command line's."""
+def started(name: str, what: str, run: Callable[[Settings, Path], int | None], sections: Container[str] | None = None) -> int:
+    """Runs `run` with the settings, or these sections of them, and their file until it returns.
+
+    The exit status is its own, or the command line's.
+    """
     parser = argparse.ArgumentParser(prog=name, description=what)
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="agent.toml of this device")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     keep_private()
     try:
-        return run(load_settings(arguments.config, sections)) or 0
+        return run(load_settings(arguments.config, sections), arguments.config) or 0
     except ModicumError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_status

@@ -11,9 +11,11 @@ import pytest
 from agent.control.routes import ROUTES
 from agent.core.assembly import Assembled
 from agent.core.numbers import Numbers
+from agent.core.power import SILENT_S
 from agent.errors import DeviceError
 from agent.health.buses import GONE_S, receiver
 from agent.health.facts import ReceiverFacts
+from agent.health.going import power
 from agent.link import State
 from agent.model import Finding
 from agent.seal.keyblock import KeyBlockFull
@@ -170,6 +172,38 @@ def test_a_lane_that_does_not_come_back_by_itself_is_found(bench: Bench) -> None
         found.append(bench.codes())
     bench.stage.loop.take(State(lane="id:main", online=True, why="", protocol=5))
     assert [*found, bench.codes()] == [["broker-credential"], ["broker-credential"], ["broker-refused"], [], []]
+
+
+@pytest.mark.finding("settings-old")
+def test_settings_that_were_changed_since_the_start_are_found(bench: Bench, tmp_path: Path) -> None:
+    """Edited, or gone, until the file is again what core has; a core that does not know its file finds nothing."""
+    file = tmp_path / "agent.toml"
+    file.write_text("[gnss]")
+    bench.numbers = Numbers([bench.reader], bench.numbers.assembled, bench.stage.core, bench.stage.loop, settings_file=file)
+    found = [bench.codes()]
+    for text in ("[bus]", None, "[gnss]"):
+        file.unlink() if text is None else file.write_text(text)
+        found.append(bench.codes())
+    assert found == [[], ["settings-old"], ["settings-old"], []]
+
+
+@pytest.mark.finding("power-unheard")
+def test_a_device_that_nobody_switches_off_is_found(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where [power] asks for it; and status tells what it waits for."""
+    unit = tmp_path / "modicum-power.service"
+    unit.touch()
+    monkeypatch.setattr("agent.core.numbers.power", lambda waits: power(waits, unit))
+    assert (bench.codes(), bench.numbers.status()["power"]) == ([], None)
+    bench.stage.core.parts.power.off_delay_s = 300.0
+    bench.stage.core.may_go()
+    bench.wait(20)
+    assert bench.codes() == ["power-unheard"]
+    assert bench.numbers.status()["power"] == {
+        "ignition": None,
+        "ignition_s": 20.0,
+        "low_s": None,
+        "left_s": SILENT_S - 20.0,
+    }
 
 
 @pytest.mark.finding("clock-unsure")

@@ -282,3 +282,19 @@ def test_what_the_vehicle_does_not_tell_is_found_and_has_no_effect() -> None:
     power.hear(8.0, 0)
     assert not power.look(10**18, ignition=False, asked=False)
     assert power_of(PowerSection(), ())[1] == []
+
+
+def test_it_tells_what_it_waits_for_and_for_how_long(car: Stage) -> None:
+    """For status: whichever comes first; nothing runs while the ignition is on."""
+
+    def told() -> dict[str, bool | float | None] | None:
+        return car.core.parts.power.waits(car.clock.now_ns())
+
+    car.ignition(on=True)
+    battery(car, LOW_V - 1)
+    assert told() == {"ignition": True, "ignition_s": 0.0, "low_s": 0.0, "left_s": None}
+    off(car)
+    assert not goes(car, 12)
+    assert told() == {"ignition": False, "ignition_s": 12.0, "low_s": 12.0, "left_s": LOW_S - 12.0}
+    battery(car, LOW_V + 1)
+    assert told() == {"ignition": False, "ignition_s": 12.0, "low_s": None, "left_s": OFF_S - 12.0}

@@ -120,7 +120,7 @@ def test_a_full_disk_at_the_stop_leaves_nothing_open(config: Path, monkeypatch: 
 
     closed = ended_by(monkeypatch, full)
     with pytest.raises(OSError, match="also here"):
-        core_module.run(load_settings(config))
+        core_module.run(load_settings(config), config)
     assert closed == ["Listener", "ControlServer", "BusReader", "Audit"]
     assert not (config.parent / "link.sock").exists()
     assert not (config.parent / "control.sock").exists()
@@ -143,7 +143,7 @@ def test_every_thread_votes(config: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(notify, "tell", told.append)
     monkeypatch.setattr(Linking, "_accept", lambda *_: done.wait(10))
     with pytest.raises(OSError, match="also here"):
-        core_module.run(load_settings(config))
+        core_module.run(load_settings(config), config)
     assert told == ["READY=1\nSTATUS=running\nWATCHDOG=1", "STATUS=a thread has ended: link"]
 
 
@@ -154,7 +154,7 @@ def test_nothing_is_sent_that_could_not_be_entered(config: Path, monkeypatch: py
     closed = ended_by(monkeypatch, lambda loop: may.append(loop.core.delivery.may_send))
     monkeypatch.setattr(core_module, "assemble", lambda settings: replace(assemble(settings), audit_holds=holds))
     with pytest.raises(OSError, match="also here"):
-        core_module.run(load_settings(config))
+        core_module.run(load_settings(config), config)
     assert may == [holds]
     assert ("Audit" in closed) == holds
 
@@ -175,7 +175,7 @@ def test_a_core_that_ends_by_itself_leaves_word_why(
 
     monkeypatch.setattr(Loop, "run", end)
     monkeypatch.setattr(core_module, "_stop_on_signal", lambda _: None)
-    assert core_module.run(load_settings(config)) == (GONE_STATUS if why else 0)
+    assert core_module.run(load_settings(config), config) == (GONE_STATUS if why else 0)
     assert [path.read_text() for path in config.parent.glob(TOLD)] == ([f"{why}\n"] if why else [])
 
 
@@ -194,7 +194,7 @@ def test_the_emergency_call_is_looked_for_where_it_is_kept(config: Path, monkeyp
 
     monkeypatch.setattr(Loop, "run", look)
     monkeypatch.setattr(core_module, "_stop_on_signal", lambda _: None)
-    core_module.run(load_settings(config))
+    core_module.run(load_settings(config), config)
     assert seen == [False, True]
 
 

@@ -27,7 +27,8 @@ def start(monkeypatch: pytest.MonkeyPatch, folder: Path, error: DeviceError | No
     monkeypatch.setattr("agent.daemons.starting.keep_private", lambda: None)
     got = list[Settings]()
 
-    def run(settings: Settings) -> None:
+    def run(settings: Settings, file: Path) -> None:
+        assert file == folder / "agent.toml"
         got.append(settings)
         if error is not None:
             raise error
