@@ -25,11 +25,11 @@ from agent.health.probe import PROBE, probe, reached
 from agent.health.reach import offline
 from agent.health.storage import disk_facts
 from agent.seal.credential import Keyless, read_credential
-from agent.sections import Bus, Gnss
+from agent.sections import Bus, Control, Gnss, State
 from agent.settings import Settings
 from agent.uplink.lane import unlinkable
 from agent.vehicle import Vehicle
-from hw.can.interface import KERNEL_INTERFACES, interface_of
+from hw.can.interface import KERNEL_INTERFACES, can_interfaces, interface_of
 from hw.can.listen import listen
 from hw.errors import DeviceLost
 from hw.gnss.receiver import Receiver
@@ -37,6 +37,8 @@ from hw.gnss.receiver import Receiver
 LISTEN_S = 2.0
 """Ten times a second is usual for what matters; a car that is awake says much in this."""
 RECEIVER_S, WAIT_S = 3.0, 0.05
+EVERY_ID = range(1 << 29)
+"""Of a bus whose DBC files are not known no identifier is strange."""
 CHANGED = "agent.toml has changed since modicum-core started: restart it"
 IdOf = Callable[[str], str | None]
 
@@ -67,6 +69,15 @@ def facts_of(settings: Settings, vehicle: Vehicle | None) -> Facts:
             certificates=tuple(certificates(settings)),
             brokers=tuple(brokers),
         )
+
+
+def facts_of_host() -> Facts:
+    """What needs no settings: each CAN interface, the clock, and what is where it is by default. Raises NotPermitted."""
+    core, core_why = _told(Control().socket, "status")
+    with ThreadPoolExecutor() as hands:
+        buses = hands.map(lambda name: _bus(Bus(name=name, channel=name), core, EVERY_ID), can_interfaces())
+        disk = disk_facts(State().dir)
+        return Facts(core=core, core_why=core_why, clock=_clock(core), buses=tuple(buses), disk=disk)
 
 
 def _told(socket: Path, route: str) -> tuple[Told | None, str]:

@@ -10,10 +10,11 @@ from pathlib import Path
 import click
 
 from agent.cli.agent_side import config_option, json_option, printed, settings_of
-from agent.cli.diagnosis import facts_of
-from agent.errors import ModicumError
+from agent.cli.diagnosis import facts_of, facts_of_host
+from agent.errors import ConfigError, ModicumError
 from agent.folders import vehicle_folder
-from agent.health.checks import examined
+from agent.health.checks import HOST, examined
+from agent.health.reach import unusable
 from agent.health.saying import ORDER, Result, folded, unhealthy
 from agent.model import Finding
 from agent.settings import Settings
@@ -31,10 +32,15 @@ def doctor_command(config: Path, as_json: bool) -> None:
 
     Use it in the car, best as root: buses, receiver, clock, disk, keys, certificates, brokers, what waits, the emergency call. It listens
     to the buses for two seconds, without a payload, and connects to the brokers, where it publishes nothing but an empty message.
-    Exit 1 where there is an error or a warning. VIN, place and the numbers of modem and SIM are never shown. All codes: docs/findings.md.
+    Where agent.toml cannot be used it says so and looks at what needs none. Exit 1 where there is an error or a warning. VIN, place and
+    the numbers of modem and SIM are never shown. All codes: docs/findings.md.
     """
-    settings = settings_of(config)
-    results = examined(facts_of(settings, _vehicle(settings)))
+    try:
+        settings = settings_of(config)
+    except ConfigError as error:
+        results = [unusable(error.what, error.where, error.hint), *examined(facts_of_host(), HOST)]
+    else:
+        results = examined(facts_of(settings, _vehicle(settings)))
     found = [finding for result in results for finding in result.findings]
     document = {"healthy": not unhealthy(found), "checks": [_document(result) for result in results]}
     rows = [f"{_mark(result)} {result.name}: {result.says}" for result in results]

@@ -12,12 +12,16 @@ from agent.health.saying import Result
 from agent.model import Finding
 
 Check = Callable[[Facts], Iterable[Result]]
-CHECKS: tuple[Check, ...] = (
+HOST: tuple[Check, ...] = (
     services,
     lambda facts: map(bus, facts.buses),
-    lambda facts: [receiver(facts.receiver)],
     lambda facts: [clock(facts.clock)],
     lambda facts: [disk(facts.disk)],
+)
+"""What can be looked at without settings."""
+CHECKS: tuple[Check, ...] = (
+    *HOST,
+    lambda facts: [receiver(facts.receiver)],
     lambda facts: [keys(facts.keys)],
     lambda facts: [certificate(one, facts.clock) for one in facts.certificates],
     lambda facts: map(broker, facts.brokers),
@@ -35,11 +39,11 @@ FOUND_HERE = frozenset(
 """What core finds of the same facts, and the checks find again with more to go by: said once."""
 
 
-def examined(facts: Facts) -> list[Result]:
-    """Every check's results, and what core alone can find."""
-    results = [result for check in CHECKS for result in check(facts)]
+def examined(facts: Facts, checks: tuple[Check, ...] = CHECKS) -> list[Result]:
+    """Every check's results, and what core alone can find, or has where not everything is looked at."""
+    results = [result for check in checks for result in check(facts)]
     if facts.core is not None:
-        known = {finding.code for result in results for finding in result.findings} | FOUND_HERE
+        known = {finding.code for result in results for finding in result.findings} | (FOUND_HERE if checks is CHECKS else frozenset())
         own = tuple(Finding(**one) for one in facts.core["findings"] if one["code"] not in known)
         results.append(Result("what core has found", f"{len(own)} more" if own else "nothing more", own))
     return results

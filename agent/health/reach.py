@@ -38,6 +38,11 @@ LASTING = {UNREADABLE: "credential", UNNAMED: "credential", REFUSED: "refused"}
 """What modicum-uplink says of a lane -> the step, where waiting does not help."""
 
 
+def unusable(what: str, where: str, hint: str) -> Result:
+    """That there are no settings: agent.toml cannot be used."""
+    return Result("agent.toml", what, (error("settings-unusable", f"agent.toml cannot be used: {what} ({where})", hint),))
+
+
 def services(facts: Facts) -> list[Result]:
     """Whether the programs answer."""
     return [_core(facts), _uplink(facts), *([_call(facts)] if facts.ecall_wanted else [])]

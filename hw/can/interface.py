@@ -19,6 +19,8 @@ KERNEL_INTERFACES = frozenset({"socketcan", "socketcan_bcm"})
 IP = ("ip", "-details", "-json", "link", "show", "dev")
 IP_S = 5.0
 IFF_UP = 1
+CAN = "280"
+"""ARPHRD_CAN (linux/if_arp.h)."""
 Ask = Callable[[str], Any]
 
 
@@ -35,6 +37,11 @@ class Interface:
     bit_rate: int | None = None
     errors_tx: int = 0
     errors_rx: int = 0
+
+
+def can_interfaces(sysfs: Path = SYSFS) -> list[str]:
+    """The names of those that the kernel has."""
+    return sorted(file.parent.name for file in sysfs.glob("*/type") if file.read_text().strip() == CAN)
 
 
 def interface_of(channel: str, sysfs: Path = SYSFS, ask: Ask | None = None) -> Interface:

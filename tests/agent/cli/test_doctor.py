@@ -111,6 +111,25 @@ def test_what_core_has_not_read_yet_is_not_known(device: Path, cli: Cli, monkeyp
     assert [one["code"] for one in checks["broker other (id:other)"]["findings"]] == ["broker-unreachable"]
 
 
+@pytest.mark.finding("settings-unusable")
+@pytest.mark.parametrize(("text", "where"), [("[gnss\n", "agent.toml, line"), ("[gnss]\nport = 5\n", "gnss.port")])
+def test_with_settings_that_cannot_be_used_it_looks_at_the_rest(
+    device: Path, cli: Cli, text: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the fault stands and what to do; then interfaces, clock, disk, and what a core that still runs has found."""
+    own = {"code": "receiver-lost", "severity": "error", "text": "t", "hint": "h"}
+    monkeypatch.setattr(diagnosis, "ask", lambda *_: WELL_CORE | {"findings": [own]})
+    monkeypatch.setattr(diagnosis, "can_interfaces", lambda: ["can7"])
+    device.write_text(device.read_text() + text)
+    said = cli("doctor", "--config", device, "--json")
+    checks = {one["check"]: one["findings"] for one in said.document["checks"]}
+    assert (said.status, said.err) == (1, "")
+    assert list(checks) == ["agent.toml", "modicum-core", "modicum-uplink", "bus can7", "clock", "disk", "what core has found"]
+    [unusable] = checks["agent.toml"]
+    assert where in unusable["text"]
+    assert {"bus-missing", "receiver-lost"} <= codes(said).keys()
+
+
 @pytest.mark.finding("core-silent")
 def test_without_core_it_looks_from_outside(device: Path, cli: Cli) -> None:
     """That it does not answer is a finding; what only it knows is said to be unknown, and the rest is looked at."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hw.can.interface import Interface, interface_of
+from hw.can.interface import Interface, can_interfaces, interface_of
 
 CAN: dict[str, Any] = {
     "ifname": "can0",
@@ -66,3 +66,11 @@ def test_an_iproute2_that_does_not_answer_is_none(answer: Exception | str, tmp_p
 
     monkeypatch.setattr("hw.can.interface.subprocess.run", run)
     assert interface_of("can7", tmp_path) == Interface(there=False)
+
+
+def test_the_can_interfaces_are_those_of_the_kernel_s_kind(tmp_path: Path) -> None:
+    """An Ethernet is none."""
+    for name, kind in (("vcan0", 280), ("eth0", 1), ("can1", 280)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "type").write_text(f"{kind}\n")
+    assert can_interfaces(tmp_path) == ["can1", "vcan0"]
