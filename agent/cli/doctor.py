@@ -11,6 +11,7 @@ import click
 
 from agent.cli.agent_side import config_option, json_option, printed, settings_of
 from agent.cli.diagnosis import facts_of, facts_of_host
+from agent.cli.words import counted
 from agent.errors import ConfigError, ModicumError
 from agent.folders import vehicle_folder
 from agent.health.checks import HOST, examined
@@ -75,7 +76,7 @@ def told(findings: Iterable[Finding]) -> Iterator[str]:
     for one in one_by_one:
         yield from said(one)
     counts = Counter(one.severity for one in one_by_one)
-    yield "Found: " + (", ".join(f"{counts[severity]} {severity}" for severity in ORDER if counts[severity]) or "nothing") + "."
+    yield "Found: " + (", ".join(counted(counts[severity], severity) for severity in ORDER if counts[severity]) or "nothing") + "."
 
 
 def said(one: Finding) -> tuple[str, str]:
