@@ -50,7 +50,17 @@ LOADS = {
 }
 """All that it loads beyond the standard library, and why."""
 PARTS = {
-    *("agent.control", "agent.daemons", "agent.ecall", "agent.body", "agent.clock", "agent.crash", "agent.envelope", "agent.errors"),
+    *(
+        "agent.allowed",
+        "agent.control",
+        "agent.daemons",
+        "agent.ecall",
+        "agent.body",
+        "agent.clock",
+        "agent.crash",
+        "agent.envelope",
+        "agent.errors",
+    ),
     *("agent.expression", "agent.folders", "agent.formula", "agent.kuksa", "agent.link", "agent.model", "agent.mqtt", "agent.notify"),
     *("agent.sections", "agent.settings"),
     *("agent.toml", "agent.units", "agent.vehicle", "agent.vss"),
