@@ -115,9 +115,9 @@ def public_key(data: bytes, where: str) -> bytes:
     try:
         key = X25519PublicKey.from_public_bytes(data) if len(data) == KEY_BYTES else load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise ConfigError("not an X25519 public key", where, "32 raw bytes, or PEM") from error
+        raise ConfigError("not an X25519 public key", where, "put the X25519 key there, 32 raw bytes or PEM") from error
     if not isinstance(key, X25519PublicKey):
-        raise ConfigError("a public key of another kind", where, "an X25519 key is needed")
+        raise ConfigError("a public key of another kind", where, "put the X25519 key there, 32 raw bytes or PEM")
     try:
         X25519PrivateKey.generate().exchange(key)
     except ValueError as error:  # a point of low order, as zeros are: anybody would know the shared secret

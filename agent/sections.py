@@ -35,6 +35,12 @@ class VehicleSection(Section, frozen=True):
 
     platform: Annotated[Name, Meta(description="folder under config/vehicles. Required")]
     vin: Annotated[Vin | None, Meta(description="checked against its mapped signal; absent: streams with identity vin are refused")] = None
+    vin_file: Annotated[
+        Path | None,
+        Meta(
+            description="in place of vin: a file that holds it and nothing else, for core and ecall to read and no technician. Default none"
+        ),
+    ] = None
 
 
 class State(Section, frozen=True):

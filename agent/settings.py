@@ -35,6 +35,7 @@ from agent.sections import (
     State,
     Topics,
     VehicleSection,
+    Vin,
 )
 from agent.toml import At, Report, decode, read_table
 
@@ -90,6 +91,9 @@ def read_settings(path: Path, report: Report, sections: Container[str] | None = 
     settings = None if raw is None else decode(raw, Settings, At(path.name), report)
     if settings is None:
         return None
+    if settings.vehicle.vin is not None and settings.vehicle.vin_file is not None:
+        at = At(path.name).key("vehicle").key("vin")
+        report.error("vin-twice", "the VIN stands here and in vin_file", at, "take this one out: every technician can read it")
     _buses(settings, At(path.name).key("bus"), report)
     for name, broker in settings.brokers.items():
         _broker(broker, At(path.name).key("brokers").key(name), report)
@@ -100,6 +104,25 @@ def read_settings(path: Path, report: Report, sections: Container[str] | None = 
     if settings.ecall is not None:
         _ecall(settings, settings.ecall, At(path.name).key("ecall"), report)
     return _resolved(settings, path.absolute().parent)
+
+
+def vin_of(settings: Settings) -> str | None:
+    """The VIN, from wherever it stands; None where it is not configured. Raises ConfigError where its file cannot be read or holds none.
+
+    For core and the emergency call alone: nobody else may read that file, nor needs to.
+    """
+    path = settings.vehicle.vin_file
+    if path is None:
+        return settings.vehicle.vin
+    try:
+        text = path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError as error:
+        hint = "put the VIN there, readable for modicum-core and modicum-ecall (docs/vehicle.md), or take vehicle.vin_file out"
+        raise ConfigError(f"the file of the VIN cannot be read: {error.strerror}", str(path), hint) from error
+    report = Report()
+    vin: str | None = decode(text, Vin, At(str(path)), report)
+    report.raise_first()
+    return vin
 
 
 def _ecall(settings: Settings, ecall: Ecall, at: At, report: Report) -> None:

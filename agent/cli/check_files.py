@@ -7,6 +7,7 @@ read was not looked at, which is said.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from agent.envelope import public_key
@@ -14,21 +15,18 @@ from agent.errors import ConfigError
 from agent.health.credentials import certificates
 from agent.health.device import certificate
 from agent.health.facts import ClockFacts
-from agent.settings import Settings
+from agent.settings import Settings, vin_of
 from agent.toml import At, Report
 
 
 def check_files(settings: Settings, file: str, report: Report) -> None:
-    """Adds what is wrong with recipients' keys, and with the certificates and keys for brokers."""
+    """Adds what is wrong with the VIN's file, with recipients' keys, and with the certificates and keys for brokers."""
     at = At(file)
+    vin = settings.vehicle.vin_file
+    if vin is not None:
+        _tried(lambda _: vin_of(settings), vin, at.key("vehicle").key("vin_file"), report)
     for name, recipient in settings.recipients.items():
-        place = at.key("recipients").key(name).key("key")
-        if _seen(recipient.key, place, report):
-            try:
-                public_key(recipient.key.read_bytes(), str(place))
-            except ConfigError as error:
-                hint = "put the recipient's X25519 public key there, 32 raw bytes or PEM; until then nothing is collected for it"
-                report.error("recipient-key", f"{recipient.key} is {error.what}", place, hint)
+        _tried(_public_key, recipient.key, at.key("recipients").key(name).key("key"), report)
     seen: dict[Path, At] = {}
     for name, broker in settings.brokers.items():
         for key in ("ca", "cert", "key", "fleet_cert", "fleet_key"):
@@ -40,6 +38,19 @@ def check_files(settings: Settings, file: str, report: Report) -> None:
         for finding in certificate(one, now).findings if one.file in seen else ():
             add = report.error if finding.severity == "error" else report.warning
             add(finding.code, finding.text, seen[one.file], finding.hint)
+
+
+def _public_key(path: Path) -> None:
+    public_key(path.read_bytes(), str(path))
+
+
+def _tried(use: Callable[[Path], object], path: Path, place: At, report: Report) -> None:
+    """Uses the file as the agent would, where it can be read."""
+    if _seen(path, place, report):
+        try:
+            use(path)
+        except ConfigError as error:
+            report.error("file", f"{path}: {error.what}", place, error.hint)
 
 
 def _seen(path: Path, place: At, report: Report) -> bool:

@@ -31,7 +31,7 @@ from agent.model import Finding
 from agent.seal.credential import AtRest
 from agent.seal.keyring import Keyring
 from agent.sections import Recipient as RecipientSettings
-from agent.settings import Settings
+from agent.settings import Settings, vin_of
 from agent.storage.memory import Memory, PatientMemory
 from agent.storage.sqlite import open_database, open_or_set_aside
 from agent.vehicle import load_vehicle, usable
@@ -105,7 +105,7 @@ def _assembled(settings: Settings, unlocked: Unlocked) -> Assembled:
         memory=memory,
         recipients=recipients,
         regions=frozenset(settings.regions.allowed),
-        vin=settings.vehicle.vin,
+        vin=vin_of(settings),
         prefix=settings.topics.prefix,
         new_id=lambda: os.urandom(16).hex(),
         responder=Responder(memory),

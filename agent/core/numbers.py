@@ -63,8 +63,9 @@ class Numbers:
         troubles = (self.core.trouble if self.core else None, self.loop.trouble if self.loop else None)
         found += [trouble for trouble in troubles if trouble is not None]
         if self.core is not None and self.core.situation.vin_holds is False:
-            text = "the bus names another car than agent.toml; nothing that carries the VIN is collected"
-            found.append(Finding(code="vin-differs", severity="error", text=text, hint="correct [vehicle] vin, or the platform"))
+            text = "the bus names another car than [vehicle]; nothing that carries the VIN is collected"
+            hint = "correct [vehicle]: vin_file or vin, or the platform"
+            found.append(Finding(code="vin-differs", severity="error", text=text, hint=hint))
         if self._read_settings() != self._settings:
             text = "agent.toml is not what modicum-core started with, and it goes on with that"
             found.append(Finding(code="settings-old", severity="warning", text=text, hint="systemctl restart modicum.target"))

@@ -97,11 +97,11 @@ def _run(settings: Settings, own: Ecall, built: contextlib.ExitStack) -> None:
     _alone(own, built)
     vehicle, found = _vehicle(settings)
     switch = Switch(own.state / SWITCH, vehicle.file.ecall.mode if vehicle else "third_party")
-    machine = _machine(settings, own, vehicle, switch, store)
+    addresses, wrong = addresses_of(settings, own)
+    machine = _machine(own, addresses.vin, vehicle, switch, store)
     session = machine.standing.session
     told = session is not None and session.kind == "automatic"  # killed before it could say that it has told of a crash
     trigger = _trigger(vehicle, found, armed=store.armed and not told)
-    addresses, wrong = addresses_of(settings, own)
     readers = [_reader(bus, trigger, inbox) for bus in settings.bus if trigger.ids(bus.name)]
     voice = _voice(settings, inbox)
     sos = _sos(own, inbox, found)
@@ -185,7 +185,7 @@ def _trigger(vehicle: Vehicle | None, found: dict[str, Finding], *, armed: bool)
     return Trigger(frames, signs, armed)
 
 
-def _machine(settings: Settings, own: Ecall, vehicle: Vehicle | None, switch: Switch, store: Store) -> Machine:
+def _machine(own: Ecall, vin: str | None, vehicle: Vehicle | None, switch: Switch, store: Store) -> Machine:
     try:
         if unknown := own.timers.keys() - {one.name for one in fields(Timers)}:
             raise msgspec.ValidationError(", ".join(sorted(unknown)))
@@ -193,7 +193,7 @@ def _machine(settings: Settings, own: Ecall, vehicle: Vehicle | None, switch: Sw
     except msgspec.ValidationError as error:
         raise ConfigError(f"no such wait: {error}", "ecall.timers", "see agent/ecall/timers.py") from error
     facts = Facts(
-        vin=settings.vehicle.vin or VIN_UNKNOWN,
+        vin=vin or VIN_UNKNOWN,
         propulsion=vehicle.file.vehicle.propulsion if vehicle else (),
         vehicle_type=own.vehicle_type,
         version=own.version,

@@ -1,7 +1,8 @@
 """Whom the emergency call speaks to, and as whom: from agent.toml and the program's own secret.
 
 Promises that what cannot be had costs only what needs it: without the centre's key nothing can be sealed, and the voice call is made all
-the same; without a folder for the secret the centre knows the vehicle by another name after each restart.
+the same; without the VIN a message names no vehicle; without a folder for the secret the centre knows the vehicle by another name
+after each restart.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from agent.envelope import Sender, public_key, sender_for
 from agent.errors import ConfigError
 from agent.model import Finding
 from agent.sections import Ecall
-from agent.settings import Settings
+from agent.settings import Settings, vin_of
 
 SECRET_BYTES = 32
 
@@ -42,7 +43,7 @@ class Addresses:
 
 
 def addresses_of(settings: Settings, own: Ecall) -> tuple[Addresses, dict[str, Finding]]:
-    """And what is wrong with them, by the self-test's checks `key`, `region` and `state`."""
+    """And what is wrong with them, by the self-test's checks `key`, `vin`, `region` and `state`."""
     found: dict[str, Finding] = {}
     path, key = settings.recipients[own.recipient].key, b""
     try:
@@ -51,6 +52,12 @@ def addresses_of(settings: Settings, own: Ecall) -> tuple[Addresses, dict[str, F
         why = (error.strerror or "cannot be read") if isinstance(error, OSError) else error.what
         text = f"no key of the centre's, so no message can be sent and only the call is made: {why}"
         found["key"] = Finding(code="ecall-key", severity="error", text=text, hint=f"put the centre's public key at {path}")
+    vin = None
+    try:
+        vin = vin_of(settings)
+    except ConfigError as error:
+        text = f"no VIN is known, a message names no vehicle: {error.what} ({error.where})"
+        found["vin"] = Finding(code="ecall-vin", severity="error", text=text, hint=error.hint)
     regions = {settings.brokers[own.broker].region, settings.recipients[own.recipient].region}
     if not regions <= set(settings.regions.allowed):
         text = "the centre or its broker is in a region that is not allowed; the emergency call speaks to it all the same"
@@ -66,7 +73,7 @@ def addresses_of(settings: Settings, own: Ecall) -> tuple[Addresses, dict[str, F
         number=own.number,
         test_number=own.test_number,
         sms=own.sms,
-        vin=settings.vehicle.vin,
+        vin=vin,
     )
     return made, found
 

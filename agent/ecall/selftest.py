@@ -90,7 +90,7 @@ def _unknown() -> Finding:
 def _vin(test: SelfTest, _: int) -> Finding | None:
     if test.machine.facts.vin != VIN_UNKNOWN:
         return None
-    return warning("ecall-vin", "no VIN is known: a message names no vehicle", "write it in [vehicle] vin")
+    return warning("ecall-vin", "no VIN is known: a message names no vehicle", "write it into a file and name that in [vehicle] vin_file")
 
 
 def _switch(test: SelfTest, _: int) -> Finding | None:

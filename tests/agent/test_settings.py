@@ -15,7 +15,7 @@ from agent import settings as module
 from agent.errors import ConfigError
 from agent.folders import config_folder
 from agent.sections import Broker
-from agent.settings import load_settings
+from agent.settings import load_settings, vin_of
 from agent.toml import Report
 from tests.agent.catalogue.trees import toml
 
@@ -96,6 +96,7 @@ FAULTS: dict[str, tuple[Callable[[Raw], object], str]] = {
     "VIN too short": (put("vehicle", "vin", value="WMWTESTCAR000001"), "vehicle.vin"),
     "VIN with an O": (put("vehicle", "vin", value="WMWTESTCARO000001"), "vehicle.vin"),
     "VIN with a line end": (put("vehicle", "vin", value="WMWTESTCAR0000001\n"), "vehicle.vin"),
+    "VIN in two places": (put("vehicle", "vin", value="WMWTESTCAR0000001"), "vehicle.vin"),
     "platform that leaves the folder": (put("vehicle", "platform", value="../x"), "vehicle.platform"),
     "quota of nothing": (put("state", "quota_mib", value=0), "state.quota_mib"),
     "two buses of one name": (lambda raw: raw["bus"].append(raw["bus"][0]), "bus[1].name"),
@@ -133,6 +134,37 @@ def test_vin_is_never_repeated(tmp_path: Path) -> None:
     raw["vehicle"]["vin"] = "WMWTESTCARO000001"
     with pytest.raises(ConfigError) as caught:
         load_settings(write(raw, tmp_path))
+    assert "WMW" not in str(caught.value)
+
+
+def with_vin_file(content: bytes | None, folder: Path) -> module.Settings:
+    """Settings of a device whose VIN stands in a file, with this in it."""
+    if content is not None:
+        (folder / "vin").write_bytes(content)
+    return load_settings(write(minimal() | {"vehicle": {"platform": "bench", "vin_file": "vin"}}, folder))
+
+
+@pytest.mark.parametrize("content", [b"WMWTESTCAR0000001", b"WMWTESTCAR0000001\r\n"])
+def test_the_vin_may_stand_in_a_file_of_its_own(content: bytes, tmp_path: Path) -> None:
+    """With or without the line's end, whatever wrote it."""
+    assert vin_of(with_vin_file(content, tmp_path)) == "WMWTESTCAR0000001"
+
+
+def test_the_vin_may_stand_in_the_settings_or_nowhere(tmp_path: Path) -> None:
+    """As before there was a file for it."""
+    assert vin_of(load_settings(write(minimal(), tmp_path))) is None
+    raw = minimal() | {"vehicle": {"platform": "bench", "vin": "WMWTESTCAR0000001"}}
+    assert vin_of(load_settings(write(raw, tmp_path))) == "WMWTESTCAR0000001"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"WMWTESTCARO000001", b"WMWTESTCAR0000001 of Ann", b"\xffWMWTESTCAR000001"])
+def test_a_file_that_tells_no_vin_bars_nobody_who_does_not_need_it(content: bytes | None, tmp_path: Path) -> None:
+    """The settings load; who asks for the VIN is told the file, and nothing of what stands in it."""
+    settings = with_vin_file(content, tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        vin_of(settings)
+    assert caught.value.where == str(tmp_path / "vin")
+    assert caught.value.hint
     assert "WMW" not in str(caught.value)
 
 

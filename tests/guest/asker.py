@@ -51,6 +51,7 @@ found: dict[str, Any] = {
     "audit.ecall": status(CORE, "audit.ecall", session="0123456789abcdef", kind="automatic", messages=1),
     "ecall status": status(CALL, "ecall.status"),
     "agent.toml": readable("/etc/modicum/agent.toml"),
+    "vin": readable("/etc/modicum/vin"),
     "device.key": readable("/etc/modicum/uplink/device.key"),
 }
 if sys.argv[1] == "drive":

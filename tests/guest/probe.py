@@ -104,6 +104,7 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "key block": opened("/var/lib/modicum/keys.block"),
     "call's state": lambda: list(Path("/var/lib/modicum-ecall").iterdir()),
     "configuration": opened("/etc/modicum/agent.toml"),
+    "VIN": opened("/etc/modicum/vin"),
     "authority": opened("/etc/modicum/keys/ca.pem"),
     "uplink's key": opened("/etc/modicum/uplink/device.key"),
     "call's key": opened("/etc/modicum/ecall/call.key"),

@@ -22,7 +22,7 @@ REFUSED = {"EACCES", "EPERM", "ENOENT", "EAFNOSUPPORT", "EROFS", "ENXIO"}
 """How a sandbox says no: by right, by a file that is not there for it, by a family that there is not."""
 MAY = {
     "core": {
-        *("can socket", "database", "key block", "configuration", "authority", "control socket", "fix", "receiver's port"),
+        *("can socket", "database", "key block", "configuration", "VIN", "authority", "control socket", "fix", "receiver's port"),
         *("link socket", "call's control socket"),  # its own; and, as one of the group modicum, the call's
     },
     "uplink": {
@@ -38,7 +38,7 @@ MAY = {
     },
     "ecall": {
         *("tcp socket", "tcp socket, IPv6", "udp socket", "broker", "can socket", "call's state", "configuration", "authority"),
-        *("call's key", "call's control socket", "fix", "an address of the list"),
+        *("VIN", "call's key", "call's control socket", "fix", "an address of the list"),
     },
 }
 """Everything else of probe.py is refused."""
@@ -158,6 +158,7 @@ def test_a_technician_may_look_and_drive_and_a_stranger_nothing(desk: Desk) -> N
         "audit.ecall": 2,
         "ecall status": 0,
         "agent.toml": True,
+        "vin": False,
         "device.key": False,
         "trip": True,
         "policy.accept": 0,
@@ -165,8 +166,23 @@ def test_a_technician_may_look_and_drive_and_a_stranger_nothing(desk: Desk) -> N
         "profile.use": 0,
         "consent.grant": 0,
     }
-    assert stranger == {"status": 4, "audit.show": 4, "audit.ecall": 4, "ecall status": 4, "agent.toml": False, "device.key": False}
+    assert stranger == {
+        "status": 4,
+        "audit.show": 4,
+        "audit.ecall": 4,
+        "ecall status": 4,
+        "agent.toml": False,
+        "vin": False,
+        "device.key": False,
+    }
     assert health["clock"]
+
+
+@pytest.mark.parametrize("user", ["technician", "modicum-uplink"])
+def test_no_file_tells_a_technician_or_the_uplink_the_vin(desk: Desk, user: str) -> None:
+    """Of all that each can read under /etc, /run and /var, after a drive; root finds it where it was put."""
+    assert said(desk, f"vin-{user}") == ""
+    assert said(desk, "vin-root") == "/etc/modicum/vin\n"
 
 
 @pytest.mark.parametrize("service", SERVICES)

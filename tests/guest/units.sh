@@ -42,6 +42,10 @@ until_done 150 grep -q real_time_traffic heard.jsonl
 typed doctor
 modicum doctor --json > doctor.json 2> doctor.err || echo $? > doctor-json.status
 
+for user in technician modicum-uplink root; do
+  runuser -u "$user" -- grep -rlsF "$(cat vin)" /etc /run /var > "vin-$user" || true
+done
+
 # -- inside each sandbox: a program with the unit's own lines, beside the unit ----------------------------------------------------------
 # With the drop-in of addresses: one that it names is reached, one beside it is not.
 ip address add 203.0.113.7/32 dev lo

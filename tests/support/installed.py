@@ -15,6 +15,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from hw.bench.authority import Authority
+from hw.bench.scenario import VIN
 from tests.sources import ROOT
 from tests.support.guest import run_in_guest
 
@@ -59,6 +60,7 @@ def prepared(folder: Path) -> Desk:
         private = X25519PrivateKey.generate()
         desk.recipients[name] = private.private_bytes_raw()
         (folder / f"{name}.pub").write_bytes(private.public_key().public_bytes_raw())
+    (folder / "vin").write_text(f"{VIN}\n", encoding="ascii")
     (folder / "agent.toml").write_text(settings, encoding="utf-8")
     (folder / "broker.conf").write_text(
         "listener 8883 127.0.0.1\nuser root\ncafile ca.pem\ncertfile broker.pem\nkeyfile broker.key\n"

@@ -22,6 +22,7 @@ from agent.envelope import public_key
 from agent.errors import ConfigError, DeviceError, UsageError
 from agent.seal.keyring import DataKey, Keyring
 from agent.settings import load_settings
+from hw.bench.scenario import VIN
 
 PEM = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
@@ -156,6 +157,17 @@ def test_a_corrupt_buffer_is_set_aside_and_found(device: Device) -> None:
     (device.state / "buffer.db").write_bytes(b"\x00" * 8192)
     assembled = assemble(load_settings(device.config))
     assert [finding.code for finding in assembled.findings] == ["buffer-set-aside"]
+
+
+def test_the_vin_is_read_from_its_file_or_the_start_is_refused(device: Device) -> None:
+    """A core that knew no VIN would silently withhold what the law wants; the error names the file."""
+    vin = (device.config.parent / "vin").resolve()
+    config = rewritten(device, f'vin = "{VIN}"', f'vin_file = "{vin}"')
+    with pytest.raises(ConfigError, match="cannot be read") as caught:
+        assemble(load_settings(config))
+    assert caught.value.where == str(vin)
+    vin.write_text(f"{VIN}\n")
+    assert assemble(load_settings(config)).parts.vin == VIN
 
 
 @pytest.mark.finding("recipient-key")

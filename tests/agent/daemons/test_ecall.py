@@ -108,7 +108,7 @@ def machine(folder: Path, more: str = "") -> Any:
     loaded = settings(folder, more)
     assert loaded.ecall is not None
     switch, store = Switch(folder / "switch", "third_party"), Store(folder / "run")
-    return program._machine(loaded, loaded.ecall, load_vehicle(vehicle_folder("bench")), switch, store)
+    return program._machine(loaded.ecall, loaded.vehicle.vin, load_vehicle(vehicle_folder("bench")), switch, store)
 
 
 def test_waits_can_be_shortened_and_a_wrong_one_is_named(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_vehicle_file_that_cannot_be_used_costs_the_crash_and_not_the_button(
     assert list(program._trigger(vehicle, found, armed=False).frames) == []
     loaded = settings(tmp_path)
     assert loaded.ecall is not None
-    assert program._machine(loaded, loaded.ecall, vehicle, Switch(tmp_path / "switch", "third_party"), Store(tmp_path / "run")).enabled
+    assert program._machine(loaded.ecall, None, vehicle, Switch(tmp_path / "switch", "third_party"), Store(tmp_path / "run")).enabled
 
 
 def test_the_opt_in_for_texts_is_a_number(tmp_path: Path) -> None:

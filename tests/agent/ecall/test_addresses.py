@@ -9,7 +9,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.ecall.addresses import Addresses, addresses_of
 from agent.model import Finding
+from agent.settings import load_settings
 from tests.agent.daemons.test_ecall import settings
+from tests.agent.ecall.build import VIN
 
 
 def found(folder: Path, more: str = "") -> tuple[Addresses, dict[str, Finding]]:
@@ -33,6 +35,26 @@ def test_a_key_that_cannot_be_used_does_not_keep_the_call_from_being_made(tmp_pa
     assert "put the centre's public key at" in wrong["key"].hint
 
 
+@pytest.mark.finding("ecall-vin")
+@pytest.mark.parametrize("content", [None, b"WMWTESTCARO000001"])
+def test_a_vin_that_cannot_be_read_does_not_keep_the_call_from_being_made(tmp_path: Path, content: bytes | None) -> None:
+    """The message names no vehicle, which is found; nothing of the file is repeated."""
+    with_key(tmp_path)
+    settings(tmp_path)
+    text = (tmp_path / "agent.toml").read_text().replace(f'vin = "{VIN}"', 'vin_file = "vin"')
+    (tmp_path / "agent.toml").write_text(text)
+    if content is not None:
+        (tmp_path / "vin").write_bytes(content)
+    loaded = load_settings(tmp_path / "agent.toml")
+    assert loaded.ecall is not None
+    made, wrong = addresses_of(loaded, loaded.ecall)
+    assert (made.vin, len(made.recipient_key), list(wrong), wrong["vin"].severity) == (None, 32, ["vin"], "error")
+    assert "WMW" not in str(wrong)
+    (tmp_path / "vin").write_text(f"{VIN}\n")
+    made, wrong = addresses_of(loaded, loaded.ecall)
+    assert (made.vin, wrong) == (VIN, {})
+
+
 def test_nothing_is_found_where_all_is_there(tmp_path: Path) -> None:
     """A key of the centre's, in an allowed region."""
     with_key(tmp_path)
@@ -49,8 +71,6 @@ def test_a_region_that_is_not_allowed_is_found_and_spoken_to(tmp_path: Path) -> 
     text = (tmp_path / "agent.toml").read_text().replace('allowed = ["CN"]', 'allowed = ["DE"]')
     assert loaded.ecall is not None
     (tmp_path / "agent.toml").write_text(text)
-    from agent.settings import load_settings  # noqa: PLC0415
-
     made, wrong = addresses_of(load_settings(tmp_path / "agent.toml"), loaded.ecall)
     assert (list(wrong), len(made.recipient_key)) == (["region"], 32)
 
