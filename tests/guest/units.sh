@@ -43,7 +43,7 @@ typed doctor
 modicum doctor --json > doctor.json 2> doctor.err || echo $? > doctor-json.status
 
 for user in technician modicum-uplink root; do
-  runuser -u "$user" -- grep -rlsF "$(cat vin)" /etc /run /var > "vin-$user" || true
+  runuser -u "$user" -- grep -rlsF -f - /etc /run /var < vin > "vin-$user" || true # not as an argument: journald keeps those
 done
 
 # -- inside each sandbox: a program with the unit's own lines, beside the unit ----------------------------------------------------------
