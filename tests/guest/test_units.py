@@ -100,6 +100,26 @@ def test_nothing_was_waited_for_in_vain(desk: Desk) -> None:
     assert said(desk, "late") == ""
 
 
+def test_before_it_is_said_which_car_it_is_nothing_starts(desk: Desk) -> None:
+    """Also not by hand: an example's emergency centre is nobody's."""
+    assert said(desk, "before-files").split() == ["inactive"] * 3
+
+
+def test_the_document_s_start_takes_up_what_came_since_the_device_was_switched_on(desk: Desk) -> None:
+    """Each is another process afterwards."""
+    before, after = (said(desk, f"{when}-start").split() for when in ("before", "after"))
+    assert (len(before), len(after), set(before) & set(after)) == (3, 3, set())
+
+
+def test_a_configuration_that_cannot_be_used_is_told_at_once_and_tried_again(desk: Desk) -> None:
+    """Who starts one service is told that it failed; the target waits for none that cannot come. With the file right all come back."""
+    of_target, of_core = (line.split() for line in said(desk, "wrong-configuration").splitlines())
+    assert of_target[0] == "0", "no answer"
+    assert set(of_target[1:]) <= {"failed", "activating"}  # the next attempt
+    assert of_core[0] == "1"
+    assert said(desk, "after-wrong").split() == ["active"] * 3
+
+
 def test_after_a_start_of_the_device_each_service_is_there_by_itself(desk: Desk) -> None:
     """Without a bus and without a broker."""
     assert said(desk, "after-boot").split() == ["active"] * 3

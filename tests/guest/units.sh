@@ -34,7 +34,9 @@ candump -L -r 4000000 can0 > bus.log 2> /dev/null &
 heard=$!
 PYTHONPATH=/share "$python" -m hw.bench.car --interface socketcan --channel can0 > car.out 2>&1 &
 car=$!
+pids > before-start
 typed start
+pids > after-start
 typed look
 runuser -u technician -- "$python" /share/tests/guest/asker.py drive > technician.json 2> technician.err || true
 runuser -u stranger -- "$python" /share/tests/guest/asker.py look > stranger.json 2> stranger.err || true
@@ -82,6 +84,18 @@ for service in "${services[@]}"; do
 done
 until_done 60 all_active
 states > after-term || true
+
+# -- a configuration that cannot be used: told to whoever starts it, and tried again by itself ------------------------------------------
+cp -p /etc/modicum/agent.toml agent.kept
+echo 'no TOML' >> /etc/modicum/agent.toml
+for line in "restart modicum.target" "start modicum-core"; do
+  status=0
+  timeout 120 systemctl $line > /dev/null 2>&1 || status=$?
+  echo $status $(states) >> wrong-configuration
+done
+cat agent.kept > /etc/modicum/agent.toml
+until_done 120 all_active
+states > after-wrong || true
 
 # -- stopped whole: only the watchdog can tell ------------------------------------------------------------------------------------------
 restarts > before-watchdog
@@ -167,7 +181,6 @@ systemctl start modicum.target
 said=/etc/systemd/system/modicum-power.service.d
 mkdir -p $said
 printf '[Service]\nExecStart=\nExecStart=/bin/touch /run/went\n' > $said/test.conf
-cp /etc/modicum/agent.toml agent.kept
 printf '\n[power]\noff_delay_s = 10\n' >> /etc/modicum/agent.toml
 systemctl daemon-reload
 systemctl restart modicum-core

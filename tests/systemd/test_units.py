@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.core.power import GONE_STATUS
+from agent.errors import ConfigError
 from tests.sources import ROOT
 
 ETC, EXAMPLES = ROOT / "systemd/etc", ROOT / "systemd/examples"
@@ -21,6 +22,7 @@ EXPOSURE_MAX = {"core": 11, "uplink": 10, "ecall": 14}
 IN_ALL = (
     *("Type=notify", "Restart=always", "StartLimitIntervalSec=0", "LogNamespace=modicum", "UMask=0077"),
     *("LimitCORE=0", "MemorySwapMax=0", "CapabilityBoundingSet=", "SystemCallErrorNumber=EPERM", "PartOf=modicum.target"),
+    "ConditionPathExists=/etc/modicum/agent.toml",
 )
 
 
@@ -110,12 +112,14 @@ def test_a_surprising_line_has_its_reason_above_it(service: str, names: list[str
     assert [name for name in names if not above[name].startswith("#")] == []
 
 
-def test_core_alone_says_when_it_is_not_to_be_started_again() -> None:
-    """By the status that it ends with by itself, which is a success. Any other end, a stray SIGTERM's 0 too, is followed by a start."""
+def test_what_keeps_a_service_from_being_started_anew_at_once() -> None:
+    """A configuration that cannot be used, which another unit tries again later; and core's own end, a success. No other status."""
     lines = {path.name: path.read_text().splitlines() for path in UNITS.glob("*.service")}
-    kept_away = {name: line for name, of in lines.items() for line in of if line.startswith("RestartPreventExitStatus=")}
-    assert kept_away == {"modicum-core.service": f"RestartPreventExitStatus={GONE_STATUS}"}
+    kept_away = {name: line.partition("=")[2].split() for name, of in lines.items() for line in of if line.startswith("RestartPrevent")}
+    wrong = str(ConfigError.exit_status)
+    assert kept_away == {f"modicum-{one}.service": [str(GONE_STATUS), wrong] if one == "core" else [wrong] for one in EXPOSURE_MAX}
     assert f"SuccessExitStatus={GONE_STATUS}" in lines["modicum-core.service"]
+    assert {name for name, of in lines.items() if "OnFailure=modicum-again@%N.service" in of} == set(kept_away)
 
 
 def test_what_a_person_may_edit_is_replaced_by_no_release() -> None:
