@@ -134,6 +134,13 @@ def test_a_drive_goes_from_the_bus_to_the_recipient(desk: Desk) -> None:
     assert {line["signal"] for line in lines} & {"Vehicle.CurrentLocation.Latitude", "Vehicle.Speed", "Vehicle.CurrentLocation"}
 
 
+def test_the_first_drive_shows_what_the_document_says(desk: Desk) -> None:
+    """Its lines, once something was acknowledged."""
+    seen = said(desk, "drive.out")
+    lines = r"bus pt .* [1-9]\d* delivered", r"position \d+ s old", r"plan: [1-9]", r"indicator: collecting", r"lane id:main: online"
+    assert [line for line in (*lines, r"acknowledged [1-9]", "real_time_traffic") if not re.search(line, seen)] == [], seen
+
+
 def test_the_agent_put_no_frame_onto_the_bus(desk: Desk) -> None:
     """A socket that listened all the while heard the car alone: their sandboxes would let core and ecall send, their programs cannot."""
     sent = json.loads(said(desk, "car.out").splitlines()[-1])

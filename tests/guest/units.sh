@@ -41,6 +41,8 @@ typed look
 runuser -u technician -- "$python" /share/tests/guest/asker.py drive > technician.json 2> technician.err || true
 runuser -u stranger -- "$python" /share/tests/guest/asker.py look > stranger.json 2> stranger.err || true
 until_done 150 grep -q real_time_traffic heard.jsonl
+typed drive
+typed policy
 typed doctor
 modicum doctor --json > doctor.json 2> doctor.err || echo $? > doctor-json.status
 

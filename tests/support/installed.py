@@ -19,7 +19,7 @@ from hw.bench.scenario import VIN
 from tests.sources import ROOT
 from tests.support.guest import run_in_guest
 
-BLOCKS = ("install", "files", "addresses", "keys", "bus", "start", "look", "doctor", "upgrade", "uninstall", "purge")
+BLOCKS = ("install", "files", "addresses", "keys", "bus", "start", "look", "doctor", "policy", "drive", "upgrade", "uninstall", "purge")
 """Those of docs/vehicle.md that are typed in the guest, in their order."""
 INSTALL_S = 900
 BROKER = "mqtts://localhost:8883"
