@@ -15,13 +15,6 @@ changed() { [ "$(systemctl show -P MainPID "modicum-$1")" != "$2" ] && systemctl
 until_done 90 all_active
 states > after-boot || true
 
-# -- systemd's own measure, of the units as they lie there --------------------------------------------------------------------------------
-for limit in core:11 uplink:10 ecall:14; do
-  status=0
-  systemd-analyze security --no-pager --threshold="${limit#*:}" "modicum-${limit%:*}.service" > "exposure-${limit%:*}" 2>&1 || status=$?
-  echo "${limit%:*} $status" >> exposure
-done
-
 # -- a drive --------------------------------------------------------------------------------------------------------------------------
 typed bus
 mosquitto -c broker.conf > broker.log 2>&1 &
@@ -88,7 +81,7 @@ until_done 60 all_active
 states > after-term || true
 
 # -- a configuration that cannot be used: told to whoever starts it, and tried again by itself ------------------------------------------
-cp -p /etc/modicum/agent.toml agent.kept
+cp /etc/modicum/agent.toml agent.kept
 echo 'no TOML' >> /etc/modicum/agent.toml
 for line in "restart modicum.target" "start modicum-core"; do
   status=0
@@ -113,10 +106,27 @@ journalctl --no-pager -o cat -u modicum-core -u modicum-uplink -u modicum-ecall 
 # -- one thread alone, held in the kernel: only the vote can tell -----------------------------------------------------------------------
 # A socket's thread waits in poll(2); from now on its next one takes for ever.
 pid=$(systemctl show -P MainPID modicum-core)
-timeout 10 strace -qq -f -e trace=poll -o polls.log -p "$pid" || true
+strace -qq -f -e trace=poll -o polls.log -p "$pid" &
+of_a_thread() { awk -v main="$pid" '$1 != main && /poll/ { found = 1 } END { exit !found }' polls.log; }
+until_done 20 of_a_thread
+kill $! && wait $! || true
 thread=$(awk -v main="$pid" '$1 != main && /poll/ { print $1; exit }' polls.log)
 strace -qq -o strace.log -e trace=poll -e inject=poll:delay_enter=300s -p "$thread" &
 holder=$!
+
+# Meanwhile: systemd's own measure of the units as they lie there; and a release that does not start, with other units. It needs the
+# packages again, for that it is installed at all.
+for limit in core:11 uplink:10 ecall:14; do
+  status=0
+  systemd-analyze security --no-pager --threshold="${limit#*:}" "modicum-${limit%:*}.service" > "exposure-${limit%:*}" 2>&1 || status=$?
+  echo "${limit%:*} $status" >> exposure
+done
+mkdir exiting
+cp -r /share/systemd /share/requirements /share/config wheelhouse exiting/
+"$python" /share/tests/guest/exiting.py exiting/wheelhouse
+echo '# of the release that exits' >> exiting/systemd/etc/systemd/system/modicum-uplink.service
+echo '# of the release that exits' > exiting/systemd/etc/tmpfiles.d/modicum-more.conf
+
 until_done 120 told_of_it
 kill "$holder" || true # who is held does not even end
 until_done 60 changed core "$pid"
@@ -138,14 +148,8 @@ typed install-broken
 mv msgspec-*.whl SHA256SUMS wheelhouse/
 pids > after-broken
 readlink -f /opt/modicum/current > release-broken
-# One that does not start, with other units. It needs the packages again, for that it is installed at all.
-mkdir exiting
-cp -r /share/systemd /share/requirements /share/config wheelhouse exiting/
-"$python" /share/tests/guest/exiting.py exiting/wheelhouse
-echo '# of the release that exits' >> exiting/systemd/etc/systemd/system/modicum-uplink.service
-echo '# of the release that exits' > exiting/systemd/etc/tmpfiles.d/modicum-more.conf
 rules_and_units > etc-before
-typed install-exiting
+PIP_NO_COMPILE=1 typed install-exiting # nothing of it stays
 rules_and_units > etc-exiting
 readlink -f /opt/modicum/current > release-exiting
 until_done 90 all_active
@@ -172,19 +176,13 @@ chrt -p "$(systemctl show -P MainPID modicum-ecall)" > scheduling 2>&1
 ls /opt/modicum > releases
 udevadm test /sys/class/tty/tty0 > udev.log 2>&1 || true
 
-# Again, with nothing at work and one of the three that its owner does not want.
-systemctl stop modicum-ecall modicum-uplink modicum-core
-systemctl --quiet disable modicum-ecall
-bash -eu blocks/upgrade > again.out 2>&1 || true
-systemctl is-enabled modicum-core modicum-uplink modicum-ecall > enabled-after || true
-systemctl start modicum.target
-
 # -- the car is off and stays off: core goes by itself, not while a call stands; then what the integrator has said is done ----------------
 said=/etc/systemd/system/modicum-power.service.d
 mkdir -p $said
 printf '[Service]\nExecStart=\nExecStart=/bin/touch /run/went\n' > $said/test.conf
 printf '\n[power]\noff_delay_s = 10\n' >> /etc/modicum/agent.toml
 systemctl daemon-reload
+systemctl stop modicum-ecall # from now on its folder is this story's
 systemctl restart modicum-core
 (while sleep 1; do cansend can0 130#0000000000000000; done) & # it says so: with a bus that is silent core would stay for an hour
 off=$!
