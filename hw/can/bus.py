@@ -138,8 +138,13 @@ class BusReader(Supervised):
             raise DeviceLost(what, self._where, f"{error} ({then})") from error
 
     def _index(self) -> int:
-        """Which interface has the name at the moment; 0 where names mean nothing to this computer's kernel."""
-        return socket.if_nametoindex(self._channel) if self._is_socketcan else 0
+        """Which interface has the name at the moment; 0 where none has it, and where names mean nothing to this computer's kernel."""
+        if not self._is_socketcan:
+            return 0
+        try:
+            return socket.if_nametoindex(self._channel)
+        except OSError:
+            return 0
 
     def _tick(self) -> None:
         with self._lock:

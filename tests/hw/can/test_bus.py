@@ -152,10 +152,18 @@ def test_fault_bus_off_opens_a_new_bus() -> None:
         assert reader.losses >= 1
 
 
-def test_fault_an_interface_that_was_renamed_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Newer kernels rename one that is up, and a socket stays with it: the bus is that of the name."""
-    index = iter([7, 8])
-    monkeypatch.setattr(socket, "if_nametoindex", lambda name: next(index, 8))
+@pytest.mark.parametrize("answer", [8, OSError(19, "No such device")])
+def test_fault_an_interface_that_was_renamed_is_lost(monkeypatch: pytest.MonkeyPatch, answer: int | OSError) -> None:
+    """Newer kernels rename one that is up, and a socket stays with it: the bus is that of the name, which another one has or none."""
+    index = iter([7, answer])
+
+    def index_of(name: str) -> int:
+        found = next(index, 8)
+        if isinstance(found, OSError):
+            raise found
+        return found
+
+    monkeypatch.setattr(socket, "if_nametoindex", index_of)
     garage = Garage()
     with reading(garage.open, lambda item: None, "socketcan", "can0", gated=False) as reader:
         until(lambda: len(garage.buses) == 2 and not reader.problem)
