@@ -136,10 +136,27 @@ def test_an_identifier_is_silent_when_both_formats_are(kernel: Kernel) -> None:
         assert not isinstance(bus.recv(0), TimedOut)
         kernel.timed_out(0x10)
         assert isinstance(bus.recv(0), TimedOut)
+        kernel.changed(0x10, b"\x02")
+        assert not isinstance(bus.recv(0), TimedOut)
+        kernel.timed_out(0x10, fd=True)
+        assert bus.recv(0) is None
         bus.remove(0x10)
         kernel.timed_out(0x10, fd=True)
         kernel.timed_out(0x10)
         assert bus.recv(0) is None
+
+
+def test_a_set_up_begins_both_formats_anew(kernel: Kernel) -> None:
+    """What had timed out before it is no half of a silence after it."""
+    with BcmBus("can0", fd=True) as bus:
+        bus.set_up(wish(timeout_ns=1))
+        kernel.timed_out(0x10, fd=True)
+        assert bus.recv(0) is None
+        bus.set_up(wish(timeout_ns=2))
+        kernel.timed_out(0x10)
+        assert bus.recv(0) is None
+        kernel.timed_out(0x10, fd=True)
+        assert isinstance(bus.recv(0), TimedOut)
 
 
 def test_what_is_told_to_nobody_is_not_the_end_of_the_queue(kernel: Kernel) -> None:

@@ -158,6 +158,17 @@ def test_what_the_kernel_had_no_room_for_is_told_again(stage: Stage, monkeypatch
     assert stage.engine.due(25 * S) == [Silence("pt", 0x10, 25 * S)]
 
 
+def test_a_new_bus_has_dropped_nothing_yet(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel counts by socket: what the last one dropped is neither taken back nor told again."""
+    stage.opened(wish(0x11))
+    monkeypatch.setattr("hw.can.kernel.drops", lambda _: 3)
+    stage.read()
+    stage.engine.close(0)
+    stage.opened(wish(0x11))
+    monkeypatch.setattr("hw.can.kernel.drops", lambda _: 0)
+    assert (stage.read(), stage.kernel.orders(), stage.counters.lost) == ([], [], 3)
+
+
 def test_what_the_kernel_cannot_say_goes_through_a_raw_socket(stage: Stage) -> None:
     """Filtered by the exact identifier, gated in software: here a time-out inside the throttle."""
     stage.opened(wish(0x10, throttle_ns=S, timeout_ns=S), wish(0x11))
@@ -166,6 +177,26 @@ def test_what_the_kernel_cannot_say_goes_through_a_raw_socket(stage: Stage) -> N
         stage.raw.say(can.Message(arbitration_id=0x10, data=data, is_extended_id=False))
     assert (stage.read(), stage.read()) == ([("Frame", 0x10)], [])
     assert stage.engine.counts().wanted == 2
+
+
+def test_what_went_through_the_raw_socket_and_was_lost_is_told_again(stage: Stage) -> None:
+    """Its repetition, which says nothing new, is the first that says it."""
+    stage.opened(wish(0x10, timeout_ns=401 * 86_400 * S))
+    same = can.Message(arbitration_id=0x10, data=b"\x01", is_extended_id=False)
+    stage.raw.say(same)
+    assert stage.read() == [("Frame", 0x10)]
+    stage.engine.forget(Frame("pt", 0x10, b"\x01", 0))
+    stage.raw.say(same)
+    assert stage.read() == [("Frame", 0x10)]
+
+
+def test_what_the_kernel_cannot_say_is_silent_while_the_bus_is_gone(stage: Stage) -> None:
+    """By the software gate's clock, which says when."""
+    stage.opened(wish(0x10, throttle_ns=S, timeout_ns=S))
+    stage.raw.say(can.Message(arbitration_id=0x10, data=b"\x01", is_extended_id=False))
+    stage.read()
+    stage.engine.close(0)
+    assert (stage.engine.next_due_ns(), stage.engine.due(S)) == (S, [Silence("pt", 0x10, S)])
 
 
 def test_error_frames_are_counted_and_bus_off_is_a_loss(stage: Stage) -> None:
@@ -192,6 +223,16 @@ def test_a_swap_that_the_bus_refuses_is_a_loss(stage: Stage) -> None:
     stage.engine.set_up()
     assert [(order.opcode, order.can_id) for order in stage.kernel.orders()] == [(5, 0x11)]
     assert 0x200 not in stage.raw.filters
+    assert stage.read() == []
+
+
+def test_a_repetition_that_the_bus_refuses_is_a_loss(stage: Stage) -> None:
+    """What the inbox had no room for would else be told by nobody."""
+    heard(stage.opened(wish()))
+    stage.kernel.end.close()
+    stage.engine.forget(Frame("pt", 0x10, b"\x01", 1))
+    with pytest.raises(can.CanOperationError):
+        stage.read()
 
 
 def test_a_frame_that_ends_too_early_is_short_by_its_own_case(stage: Stage) -> None:
