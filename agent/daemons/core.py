@@ -53,15 +53,17 @@ def run(settings: Settings, file: Path) -> int:
 
 
 def _run(settings: Settings, file: Path, built: contextlib.ExitStack) -> int:
+    told = settings.control.socket.with_name(TOLD)
+    had_gone = told.exists()
+    told.unlink(missing_ok=True)  # first: who stops a start that is slow, or that fails, has not gone
     assembled = assemble(settings)
     if assembled.audit_holds:  # a broken one is evidence: nothing is written to it
         built.callback(assembled.parts.audit.close_days)
     for finding in assembled.findings:
         log.warning("%s: %s: %s", finding.code, finding.text, finding.hint)
-    power, told = assembled.parts.power, settings.control.socket.with_name(TOLD)
-    if told.exists():  # it went, and was woken since, perhaps by something else than the car
+    power = assembled.parts.power
+    if had_gone:  # and was woken since, perhaps by something else than the car
         power.ignition = False
-    told.unlink(missing_ok=True)
     if (call := settings.ecall) is not None:
         power.call_stands = lambda: stands(call.run)
     readers: list[BusReader] = []

@@ -179,6 +179,19 @@ def test_a_core_that_ends_by_itself_leaves_word_why(
     assert [path.read_text() for path in config.parent.glob(TOLD)] == ([f"{why}\n"] if why else [])
 
 
+def test_a_core_that_does_not_come_up_leaves_no_word_of_an_earlier_end(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start is slow, or fails: who stops it then must not put the device to sleep."""
+
+    def fails(_: object) -> Any:
+        assert not (config.parent / TOLD).exists()
+        raise DeviceError("the disk is full")
+
+    (config.parent / TOLD).write_text("ignition-off\n")
+    monkeypatch.setattr(core_module, "assemble", fails)
+    with pytest.raises(DeviceError):
+        core_module.run(load_settings(config))
+
+
 def test_the_emergency_call_is_looked_for_where_it_is_kept(config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As [ecall] run says."""
     ecall = f'[ecall]\nbroker = "main"\nnumber = "+861"\ntest_number = "+862"\nrecipient = "emergency"\nrun = "{tmp_path / "ram"}"\n'
