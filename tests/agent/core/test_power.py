@@ -157,6 +157,24 @@ def test_it_goes_sooner_when_the_battery_is_low(car: Stage) -> None:
     assert car.core.parts.power.why == "low-voltage"
 
 
+def test_a_battery_at_the_threshold_is_not_below_it(car: Stage) -> None:
+    """As [power] says it."""
+    car.core.parts.power.off_delay_s = None
+    off(car)
+    battery(car, LOW_V)
+    assert not goes(car, LONG_S)
+
+
+def test_what_is_decided_is_not_taken_back(car: Stage) -> None:
+    """By an ignition that comes on in the last two seconds: the end has begun, and its word must be that of its reason."""
+    car.ignition(on=True)
+    off(car)
+    assert goes(car, OFF_S)
+    car.ignition(on=True)
+    assert car.core.may_go()
+    assert car.core.parts.power.why == "ignition-off"
+
+
 def test_a_short_dip_is_no_low_battery(car: Stage) -> None:
     """As when the lock's motors run, again and again."""
     car.core.parts.power.off_delay_s = None
