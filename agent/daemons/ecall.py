@@ -64,7 +64,11 @@ CALL_SECTIONS = frozenset({"vehicle", "regions", "bus", "brokers", "recipients",
 CLOSE_S = 0.5
 """For everything that has a thread; a modem in the middle of an answer is not waited for."""
 BESIDE = frozenset({"record", "control", "fixes"})
-"""Threads that a call can do without. While one stands, or may be called back, they are found and end nothing; then they vote again."""
+"""Threads that a call can do without. While one stands, or may be called back, they are found and end nothing; then they vote again.
+
+So are buses while a session stands: the crash that it tells may have torn off the adapter. Not in a test, in the countdown or in that hour:
+a crash would be news there.
+"""
 log = logging.getLogger("modicum.ecall")
 Inbox = queue.SimpleQueue[Item]
 
@@ -150,8 +154,13 @@ def _run(settings: Settings, own: Ecall, built: contextlib.ExitStack) -> None:
 
 def _voters(parts: Mapping[str, Voter], loop: Loop) -> dict[str, Voter]:
     """Whoever may end the program now."""
-    calm, centre = loop.machine.state is State.IDLE, loop.centre.in_use
-    voting: dict[str, Voter] = {name: part for name, part in parts.items() if calm or name not in BESIDE}
+    calm, session, centre = loop.machine.state is State.IDLE, loop.machine.standing.session, loop.centre.in_use
+    called = session is not None and session.kind != "test"
+
+    def spared(name: str, part: Voter) -> bool:
+        return called if isinstance(part, BusReader) else name in BESIDE and not calm
+
+    voting: dict[str, Voter] = {name: part for name, part in parts.items() if not spared(name, part)}
     return voting | ({"centre": centre} if centre else {})
 
 

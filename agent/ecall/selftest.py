@@ -80,7 +80,7 @@ class SelfTest:
 
 def _trouble(device: Device) -> str:
     """Why it is not read; empty while it is."""
-    return device.problem or ("" if device.alive() else "its thread has ended by a fault of ours: restart modicum-ecall")
+    return device.problem or ("" if device.alive() else "its thread has ended by a fault of ours: it is started anew once no call stands")
 
 
 def _unknown() -> Finding:

@@ -21,14 +21,16 @@ from agent.daemons import ecall as program
 from agent.ecall.fixes import FixHearer
 from agent.ecall.loop import Loop
 from agent.ecall.record import Recorder
+from agent.ecall.session import Kind, Session
 from agent.ecall.store import Store
 from agent.ecall.switch import Switch
-from agent.ecall.table import State
+from agent.ecall.table import IN_SESSION, State
 from agent.errors import ConfigError, DeviceError, UsageError
 from agent.folders import vehicle_folder
 from agent.model import Finding
 from agent.settings import Settings, load_settings
 from agent.vehicle import load_vehicle
+from hw.can.bus import BusReader
 from hw.modem.voice import Voice
 from tests.agent.ecall.build import VIN
 
@@ -67,6 +69,7 @@ PARTS = {
     *("hw.can", "hw.errors", "hw.gnss", "hw.modem", "hw.ports", "hw.registry", "hw.sos", "hw.supervision"),
 }
 CALM = (State.IDLE,)
+KINDS: tuple[Kind, ...] = ("automatic", "manual", "test")
 CONFIG = """
 [vehicle]
 platform = "bench"
@@ -242,6 +245,32 @@ def test_a_thread_that_a_call_can_do_without_ends_none(
     monkeypatch.setattr(kind, "alive", lambda _: False)
     program.run(settings(tmp_path, '[modem]\nport = "absent"' if dead == "modem" else ""))
     assert found == (list(State) if ends is CALM else [])
+
+
+def test_a_bus_ends_no_call_that_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The crash may have torn its adapter off, again and again: it is found, and the call goes on. Before a session, in a test and after
+    it a crash would be news: there it ends the program.
+    """
+    cases = [(None, state) for state in State if state not in IN_SESSION] + [(kind, state) for kind in KINDS for state in IN_SESSION]
+    voted: list[object] = []
+
+    def look(loop: Loop) -> None:
+        assert loop.selftest.run(boot_ns())["bus"]
+        for kind, state in cases:
+            loop.machine.standing.session = Session("1", kind, 0, 0) if kind else None
+            loop.machine.standing.state = state
+            cast("Any", loop.vote).__self__._due_s = 0.0
+            ends = kind in {None, "test"}
+            with pytest.raises(DeviceError, match="a thread has ended: bus pt") if ends else contextlib.nullcontext():
+                loop.vote()
+            voted.append((kind, state))
+
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr(Loop, "run", look)
+    monkeypatch.setattr(BusReader, "alive", lambda _: False)
+    program.run(settings(tmp_path, '[[bus]]\nname = "pt"\ninterface = "virtual"\nchannel = "ends-no-call"'))
+    assert voted == cases
 
 
 def test_a_folder_that_cannot_be_locked_bars_nobody(tmp_path: Path) -> None:
