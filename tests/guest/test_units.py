@@ -299,6 +299,12 @@ def test_an_upgrade_starts_nothing_with_the_device_that_its_owner_disabled(desk:
     assert said(desk, "enabled-after").split() == ["enabled", "enabled", "disabled"]
 
 
+def test_core_has_ended_when_the_uplink_is_told_to(desk: Desk) -> None:
+    """Both are stopped at once, as by a shutdown: what core's end sends still finds its way."""
+    core_gone_us, uplink_told_us = map(int, said(desk, "stop-order").split())
+    assert 0 < core_gone_us <= uplink_told_us
+
+
 def test_the_drop_in_against_a_kernel_without_real_time(desk: Desk) -> None:
     """The emergency call runs as any program does."""
     assert "SCHED_OTHER" in said(desk, "scheduling")

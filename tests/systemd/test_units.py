@@ -19,6 +19,7 @@ ETC, EXAMPLES = ROOT / "systemd/etc", ROOT / "systemd/examples"
 UNITS = ETC / "systemd/system"
 EXPOSURE_MAX = {"core": 11, "uplink": 10, "ecall": 14}
 """Tenths, as systemd-analyze takes them; uplink and ecall with their addresses."""
+ORDER = ("Before", "After")
 IN_ALL = (
     *("Type=notify", "Restart=always", "StartLimitIntervalSec=0", "LogNamespace=modicum", "UMask=0077"),
     *("LimitCORE=0", "MemorySwapMax=0", "CapabilityBoundingSet=", "SystemCallErrorNumber=EPERM", "PartOf=modicum.target"),
@@ -120,6 +121,14 @@ def test_what_keeps_a_service_from_being_started_anew_at_once() -> None:
     assert kept_away == {f"modicum-{one}.service": [str(GONE_STATUS), wrong] if one == "core" else [wrong] for one in EXPOSURE_MAX}
     assert f"SuccessExitStatus={GONE_STATUS}" in lines["modicum-core.service"]
     assert {name for name, of in lines.items() if "OnFailure=modicum-again@%N.service" in of} == set(kept_away)
+
+
+def test_the_uplink_is_stopped_after_core_and_before_the_network() -> None:
+    """What core's end still sends needs both. systemd stops in the reverse order of starting (systemd.unit(5), Before=)."""
+    orders = (UNITS / "modicum-uplink.service").read_text().splitlines()
+    before, after = ([name for line in orders if line.startswith(f"{key}=") for name in line.split("=")[1].split()] for key in ORDER)
+    assert "modicum-core.service" in before
+    assert "network.target" in after
 
 
 def test_what_a_person_may_edit_is_replaced_by_no_release() -> None:

@@ -189,7 +189,7 @@ def test_a_core_that_does_not_come_up_leaves_no_word_of_an_earlier_end(config: P
     (config.parent / TOLD).write_text("ignition-off\n")
     monkeypatch.setattr(core_module, "assemble", fails)
     with pytest.raises(DeviceError):
-        core_module.run(load_settings(config))
+        core_module.run(load_settings(config), config)
 
 
 def test_the_emergency_call_is_looked_for_where_it_is_kept(config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
