@@ -11,15 +11,17 @@ import click
 
 from agent.cli.agent_side import asked, config_option, json_option, printed, settings_of
 from agent.cli.doctor import said
-from agent.errors import DeviceError, ModicumError, UsageError
+from agent.control.protocol import ask
+from agent.errors import AgentAbsent, DeviceError, ModicumError, UsageError
 from agent.folders import vehicle_folder
 from agent.health.buses import bus as examined
 from agent.health.facts import BusFacts
 from agent.model import Finding
 from agent.sections import Bus
+from agent.settings import Settings
 from agent.vehicle import load_vehicle
 from hw.can.interface import KERNEL_INTERFACES, Interface, interface_of
-from hw.can.listen import Heard, listen
+from hw.can.listen import SHARED_INTERFACES, Heard, listen
 from hw.errors import DeviceLost
 from hw.ports import EXTENDED_ID
 
@@ -40,7 +42,8 @@ def can_group() -> None:
 def list_command(seconds: float, config: Path, as_json: bool) -> None:
     """Every identifier that comes, its name in the DBC, and whether a rule wants it.
 
-    Use it to see whether the vehicle file fits this car. It listens by a socket of its own; the agent goes on undisturbed.
+    Use it to see whether the vehicle file fits this car. It listens by a socket of its own, so the agent goes on undisturbed; of an
+    adapter that cannot be shared it is refused while modicum-core runs.
     """
     buses, lines = _heard(config, seconds), []
     for bus in buses:
@@ -73,12 +76,27 @@ def _told(seconds: float, buses: list[Row], lines: list[str], *, as_json: bool) 
 
 
 def _heard(config: Path, seconds: float) -> list[Row]:
-    """A document of each bus. Raises DeviceError where one cannot be heard."""
+    """A document of each bus. Raises DeviceError where one cannot be heard, or must not while core reads it."""
     settings = settings_of(config)
+    _leave_to_core(settings)
     names = _names(settings.vehicle.platform)
     wanted = _wanted(config)
     with ThreadPoolExecutor() as hands:
         return list(hands.map(lambda bus: _document(bus, _listened(bus, seconds), names, wanted), settings.bus))
+
+
+def _leave_to_core(settings: Settings) -> None:
+    """Raises DeviceError where core runs, and a bus of its own would be disturbed."""
+    alone = [bus for bus in settings.bus if bus.interface not in SHARED_INTERFACES]
+    if not alone:
+        return
+    try:
+        ask(settings.control.socket, "ping")
+    except AgentAbsent:
+        return
+    where = f"{alone[0].interface}:{alone[0].channel}"
+    hint = "see modicum status; or stop modicum.target first, and start it afterwards"
+    raise DeviceError(f"bus {alone[0].name}: modicum-core reads it, and a second program would take frames from it", where, hint)
 
 
 def _listened(bus: Bus, seconds: float) -> Heard:

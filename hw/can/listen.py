@@ -23,6 +23,8 @@ from hw.can.interface import KERNEL_INTERFACES
 from hw.errors import DeviceLost
 from hw.ports import EXTENDED_ID
 
+SHARED_INTERFACES = KERNEL_INTERFACES | {"udp_multicast"}
+"""Those whose frames a second listener takes from nobody. Another adapter's may go to one program alone, or opening resets it."""
 CAN_RAW_ERR_FILTER = 2
 """linux/can/raw.h; the socket module has no name for it."""
 HEADER_BYTES = 8

@@ -11,6 +11,8 @@ import can
 import pytest
 
 from hw.can.interface import Interface
+from hw.can.listen import Heard, Seen
+from hw.ports import EXTENDED_ID
 from tests.agent.cli.conftest import Agent, Cli, write_device
 
 CHANNEL = "test-can-list"
@@ -85,12 +87,25 @@ def test_without_an_agent_nobody_says_what_is_wanted(config: Path, cli: Cli) -> 
     assert {row["wanted"] for row in bus["ids"]} == {None}
 
 
-@pytest.mark.usefixtures("car")
-def test_what_the_plan_wants_is_told(config: Path, cli: Cli, agent: Agent) -> None:
-    """By the plan in force of the agent whose socket this is."""
-    config.write_text(config.read_text().replace('socket = "control.sock"', f'socket = "{agent.folder}/control.sock"'))
-    [bus] = cli("can", "list", "--seconds", "0.2", "--config", config, "--json").document["buses"]
+def test_what_the_plan_wants_is_told(config: Path, cli: Cli, agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the plan in force of the agent whose socket this is, from a bus that others may hear as well."""
+    text = config.read_text().replace('socket = "control.sock"', f'socket = "{agent.folder}/control.sock"')
+    config.write_text(text.replace('"virtual"', '"udp_multicast"'))
+    heard = Heard(seconds=1.0)
+    for can_id in (IGNITION, EXTENDED_ID | STRANGER):
+        heard.take(Seen(can_id, 8))
+    monkeypatch.setattr("agent.cli.can_.listen", lambda *_: heard)
+    [bus] = cli("can", "list", "--config", config, "--json").document["buses"]
     assert {row["id"]: row["wanted"] for row in bus["ids"]} == {IGNITION: True, STRANGER: False}
+
+
+@pytest.mark.parametrize("verb", ["list", "rates"])
+def test_an_adapter_that_core_reads_is_not_opened(cli: Cli, agent: Agent, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    """Here a serial one: a second handle takes frames, and resets it. Exit 5, with the way to hear it all the same."""
+    monkeypatch.setattr("agent.cli.can_.listen", lambda *_: pytest.fail("opened"))
+    said = cli("can", verb, "--config", agent.config).refused(5)
+    assert "bus pt: modicum-core reads it, and a second program would take frames from it (slcan:/dev/" in said
+    assert "stop modicum.target first" in said
 
 
 def test_a_bus_that_cannot_be_heard_is_a_fault_of_the_device(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
