@@ -176,7 +176,8 @@ class Audit:
                     self._chain.append([self._day(subject, line, count) for line, count in over.items()])
                     self._store(subject, counter)
             self._forget_erased()
-            self._chain.write_note(self._digest())
+            if (digest := self._digest()) != self._chain.head().note:  # with nothing new, nothing is written: the disk may be slow
+                self._chain.write_note(digest)
 
     def show(self, limit: int = 100) -> list[dict[str, object]]:
         """The newest `limit` lines for people: counts of days not closed yet, marked `open`, then entries, newest first.

@@ -37,6 +37,9 @@ LIVE_S = 0.8
 """A clean stop takes at most 2 s. By this much of it, what was in the inbox when it began is lived through."""
 DRAIN_S = 1.3
 """By this much, what waits is sent."""
+SETTLED_S = 1.6
+"""By this much, what was acknowledged is entered, in SETTLE_FLUSHES of the disk at most."""
+SETTLE_FLUSHES = 3
 LEAP_QUIET_S = 1.0
 """So long after a leap of the axis what a device had stamped before it heard of it may still come in."""
 CONFIRM_S = 1.8
@@ -134,8 +137,14 @@ class Loop:
         began_s = time.monotonic()
         self._live_through(began_s + LIVE_S)
         self.core.pipeline.flush()
-        for last in (self.core.keep, lambda: self.save_clock(self.clock.now_ns()), lambda: self._drain(began_s + DRAIN_S)):
-            self._guarded(last)
+        flush_s = max(self._took_s(self.core.keep), self._took_s(lambda: self.save_clock(self.clock.now_ns())))
+        self._guarded(self._drain, began_s + DRAIN_S, began_s + SETTLED_S - SETTLE_FLUSHES * flush_s)
+
+    def _took_s(self, write: Callable[[], None]) -> float:
+        """Does it, and says how slow the disk is."""
+        began_s = time.monotonic()
+        self._guarded(write)
+        return time.monotonic() - began_s
 
     def _live_through(self, deadline_s: float) -> None:
         """What is in the inbox by now, as long as there is time; of a flood the rest is lost, as it would be if it came a moment later."""
@@ -144,9 +153,13 @@ class Loop:
                 break
             self._guarded(self.take, self.inbox.get_nowait())
 
-    def _drain(self, deadline_s: float) -> None:
-        """What can still be sent before the process ends is sent; all of it is durable already."""
-        self.uplinked.pump(self.clock.now_ns())
+    def _drain(self, deadline_s: float, settle_by_s: float) -> None:
+        """What can still be sent before the process ends is sent; all of it is durable already.
+
+        An acknowledgement after `settle_by_s` counts as one that did not come: the next run sends that record again.
+        """
+        self.uplinked.take_back()
+        self._send_on(settle_by_s)
         while self.core.delivery.open and (left_s := deadline_s - time.monotonic()) > 0:
             try:
                 item = self.inbox.get(timeout=left_s)
@@ -154,7 +167,12 @@ class Loop:
                 return
             if not isinstance(item, Frame | Fix | Silence):
                 self.take(item)
-            self.uplinked.pump(self.clock.now_ns())
+            self._send_on(settle_by_s)
+
+    def _send_on(self, settle_by_s: float) -> None:
+        if time.monotonic() <= settle_by_s:
+            self.uplinked.settle(self.clock.now_ns())
+        self.uplinked.offer(self.clock.now_ns())
 
     def turn(self, wait_s: float) -> None:
         """One tick."""

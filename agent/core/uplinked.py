@@ -69,10 +69,18 @@ class Uplinked:
                 self.cut()
 
     def pump(self, now_ns: int) -> None:
-        """Settles what was acknowledged, takes back what was forgotten, offers what waits."""
+        """Takes back what was forgotten, settles what was acknowledged, offers what waits."""
         self.take_back()
+        self.settle(now_ns)
+        self.offer(now_ns)
+
+    def settle(self, now_ns: int) -> None:
+        """Enters what was acknowledged, and deletes it."""
         self.delivery.settle(self.acks, now_ns)
         self.acks = []
+
+    def offer(self, now_ns: int) -> None:
+        """Offers what waits; writes nothing."""
         if self.link is None:
             return
         if self.delivery.fresh:

@@ -17,6 +17,7 @@ from agent.core import loop as module
 from agent.core.loop import DRAIN_S, INBOX_MAX, LIVE_S, Item
 from agent.daemons.core import CLOSE_S
 from agent.errors import DeviceError
+from agent.link import Ack
 from agent.storage import memory
 from hw.ports import Frame
 from tests.agent.core.stage import Stage, vehicle
@@ -183,19 +184,39 @@ def test_everything_is_durable_before_anything_is_sent(stage: Stage, seconds: Se
     waits_for_the_broker(stage)
     done: list[object] = []
     stage.loop.save_clock = lambda _: done.append("clock")
-    monkeypatch.setattr(type(stage.loop.uplinked), "pump", lambda *_: done.append(stage.stored().get("a.minute")))
+    monkeypatch.setattr(type(stage.loop.uplinked), "offer", lambda *_: done.append(stage.stored().get("a.minute")))
     ended(stage, seconds)
     assert done[:2] == ["clock", 1]
 
 
-@pytest.mark.parametrize("commit_s", [0.1, 0.2])
-def test_a_slow_disk_does_not_hold_the_end_up(stage: Stage, seconds: Seconds, monkeypatch: pytest.MonkeyPatch, commit_s: float) -> None:
-    """Each transaction takes so long, the inbox is full, and the broker does not answer."""
+@pytest.mark.parametrize("commit_s", [0.1, 0.2, 0.3, 0.4])
+@pytest.mark.parametrize("acknowledges", [False, True])
+@pytest.mark.parametrize("full", [False, True])
+def test_a_slow_disk_does_not_hold_the_end_up(
+    stage: Stage, seconds: Seconds, monkeypatch: pytest.MonkeyPatch, commit_s: float, acknowledges: bool, full: bool
+) -> None:
+    """Each transaction takes so long, the inbox is full or not, and the broker has acknowledged all offers or does not answer."""
     slow(monkeypatch, seconds, commit_s)
     waits_for_the_broker(stage)
-    lasted_s, _ = ended(stage, seconds, *frames(stage, INBOX_MAX), item_s=0.0001)
-    assert lasted_s <= STOP_S - CLOSE_S
-    assert stage.stored()["a.minute"] == 1
+    stage.drive(3)
+    stage.loop.save_clock = lambda _: stage.core.parts.memory.set("clock", b"")
+    acks = [Ack(n=n) for n in stage.core.delivery.open] if acknowledges else []
+    lasted_s, _ = ended(stage, seconds, *acks, *frames(stage, INBOX_MAX if full else 0), item_s=0.0001)
+    assert lasted_s <= STOP_S - CLOSE_S + 1e-6
+    assert stage.stored()["a.minute"] >= 1
+
+
+@pytest.mark.parametrize(("commit_s", "settled"), [(0.0, True), (0.2, True), (0.3, False)])
+def test_what_a_slow_disk_has_no_time_to_enter_is_sent_again(
+    stage: Stage, seconds: Seconds, monkeypatch: pytest.MonkeyPatch, commit_s: float, settled: bool
+) -> None:
+    """An acknowledgement with which the 2 s would not hold counts as one that did not come: the record stays."""
+    waits_for_the_broker(stage)
+    offered = set(stage.core.delivery.open)
+    stage.loop.save_clock = lambda _: stage.core.parts.memory.set("clock", b"")
+    slow(monkeypatch, seconds, commit_s)
+    ended(stage, seconds, *[Ack(n=n) for n in offered], *frames(stage, 500), item_s=0.001)
+    assert bool(offered & set(stage.core.delivery.open)) != settled
 
 
 def slow(monkeypatch: pytest.MonkeyPatch, seconds: Seconds, commit_s: float) -> None:

@@ -45,7 +45,7 @@ def test_what_does_not_close_is_left(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.live
 def test_a_core_whose_uplink_says_nothing_ends_in_time(agent: Agent) -> None:
-    """Offers are out, no answer ever comes, and the bus goes on telling."""
+    """Offers are out, no answer ever comes, and the bus goes on telling. No database is written back: flushes that a slow disk feels."""
     agent.ask("policy.accept")
     agent.stop()
     agent.run()  # it tells that it has started
@@ -59,3 +59,4 @@ def test_a_core_whose_uplink_says_nothing_ends_in_time(agent: Agent) -> None:
         assert agent.process.wait(30) == 0
         assert time.monotonic() - began_s < STOP_S_MAX
     assert "Traceback" not in agent.log()
+    assert (agent.folder / "state" / "ledger.db-wal").stat().st_size > 0
