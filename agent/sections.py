@@ -58,7 +58,7 @@ class Bus(Section, frozen=True):
     name: Annotated[Name, Meta(description="as under [buses] of vehicle.toml. Required")]
     interface: Annotated[str, Meta(description="a python-can interface. Default socketcan")] = "socketcan"
     channel: Annotated[str | int, Meta(description="as that interface calls it, such as can0. Default empty")] = ""
-    options: Annotated[dict[str, Any], Meta(description="further arguments of that interface. Default none")] = {}
+    options: Annotated[dict[str, Any], Meta(description="further arguments of that interface. Default none; fd is true on socketcan")] = {}
 
 
 class Gnss(Section, frozen=True):

@@ -47,7 +47,8 @@ class BusReader(Supervised):
     `deliver` must not block; `queue.Full` from it is counted as a loss (so a bounded queue's `put_nowait` will do).
     `to_axis` turns python-can's time stamp (seconds since the epoch, by the host's clock) into the agent's axis, `now_ns`
     is that axis now. Not `gated`: every frame of what is subscribed is delivered, also one that
-    says nothing new. `extra` goes to `open_bus`, which is `can.Bus` unless a test puts another in its place.
+    says nothing new. `extra` goes to `open_bus`, which is `can.Bus` unless a test puts another in its place; on SocketCAN
+    CAN FD is read too, unless it has `fd` False.
     """
 
     def __init__(  # noqa: PLR0913  # what a device is called, whom it tells, what time it is, and two for tests and adapters
@@ -71,7 +72,10 @@ class BusReader(Supervised):
         """The last times without the bus, oldest first."""
         self._where, self._channel = f"{interface}:{channel}", channel
         self._is_socketcan = interface in {KERNEL_FILTERED, "socketcan_bcm"}  # the latter is ours, and sets up nothing by itself
-        settings = {"interface": KERNEL_FILTERED if self._is_socketcan else interface, "channel": channel, **(extra or {})}
+        settings = {"interface": interface, "channel": channel, **(extra or {})}
+        if self._is_socketcan:
+            # Asking for CAN FD of an interface that carries none does no harm, and one that is brought up with it later is read as well.
+            settings = {"fd": True, **settings, "interface": KERNEL_FILTERED}
         line = Line(name, self._where, settings, open_bus, to_axis, now_ns, known, gated, self.counters)
         kernel = gated and self._is_socketcan and bcm.available()
         self._engine: Engine = KernelEngine(line) if kernel else SoftwareEngine(line)

@@ -25,6 +25,7 @@ AWAY_S = 3.5
 """By then the pauses between tries are as long as they get."""
 STEP_S = 20.0
 OURS = 0x123
+LONG = bytes(range(16))
 CLASSES = {0x088: bytes(8), 0x004: bytes([0, 0x10, 0, 0, 0, 0, 0, 0]), 0x020: bytes(8)}
 
 
@@ -39,12 +40,15 @@ class Reading:
     def __init__(self, *, gated: bool) -> None:
         self.items: list[Frame | Silence] = []
         clock: dict[str, Any] = {"to_axis": lambda s: round(s * NS), "now_ns": time.time_ns}
-        self.reader = BusReader("pt", "socketcan", "vcan0", deliver=self.items.append, extra={"fd": True}, gated=gated, **clock)
+        self.reader = BusReader("pt", "socketcan", "vcan0", deliver=self.items.append, gated=gated, **clock)
         self.reader.subscribe([Subscription("pt", OURS, 0xFF, 0, 2 * NS if gated else 0)])
         self.reader.start()
 
     def frames(self) -> int:
         return sum(isinstance(item, Frame) for item in self.items)
+
+    def last_length(self) -> int:
+        return [len(item.data) for item in self.items if isinstance(item, Frame)][-1]
 
     def silences(self) -> int:
         return sum(isinstance(item, Silence) for item in self.items)
@@ -65,6 +69,8 @@ class Story:
         )
         self.away("deleted", lambda: ip("del vcan0"), lambda: ip("add dummy0 type vcan", "add vcan0 type vcan", "set vcan0 mtu 72 up"))
         self.replaced()
+        self.brought_up("classic", 16, b"\x01")
+        self.brought_up("fd", 72, LONG)
         self.errors()
         for name, reading in self.readings.items():
             reader = reading.reader
@@ -84,15 +90,16 @@ class Story:
         back_s = self.heard()
         self.found[step] = {"gone_s": gone_s, "problems": problems, "back_s": back_s, "silences": told}
 
-    def heard(self) -> list[float]:
-        """Seconds until each delivers a frame that is sent all the time and says nothing new."""
+    def heard(self, data: bytes = b"\x01") -> list[float]:
+        """Seconds until each delivers a frame that is sent all the time and says nothing new; one of CAN FD where it is long."""
         before = {name: one.frames() for name, one in self.readings.items()}
         took_s: dict[str, float] = {}
         began_s = time.monotonic()
-        with can.Bus(interface="socketcan", channel="vcan0") as car:
+        fd = len(data) > 8
+        with can.Bus(interface="socketcan", channel="vcan0", fd=fd) as car:
             while len(took_s) < len(self.readings):
                 assert time.monotonic() < began_s + STEP_S, f"only {list(took_s)} came back"
-                car.send(can.Message(arbitration_id=OURS, data=b"\x01", is_extended_id=False))
+                car.send(can.Message(arbitration_id=OURS, data=data, is_extended_id=False, is_fd=fd))
                 time.sleep(0.05)
                 for name, one in self.readings.items():
                     if one.frames() > before[name]:
@@ -108,6 +115,14 @@ class Story:
             "back_s": back_s,
             "losses": [one.reader.losses - n for n, one in zip(losses, self.readings.values(), strict=True)],
         }
+
+    def brought_up(self, step: str, mtu: int, data: bytes) -> None:
+        """Down, and up with or without CAN FD; how long the last frame was that each delivered then."""
+        losses = [one.reader.losses for one in self.readings.values()]
+        ip("set vcan0 down", f"set vcan0 mtu {mtu} up")
+        until(lambda: all(one.reader.losses > n for one, n in zip(self.readings.values(), losses, strict=True)))
+        back_s = self.heard(data)
+        self.found[step] = {"back_s": back_s, "bytes": [one.last_length() for one in self.readings.values()]}
 
     def errors(self) -> None:
         """Error frames of some classes, then bus off; both go on reading after it."""

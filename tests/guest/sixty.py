@@ -71,7 +71,7 @@ def read_gated(wanted: Sequence[Subscription]) -> dict[str, Any]:
         (found if isinstance(item, Frame) else silences)[item.can_id] += 1  # type: ignore[attr-defined]
 
     clock: dict[str, Any] = {"to_axis": lambda s: round(s * 1e9), "now_ns": time.time_ns}
-    reader = BusReader("pt", "socketcan", LINE, deliver=deliver, extra={"fd": True}, **clock)
+    reader = BusReader("pt", "socketcan", LINE, deliver=deliver, **clock)
     reader.subscribe(wanted)
     reader.start()
     until(lambda: not reader.problem)

@@ -54,15 +54,22 @@ def test_an_interface_that_takes_the_name_is_read(found: dict[str, Any]) -> None
     assert max(found["replaced"]["back_s"]) < BACK_S_MAX
 
 
+@pytest.mark.parametrize(("step", "length"), [("classic", 1), ("fd", 16)])
+def test_can_fd_is_read_by_itself_once_the_interface_carries_it(found: dict[str, Any], step: str, length: int) -> None:
+    """By both readers, though nothing was said of it; before that classic frames are read."""
+    assert found[step]["bytes"] == [length] * len(READERS)
+    assert max(found[step]["back_s"]) < BACK_S_MAX
+
+
 @pytest.mark.parametrize(("reader", "engine"), READERS.items())
 def test_each_gap_is_recorded_with_its_cause(found: dict[str, Any], reader: str, engine: str) -> None:
     """From when to when, in order, none of them open at the end; also by the reader of the emergency call, which needs every frame."""
     assert (found[reader]["engine"], found[reader]["lost"]) == (engine, 0)
     gaps = found[reader]["gaps"]
-    assert len(gaps) == len(AWAY) + 2
+    assert len(gaps) == len(AWAY) + 4
     times = [time for gap in gaps for time in (gap["from_ns"], gap["to_ns"])]
     assert times == sorted(times)
-    assert [gap["to_ns"] - gap["from_ns"] > 3e9 for gap in gaps] == [True] * len(AWAY) + [False] * 2
+    assert [gap["to_ns"] - gap["from_ns"] > 3e9 for gap in gaps] == [True] * len(AWAY) + [False] * 4
     assert ["does not open" in gap["why"] for gap in gaps[:2]] == [True, False]
     assert "bus off" in gaps[-1]["why"]
 

@@ -124,7 +124,9 @@ def call_sections(device: Device) -> str:
 
 def write_config(device: Device, bus: BusChoice, package: str | None, catalogue: Path | None, call: str = "") -> None:
     """agent.toml as an integrator would write it; `call`: another part for the emergency call."""
-    options = [f"port = {bus.port}"] if bus.port is not None else []
+    options = [] if bus.interface == SOCKETCAN else ["fd = true"]
+    if bus.port is not None:
+        options.append(f"port = {bus.port}")
     if bus.interface == "udp_multicast":
         options.append("hop_limit = 0")
     lines = [
@@ -133,7 +135,7 @@ def write_config(device: Device, bus: BusChoice, package: str | None, catalogue:
         f'[control]\nsocket = "{device.control}"',
         f'[link]\nsocket = "{device.link}"',
         f'[[bus]]\nname = "pt"\ninterface = "{bus.interface}"\nchannel = "{bus.channel}"',
-        f"options = {{ {', '.join([*options, 'fd = true'])} }}",
+        f"options = {{ {', '.join(options)} }}",
         f'[gnss]\nkind = "{device.gnss_kind}"\nport = "{device.gnss}"\nbaud = 115200',
         call or (call_sections(device) if EMERGENCY in device.recipients else ""),
         '[clock]\nsources = ["system"]',

@@ -299,6 +299,25 @@ def test_the_kernel_is_asked_for_the_wanted_identifiers_only(monkeypatch: pytest
     ]
 
 
+@pytest.mark.parametrize(
+    ("interface", "extra", "fd"),
+    [("socketcan", {}, True), ("socketcan_bcm", {}, True), ("socketcan", {"fd": False}, False), ("fake", {}, None)],
+)
+def test_can_fd_is_asked_of_socketcan_by_itself(
+    monkeypatch: pytest.MonkeyPatch, interface: str, extra: dict[str, Any], fd: bool | None
+) -> None:
+    """Unless the options say otherwise; another adapter has words of its own for it."""
+    monkeypatch.setattr(socket, "if_nametoindex", lambda name: 7)
+    garage, asked = Garage(), queue.Queue[Any]()
+
+    def open_bus(**settings: Any) -> Any:
+        asked.put(settings.get("fd"))
+        return garage.open()
+
+    with reading(open_bus, lambda item: None, interface, "can0", gated=False, extra=extra):
+        assert asked.get(timeout=WAIT_S) is fd
+
+
 def test_nothing_is_ever_sent() -> None:
     """Through subscribing, reading, losing and reopening, the reader never sends."""
     garage, got = Garage(), queue.Queue[Frame | Silence]()
