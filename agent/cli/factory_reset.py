@@ -25,7 +25,10 @@ this car, and old pages of a flash chip, which open only with the old credential
 @json_option
 @click.option("--yes", is_flag=True, help=f'do not ask for the word "{WORD}"')
 def factory_reset_command(config: Path, as_json: bool, yes: bool) -> None:
-    """Erase what an owner left, with the agent stopped, and make new keys. A reset that is cut has to be run again."""
+    """Erase what an owner left, and make new keys. A reset that is cut has to be run again.
+
+    With the agent stopped: sudo systemctl stop modicum-core; afterwards start it again.
+    """
     settings = settings_for_keys(config)
     with locked(settings.state.dir):
         if not yes:

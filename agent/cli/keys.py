@@ -64,7 +64,10 @@ def show(config: Path, as_json: bool) -> None:
 @config_option
 @json_option
 def rotate(config: Path, as_json: bool) -> None:
-    """A new credential, new keys of both databases and a new seed, while the agent stands. Ids towards recipients stay."""
+    """A new credential, new keys of both databases and a new seed. Ids towards recipients stay.
+
+    With the agent stopped: sudo systemctl stop modicum-core; afterwards start it again.
+    """
     settings = settings_for_keys(config)
     with locked(settings.state.dir):
         credential, new = _own(settings), sealing.drawn(settings)
