@@ -17,7 +17,7 @@ from agent.errors import AgentAbsent, ModicumError
 from agent.health.buses import receiver
 from agent.health.facts import ReceiverFacts
 from agent.health.going import power_line
-from agent.health.reach import call_line
+from agent.health.reach import call_line, ledger_line
 from agent.health.saying import age, counted_bytes
 from agent.model import Finding
 from agent.settings import Settings
@@ -79,6 +79,7 @@ def _lines(result: Document) -> Iterator[str]:
     yield f"receiver: {receiver(result['receiver'] and ReceiverFacts(**result['receiver'])).says}"
     yield f"fixes: {result['fixes']}"
     yield f"plan: {result['plan']['rules']} rules, {result['plan']['refused']} withheld"
+    yield f"ledger: {ledger_line(result['ledger'])}"
     yield f"samples: {result['samples']}, offered {result['offered']}, acknowledged {result['acknowledged']}"
     yield f"uplink: {'linked' if result['uplink'] else 'not linked'}"
     yield from (f"lane {lane}: {'online' if row['online'] else 'offline ' + row['why']}" for lane, row in result["lanes"].items())

@@ -19,7 +19,7 @@ import sqlite_utils
 
 from agent.clock import Clock
 from agent.consent.state import APPLY, GUEST, NOTHING, Facts, Grant, Kind, Profile, State, replay
-from agent.errors import UsageError
+from agent.errors import IntegrityError, UsageError
 from agent.limits import SENSITIVE_TERM_S_MAX
 from agent.storage.chain import DEVICE, SUBJECT_BYTES, Chain, ChainKeys, Draft, Entry
 
@@ -38,6 +38,8 @@ class Ledger:
         self._chain = Chain(db, "ledger", keyring, APPLY)
         self._facts: Facts = NOTHING
         self._last: Entry | None = None
+        self.closed = False
+        """Whether nothing may be said: this one stands for a ledger that cannot be read, and would not know a refusal that it holds."""
         self.revision = 0
         """Grows with every entry that this object appends; one process writes, so it tells of every change without a read."""
 
@@ -176,6 +178,10 @@ class Ledger:
         self._chain.verify()
 
     def _append(self, kind: str, subject: bytes, **fields: object) -> int:
+        if self.closed:
+            raise IntegrityError(
+                "the ledger is not what was written, so nothing can be granted or accepted", "ledger.db", "see modicum doctor"
+            )
         body = {name: value for name, value in fields.items() if value is not None}
         now = {"kind": kind, "t_ms": self._clock.now_ns() // NS_PER_MS, "trusted": self._clock.trusted()}
         number = self._chain.append([Draft(subject, now | body)])[0]

@@ -30,7 +30,7 @@ def unlock(core: Core, args: Args) -> object:
     if not core.delivery.may_send:
         raise DeviceError("the audit log is broken and written no more, so nothing is unlocked", "unlock", "see modicum doctor")
     if not core.parts.kept:
-        raise DeviceError("without its key the agent keeps no audit log, so nothing is unlocked", "unlock", "see modicum keys show")
+        raise DeviceError("in RAM only the agent keeps no audit log, so nothing is unlocked", "unlock", "see modicum doctor")
     core.parts.audit.unlocked(minutes, reason.strip())
     core.unlocking.unlock(minutes, reason.strip())
     return unlocked(core)

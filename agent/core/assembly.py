@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 
 from sqlite_utils import Database
 
@@ -23,7 +24,7 @@ from agent.consent.ledger import Ledger
 from agent.core.parts import Parts
 from agent.core.power import power_of
 from agent.core.recipients import Recipient
-from agent.core.unlock import Unlocked, unlock
+from agent.core.unlock import Unlocked, ledger_broken, unlock
 from agent.envelope import public_key
 from agent.errors import ConfigError, DeviceError, IntegrityError
 from agent.folders import vehicle_folder
@@ -33,7 +34,7 @@ from agent.seal.keyring import Keyring
 from agent.sections import Recipient as RecipientSettings
 from agent.settings import Settings, vin_of
 from agent.storage.memory import Memory, PatientMemory
-from agent.storage.sqlite import open_database, open_or_set_aside
+from agent.storage.sqlite import FutureSchema, open_database, open_or_set_aside
 from agent.vehicle import load_vehicle, usable
 
 CLOCK_KEY = "clock/saved"
@@ -60,30 +61,30 @@ class Assembled:
 
 
 def assemble(settings: Settings) -> Assembled:
-    """Opens everything. Raises ConfigError / UsageError (a file to correct), IntegrityError (ledger) or DeviceError (the disk)."""
+    """Opens everything. Raises ConfigError / UsageError (a file to correct), FutureSchema (a newer release's) or DeviceError (the disk)."""
     with contextlib.ExitStack() as undone:
         unlocked = unlock(settings)
         undone.callback(unlocked.close)
         _expire(unlocked.keyring, settings)
-        assembled = _assembled(settings, unlocked)
+        assembled = _assembled(settings, unlocked, _ledger(unlocked, settings))
         undone.pop_all()
     return assembled
 
 
-def _assembled(settings: Settings, unlocked: Unlocked) -> Assembled:
+def _assembled(settings: Settings, unlocked: Unlocked, ledger_db: Database) -> Assembled:
     keyring, folder = unlocked.keyring, settings.catalogue.dir or shipped_catalogue()
     policies = settings.policies.dir or policies_folder(folder)
     catalogue = load_catalogue(folder, policies)
     vehicle = load_vehicle(vehicle_folder(settings.vehicle.platform))
-    ledger_db = open_database(unlocked.folder and unlocked.folder / "ledger.db", keyring.database_key("ledger"), "ledger")
     memory = PatientMemory(Memory(ledger_db))
     clock = SystemClock(frozenset(settings.clock.sources), earlier=Saved.decoded(memory.get(CLOCK_KEY)))
     memory.set(CLOCK_KEY, clock.state())
     buffer_db, finding = _buffer(unlocked)
     ledger = Ledger(ledger_db, keyring, clock)
+    ledger.closed = any(one.code == "ledger-broken" for one in unlocked.findings)
     starts = int(memory.get(STARTS_KEY) or 0) + 1
     memory.set(STARTS_KEY, str(starts).encode())
-    if not catalogue.policies and ledger.facts().policy is None:
+    if not (catalogue.policies or ledger.closed) and ledger.facts().policy is None:
         ledger.accept_policy(UNVERSIONED, "the catalogue has no policy")
     _entitle(ledger, settings, catalogue)
     given, unusable = usable(vehicle, catalogue.units())
@@ -113,10 +114,32 @@ def _assembled(settings: Settings, unlocked: Unlocked) -> Assembled:
         power=power,
         kept=unlocked.folder is not None,
     )
-    broken = _chains(parts)
-    found = [*unlocked.findings, *broken.values(), *vehicle.findings, *unusable, *powerless, *keyless, *_regions(settings)]
+    broken = _audit(parts.audit)
+    found = [*unlocked.findings, *broken, *vehicle.findings, *unusable, *powerless, *keyless, *_regions(settings)]
     found += [finding] if finding else []
-    return Assembled(parts, clock, starts, found, unlocked.at_rest, unlocked.lock, audit_holds="audit" not in broken)
+    return Assembled(parts, clock, starts, found, unlocked.at_rest, unlocked.lock, audit_holds=not broken)
+
+
+def _ledger(unlocked: Unlocked, settings: Settings) -> Database:
+    """The ledger's database, read to its end. Where that is not what was written, none of it counts: the agent runs in RAM only."""
+    if unlocked.folder is not None:
+        try:
+            return _whole_ledger(unlocked.folder / "ledger.db", unlocked.keyring, settings)
+        except FutureSchema:
+            raise
+        except IntegrityError as error:
+            unlocked.go_on_in_ram(ledger_broken(error))
+    return open_database(None, unlocked.keyring.database_key("ledger"), "ledger")
+
+
+def _whole_ledger(path: Path, keyring: Keyring, settings: Settings) -> Database:
+    db = open_database(path, keyring.database_key("ledger"), "ledger")
+    try:
+        Ledger(db, keyring, SystemClock(frozenset(settings.clock.sources))).facts()
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 def _buffer(unlocked: Unlocked) -> tuple[Database, Finding | None]:
@@ -155,19 +178,14 @@ def _stricter(entry: RecipientSettings, settings: Settings) -> str:
     return entry.region if broker in settings.regions.allowed else broker
 
 
-def _chains(parts: Parts) -> dict[str, Finding]:
-    """What of ledger and audit log is not what was written. A broken ledger stops the agent where it is read."""
-    found, hint = {}, "keep the files; they are evidence"
-    broken = {
-        "ledger": Finding(code="ledger-broken", severity="error", text="", hint=hint),
-        "audit": Finding(code="audit-broken", severity="error", text="", hint=hint),
-    }
-    for name, verify in (("ledger", parts.ledger.verify), ("audit", parts.audit.verify)):
-        try:
-            verify()
-        except IntegrityError as error:
-            found[name] = replace(broken[name], text=f"the {name}'s chain is broken: {error.what} ({error.where})")
-    return found
+def _audit(audit: Audit) -> list[Finding]:
+    """Whether the audit log is what was written."""
+    try:
+        audit.verify()
+    except IntegrityError as error:
+        text, hint = f"the audit's chain is broken: {error.what} ({error.where})", "keep the files; they are evidence"
+        return [Finding(code="audit-broken", severity="error", text=text, hint=hint)]
+    return []
 
 
 def _regions(settings: Settings) -> list[Finding]:
@@ -189,5 +207,5 @@ def _entitle(ledger: Ledger, settings: Settings, catalogue: Catalogue) -> None:
     package = None if settings.entitlement.package == "none" else settings.entitlement.package
     if package is not None and package not in catalogue.packages:
         raise ConfigError(f"no package {package}", "entitlement.package", f"use none or one of {', '.join(sorted(catalogue.packages))}")
-    if ledger.facts().package != package:
+    if not ledger.closed and ledger.facts().package != package:
         ledger.set_package(package)

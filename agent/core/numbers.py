@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.clock import NS
+from agent.consent.state import stands
 from agent.core.assembly import Assembled
 from agent.core.core import Core
 from agent.core.loop import Loop
@@ -152,6 +153,18 @@ class Numbers:
         known = oldest_ms is not None and own.trusted()
         return {"buffer": buffer.statistics(), "oldest_s": max(0.0, own.now_ns() / NS - oldest_ms / 1000) if known and oldest_ms else None}
 
+    def _ledger(self, core: Core) -> dict[str, object]:
+        """The accepted policy, how many grants stand, and what a reading of both chains to their ends at the start has shown."""
+        facts, inputs = core.parts.ledger.facts(), core.inputs()
+        found = {one.code for one in self.assembled.findings}
+        read = "whole" if core.parts.kept else "not read"
+        return {
+            "policy": facts.policy,
+            "grants": sum(stands(grant, inputs.now_ms, inputs.trusted, inputs.trip.id) for grant in facts.grants.values()),
+            "chain": "broken" if "ledger-broken" in found else read,
+            "audit": "broken" if "audit-broken" in found else read,
+        }
+
     def _lanes(self) -> dict[str, dict[str, Any]]:
         """What the uplink says of each lane that core has use for."""
         if self.core is None or self.loop is None:
@@ -221,6 +234,7 @@ class Numbers:
             "fixes_void": self.receiver.epochs.void if self.receiver else 0,
             "sentences_bad": self.receiver.epochs.bad_checksum + self.receiver.epochs.malformed if self.receiver else 0,
             "plan": {"id": core.plan.id.hex(), "rules": len(core.plan.rules), "refused": len(core.plan.refused)},
+            "ledger": self._ledger(core),
             "samples": core.pipeline.samples,
             **self._waits(),
             "offered": len(core.delivery.open),

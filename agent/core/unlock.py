@@ -21,7 +21,7 @@ from agent.seal.credential import TPM_BOUND, AtRest, Credential, Keyless, at_res
 from agent.seal.keyblock import FILE_NAME, KEY_BYTES
 from agent.seal.keyring import Database, Keyring
 from agent.settings import Settings
-from agent.storage.sqlite import rekey
+from agent.storage.sqlite import FutureSchema, rekey
 
 DATABASES: tuple[Database, ...] = ("ledger", "buffer")
 
@@ -45,9 +45,15 @@ class Unlocked:
         if self.lock is not None:
             os.close(self.lock)
 
+    def go_on_in_ram(self, finding: Finding) -> None:
+        """Lets go of the keys and not of the folder, in which nothing is changed from here on."""
+        self.keyring.close()
+        self.keyring, self.at_rest, self.folder = Keyring.create(None, os.urandom(KEY_BYTES)), "ram-only", None
+        self.findings.append(finding)
+
 
 def unlock(settings: Settings) -> Unlocked:
-    """Takes the folder and opens the keys, else RAM only. Raises UsageError (another agent), IntegrityError (ledger), DeviceError."""
+    """Takes the folder and opens the keys, else RAM only. Raises UsageError (another agent), FutureSchema (ledger), DeviceError."""
     folder, lock = settings.state.dir, None
     try:
         lock = lock_state(folder)
@@ -69,10 +75,20 @@ def unlock(settings: Settings) -> Unlocked:
         if any(keyring.coming_key(name) for name in DATABASES):
             renew_databases(keyring, folder)
             keyring.renewed()
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, IntegrityError) and not isinstance(error, FutureSchema):
+            unlocked.go_on_in_ram(ledger_broken(error))
+            return unlocked
         unlocked.close()
         raise
     return unlocked
+
+
+def ledger_broken(error: IntegrityError) -> Finding:
+    """Why no word of the ledger counts. Nothing is repaired, and nothing that rests on it destroyed."""
+    text = f"{error.what} ({error.where}); no grant of it counts, nothing is kept on the medium, what waited stays there unsent"
+    hint = "copy the state folder, which is evidence; then begin anew: sudo systemctl stop modicum-core; modicum factory-reset"
+    return Finding(code="ledger-broken", severity="error", text=text, hint=f"{hint}; sudo systemctl start modicum-core")
 
 
 def _why(error: Keyless | IntegrityError) -> Finding:

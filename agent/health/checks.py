@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from agent.health.buses import bus, receiver
 from agent.health.device import certificate, clock, disk, keys
 from agent.health.facts import Facts
-from agent.health.reach import broker, buffer, ecall, plan, services
+from agent.health.reach import broker, buffer, ecall, ledger, plan, services
 from agent.health.saying import Result
 from agent.model import Finding
 
@@ -26,6 +26,7 @@ CHECKS: tuple[Check, ...] = (
     lambda facts: [certificate(one, facts.clock) for one in facts.certificates],
     lambda facts: map(broker, facts.brokers),
     lambda facts: [plan(facts)],
+    lambda facts: [ledger(facts)],
     lambda facts: [buffer(facts)],
     ecall,
 )

@@ -99,7 +99,7 @@ def offline(name: str, row: Told) -> BrokerFacts | None:
 
 
 def plan(facts: Facts) -> Result:
-    """Whether anything may be collected at all, and how much is withheld. What the ledger's chain says comes from core itself."""
+    """Whether anything may be collected at all, and how much is withheld."""
     if facts.core is None:
         return Result("plan", UNSEEN, known=False)
     rules, refused = facts.core["plan"]["rules"], facts.core["plan"]["refused"]
@@ -108,6 +108,21 @@ def plan(facts: Facts) -> Result:
         hint = "usual until the policy is accepted and a package bought: modicum plan says the reasons"
         found.append(info("plan-empty", "nothing may be collected: no rule is live", hint))
     return Result("plan", f"{rules} rules are live, {refused} signals are withheld", tuple(found))
+
+
+def ledger(facts: Facts) -> Result:
+    """What is granted, and whether ledger and audit log are what was written; that one is not is a finding of core's."""
+    if facts.core is None:
+        return Result("ledger", UNSEEN, known=False)
+    chains = {facts.core["ledger"]["chain"], facts.core["ledger"]["audit"]}
+    return Result("ledger", ledger_line(facts.core["ledger"]), known="not read" not in chains, bad="broken" in chains)
+
+
+def ledger_line(told: Told) -> str:
+    """How the ledger stands, in one line."""
+    policy = f"policy {told['policy']} accepted" if told["policy"] else "no policy accepted"
+    standing = "1 grant stands" if told["grants"] == 1 else f"{told['grants']} grants stand"
+    return f"{policy}, {standing}; chains at the start: ledger {told['chain']}, audit log {told['audit']}"
 
 
 def waiting(told: Told, quota_bytes: int) -> list[Finding]:

@@ -54,6 +54,7 @@ DEVICE = {
     sqlite3.SQLITE_LOCKED: "a reader is still open",
 }
 WITHOUT_ROOM = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+NEXT_START = "restart: a damaged buffer is then set aside, and of a damaged ledger modicum doctor says what to do"
 MAKE_ROOM = "delete what is not needed on this disk (df tells which it is), then restart"
 
 
@@ -185,7 +186,7 @@ def translated(where: Database | str) -> Iterator[None]:
 def _translation(error: Exception, where: str) -> ModicumError | None:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in WRONG_BYTES:
-        return IntegrityError("the database is damaged or the key is not its own", where, "restart; a damaged buffer is then set aside")
+        return IntegrityError("the database is damaged or the key is not its own", where, NEXT_START)
     if code in DEVICE:
         why = FULL if code in WITHOUT_ROOM and _is_full(where) else DEVICE[code]
         return DeviceError(f"the database cannot be used, {why}", where, MAKE_ROOM if why == FULL else "check the medium, then restart")
@@ -233,7 +234,7 @@ def _unlock(connection: sqlite3.Connection, key: bytes | None, where: str) -> No
 def _check(db: Database, where: str) -> None:
     faults = [*db.execute("PRAGMA cipher_integrity_check").fetchall(), *db.execute("PRAGMA integrity_check(1)").fetchall()]
     if faults != [("ok",)]:
-        raise IntegrityError("the database is damaged", where, "a damaged buffer is set aside; restore the ledger or start anew")
+        raise IntegrityError("the database is damaged", where, NEXT_START)
 
 
 def _migrate(db: Database, folder: Path, where: str) -> None:

@@ -19,6 +19,7 @@ def test_status_as_text(agent: Agent, cli: Cli) -> None:
     assert lines[0] == "clock: system"
     assert any(line.startswith("bus pt (gated by software): ") and "0 lost" in line for line in lines)
     assert any(line.startswith("plan: ") for line in lines)
+    assert any(line.startswith("ledger: policy ") and line.endswith("ledger whole, audit log whole") for line in lines)
     assert any(line.startswith("lane id:main: offline") for line in lines)
 
 

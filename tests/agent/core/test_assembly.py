@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ from agent.catalogue.load import load_catalogue, shipped_catalogue
 from agent.cli.bench.device import BusChoice, Device, make_credentials, prepare_state, write_config
 from agent.clock import NS
 from agent.consent.choice import read_choice
-from agent.core.assembly import _chains, assemble
-from agent.core.unlock import lock_state
+from agent.consent.state import Facts
+from agent.core.assembly import assemble
+from agent.core.unlock import lock_state, open_keyring
 from agent.envelope import public_key
-from agent.errors import ConfigError, DeviceError, UsageError
+from agent.errors import ConfigError, DeviceError, IntegrityError, UsageError
+from agent.seal.credential import Credential
 from agent.seal.keyring import DataKey, Keyring
 from agent.settings import load_settings
+from agent.storage.sqlite import FutureSchema
 from hw.bench.scenario import VIN
 
 PEM = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -142,14 +146,60 @@ def test_a_broken_audit_log_is_found_and_said_to_core(device: Device) -> None:
     assert not again.audit_holds
 
 
-@pytest.mark.finding("ledger-broken")
-def test_a_broken_ledger_is_named(device: Device) -> None:
-    """Beside the audit log, which holds."""
+def with_a_wrong_hash(device: Device) -> None:
     assembled = assemble(load_settings(device.config))
     assembled.parts.audit._db.execute("UPDATE ledger SET hash = x'00' WHERE n = 1")
-    assert list(_chains(assembled.parts)) == ["ledger"]
+    assembled.parts.audit._db.close()
+    assembled.parts.buffer._db.close()
     assert assembled.lock is not None
     os.close(assembled.lock)
+
+
+def with_zeros_behind_a_cut_rotation(device: Device) -> None:
+    """It was cut behind its first step, and the file is damaged since."""
+    keyring = open_keyring(device.state, Credential((device.state / "credential").read_bytes()))
+    keyring.renew()
+    keyring.close()
+    with_zeros(device)
+
+
+def with_zeros(device: Device) -> None:
+    (device.state / "ledger.db").write_bytes(bytes(8192))
+    for beside in device.state.glob("ledger.db-*"):
+        beside.unlink()
+
+
+def kept_in(device: Device) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in device.state.iterdir() if path.name != "lock"}
+
+
+@pytest.mark.finding("ledger-broken")
+@pytest.mark.parametrize("damage", [with_a_wrong_hash, with_zeros, with_zeros_behind_a_cut_rotation])
+def test_with_a_broken_ledger_nothing_stands_and_nothing_can_be_said(device: Device, damage: Callable[[Device], None]) -> None:
+    """The agent runs all the same, so that it can be asked: in RAM only, with the folder in hand, and not a byte there changes."""
+    damage(device)
+    kept = kept_in(device)
+    assembled = assemble(load_settings(device.config))
+    ledger = assembled.parts.ledger
+    assert [finding.code for finding in assembled.findings] == ["ledger-broken"]
+    assert (assembled.at_rest, assembled.parts.kept, ledger.facts()) == ("ram-only", False, Facts())
+    with pytest.raises(IntegrityError, match="nothing can be granted"):
+        ledger.accept_policy("1", "a test")
+    assert kept_in(device) == kept
+    with pytest.raises(UsageError, match="another agent"):
+        lock_state(device.state)
+    assert assembled.lock is not None
+    os.close(assembled.lock)
+
+
+def test_a_ledger_of_a_newer_release_is_not_broken(device: Device) -> None:
+    """An older release must not begin anew beside it."""
+    assembled = assemble(load_settings(device.config))
+    assembled.parts.audit._db.execute("PRAGMA user_version = 99")
+    assert assembled.lock is not None
+    os.close(assembled.lock)
+    with pytest.raises(FutureSchema):
+        assemble(load_settings(device.config))
 
 
 def test_a_corrupt_buffer_is_set_aside_and_found(device: Device) -> None:

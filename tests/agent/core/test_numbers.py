@@ -206,6 +206,18 @@ def test_a_device_that_nobody_switches_off_is_found(bench: Bench, tmp_path: Path
     }
 
 
+@pytest.mark.parametrize(("code", "broken"), [("none", ()), ("ledger-broken", ("chain",)), ("audit-broken", ("audit",))])
+def test_status_says_how_the_ledger_stands(bench: Bench, code: str, broken: tuple[str, ...]) -> None:
+    """Which policy counts, how many grants stand now, and which of the chains did not hold when it was read."""
+    bench.stage.trip_of("anna", "x.speed")
+    bench.numbers.assembled.findings.append(Finding(code=code, severity="error", text="", hint=""))
+    facts = bench.stage.core.parts.ledger.facts()
+    chains = {name: "broken" if name in broken else "whole" for name in ("chain", "audit")}
+    assert bench.numbers.status()["ledger"] == {"policy": facts.policy, "grants": 1} | chains
+    ROUTES["consent.withdraw"].run(bench.stage.core, {"item": "x.speed"})
+    assert cast("dict[str, object]", bench.numbers.status()["ledger"])["grants"] == 0
+
+
 @pytest.mark.finding("clock-unsure")
 def test_a_time_that_nobody_vouches_for_is_found(bench: Bench) -> None:
     """Dated grants do not count meanwhile."""

@@ -14,7 +14,7 @@ from agent.consent.choice import read_choice
 from agent.consent.state import Facts
 from agent.core.assembly import Assembled, assemble
 from agent.core.unlock import lock_state
-from agent.errors import DeviceError, IntegrityError
+from agent.errors import DeviceError
 from agent.settings import load_settings
 from agent.storage.sqlite import rows
 
@@ -164,12 +164,4 @@ def test_a_run_in_ram_only_has_the_folder_all_the_same(device: Device) -> None:
     with pytest.raises(Exception, match="another agent"):
         lock_state(device.state)
     ended(assembled)
-    os.close(lock_state(device.state))
-
-
-def test_a_damaged_ledger_is_no_reason_to_forget_it(device: Device) -> None:
-    """With the right key it stops the agent as before: in RAM only, a refusal that it holds would be unknown."""
-    (device.state / "ledger.db").write_bytes(os.urandom(8192))
-    with pytest.raises(IntegrityError):
-        started(device)
     os.close(lock_state(device.state))

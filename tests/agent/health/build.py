@@ -26,6 +26,7 @@ BROKER = BrokerFacts(name="main", lane="id:main", round_trip_ms=40.0, published=
 CORE: dict[str, Any] = {
     "uplink": True,
     "plan": {"rules": 20, "refused": 4},
+    "ledger": {"policy": "2", "grants": 3, "chain": "whole", "audit": "whole"},
     "buffer": {"operations.health": {"rows": 2, "bytes": 900}},
     "oldest_s": 20.0,
     "findings": [],

@@ -180,8 +180,24 @@ def test_with_a_clock_in_the_past_no_certificate_is_called_early() -> None:
 def test_without_core_what_it_alone_knows_is_said_to_be_unknown() -> None:
     """Not "ok"."""
     says = {result.name: result.says for result in examined(changed(core=None, core_why="gone"))}
-    assert {says[name] for name in ("plan", "buffer", "modicum-uplink")} == {"not known: modicum-core does not answer"}
+    assert {says[name] for name in ("plan", "ledger", "buffer", "modicum-uplink")} == {"not known: modicum-core does not answer"}
     assert "what core has found" not in says
+
+
+@pytest.mark.parametrize(
+    ("said", "known", "bad"),
+    [
+        ({}, True, False),
+        ({"audit": "broken"}, True, True),
+        ({"chain": "broken", "audit": "not read"}, False, True),
+        ({"chain": "not read", "audit": "not read"}, False, False),
+    ],
+)
+def test_a_ledger_that_is_broken_or_was_not_read_is_not_called_well(said: dict[str, str], known: bool, bad: bool) -> None:
+    """What stands in it is told all the same; why it is broken is core's finding."""
+    [result] = [one for one in examined(core(ledger=CORE["ledger"] | said)) if one.name == "ledger"]
+    assert (result.known, result.bad) == (known, bad)
+    assert result.says.startswith("policy 2 accepted, 3 grants stand; chains at the start: ledger ")
 
 
 def test_what_core_found_is_told_once() -> None:
@@ -247,5 +263,5 @@ def test_a_bus_that_nobody_could_look_at_is_not_called_well() -> None:
 def test_every_check_is_in_the_table_once() -> None:
     """A check that nobody runs finds nothing."""
     names = [result.name for check in CHECKS for result in check(WELL)]
-    assert len(names) == len(set(names)) == 14
+    assert len(names) == len(set(names)) == 15
     assert CORE["findings"] == []
