@@ -6,12 +6,10 @@ with it, so that nothing is written that core cannot take back; it then waits fo
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import functools
 import queue
 import signal
-import sys
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -19,14 +17,14 @@ from pathlib import Path
 from agent import link
 from agent.clock import Sleep
 from agent.daemons.ending import close_all
-from agent.daemons.starting import keep_private
+from agent.daemons.starting import started
 from agent.errors import ConfigError, ModicumError
 from agent.link import Close, LinkDown, Offer, Refused, State, TakeBack, TakenBack
 from agent.mqtt.connection import Access, Event, access
 from agent.mqtt.terms import PROTOCOLS, UNNAMED
 from agent.notify import LOOK_S, Vote, Voter, Watched, tell
 from agent.sections import Broker
-from agent.settings import Settings, load_settings
+from agent.settings import Settings
 from agent.uplink.lane import Lane, unlinkable
 from agent.uplink.session import Limits
 
@@ -230,20 +228,14 @@ def serve(path: Path, access_of: AccessOf, limits: Limits | None = None) -> None
     tell("STOPPING=1")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The entry point. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="modicum-uplink", description="Carries sealed envelopes between modicum-core and the brokers.")
-    parser.add_argument("--config", type=Path, required=True, help="agent.toml")
-    parser.add_argument("--link", type=Path, help="the socket that modicum-core listens on; default: as agent.toml says")
-    options = parser.parse_args(arguments)
-    keep_private()
-    try:
-        settings = load_settings(options.config)
-        serve(options.link or settings.link.socket, accesses(settings))
-    except ModicumError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_status
-    return 0
+def main() -> int:
+    """Runs until SIGTERM. Exit status as the command line's."""
+    return started("modicum-uplink", "Carries sealed envelopes between modicum-core and the brokers.", run)
+
+
+def run(settings: Settings, _: Path) -> None:
+    """Serves core, at the socket of agent.toml, with its brokers."""
+    serve(settings.link.socket, accesses(settings))
 
 
 if __name__ == "__main__":

@@ -176,9 +176,10 @@ chrt -p "$(systemctl show -P MainPID modicum-ecall)" > scheduling 2>&1
 ls /opt/modicum > releases
 udevadm test /sys/class/tty/tty0 > udev.log 2>&1 || true
 
-# -- stopped as at a shutdown -----------------------------------------------------------------------------------------------------------
+# -- stopped as at a shutdown ---------------------------------------------------------------------------------------------------------
 systemctl stop modicum.target modicum-ecall modicum-uplink modicum-core # the first tells all; the others are waited for
-{ systemctl show -P InactiveEnterTimestampMonotonic modicum-core; systemctl show -P ActiveExitTimestampMonotonic modicum-uplink; } > stop-order
+systemctl show -P InactiveEnterTimestampMonotonic modicum-core > stop-order
+systemctl show -P ActiveExitTimestampMonotonic modicum-uplink >> stop-order
 systemctl start modicum.target
 
 # -- the car is off and stays off: core goes by itself, not while a call stands; then what the integrator has said is done ----------------

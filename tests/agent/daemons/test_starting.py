@@ -85,7 +85,7 @@ def test_what_it_knows_stays_in_it() -> None:
     assert said == "0 (0, 0) True\n"
 
 
-@pytest.mark.parametrize(("daemon", "loop"), [("core", "run"), ("ecall", "run"), ("uplink", "serve")])
+@pytest.mark.parametrize(("daemon", "loop"), [("core", "run"), ("ecall", "run"), ("uplink", "run")])
 def test_a_fault_that_nobody_foresaw_is_told_without_its_values(tmp_path: Path, daemon: str, loop: str) -> None:
     """Of a thread, of an object that goes, of a log line and of the loop itself: kind and way, and no message, for it may say a place."""
     (tmp_path / "agent.toml").write_text(CONFIG)

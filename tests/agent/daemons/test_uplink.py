@@ -320,23 +320,24 @@ def test_a_broker_that_no_section_names_is_refused(site: Site, tmp_path: Path) -
 
 
 @pytest.fixture
-def hardened(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """What `main` asks of the kernel for its process, which here is the tests' own."""
+def hardened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[object]:
+    """What `main` asks of the kernel for its process, which here is the tests' own; its file is not there."""
     asked: list[object] = []
-    monkeypatch.setattr("agent.daemons.uplink.keep_private", lambda: asked.append("private"))
+    monkeypatch.setattr("agent.daemons.starting.keep_private", lambda: asked.append("private"))
+    monkeypatch.setattr("sys.argv", ["modicum-uplink", "--config", str(tmp_path / "absent.toml")])
     return asked
 
 
-def test_it_leaves_no_core_dump_and_no_file_for_others(tmp_path: Path, hardened: list[object]) -> None:
+def test_it_leaves_no_core_dump_and_no_file_for_others(hardened: list[object]) -> None:
     """A dump would hold credentials; so it is with modicum-core."""
-    main(["--config", str(tmp_path / "absent.toml")])
+    main()
     assert hardened == ["private"]
 
 
 @pytest.mark.usefixtures("hardened")
-def test_a_file_that_cannot_be_read_ends_with_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_cannot_be_read_ends_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Exit status 2 and what to do, no traceback."""
-    assert main(["--config", str(tmp_path / "absent.toml"), "--link", str(tmp_path / "link")]) == 2
+    assert main() == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
