@@ -102,6 +102,10 @@ def keys(facts: KeyFacts) -> Result:
     if facts.at_rest == "weak":
         text = "at rest: weak: the credential lies beside the data that it protects"
         found.append(info("at-rest-weak", text, "a credential that systemd hands in, sealed to a TPM, is stronger ([keys] provider)"))
+    if facts.at_rest == "not-known":
+        text = "at rest: not known: nothing shows how the credential rests, so it counts as weak"
+        hint = "sudo systemctl stop modicum-core; modicum keys rotate (it makes another one, and remembers how); start modicum-core again"
+        found.append(info("at-rest-weak", text, hint))
     says = facts.missing or facts.wrong or (f"not looked at: {facts.unseen}" if facts.unseen else "they open")
     return Result("keys", f"{says}{f'; at rest: {facts.at_rest}' if facts.at_rest else ''}", tuple(found), known=not facts.unseen)
 

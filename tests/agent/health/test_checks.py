@@ -94,6 +94,7 @@ FAULTS = [
     fault("key-open", keys(open=("credential",))),
     fault("key-open", keys(issued=("car.key",))),
     fault("at-rest-weak", keys(at_rest="weak")),
+    fault("at-rest-weak", keys(at_rest="not-known")),
     fault("certificate-unreadable", certificate(problem="No such file or directory")),
     fault("certificate-key", certificate(matches=False)),
     fault("certificate-early", certificate(begins_s=NOW_S + 1)),

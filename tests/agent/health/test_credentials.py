@@ -138,10 +138,15 @@ def test_files_that_others_can_read_are_named(tmp_path: Path, authority: Authori
     """The owner and a group of the agent's may; the world may not. What is not there is nobody's."""
     car = authority.issue("car")
     made = settings(tmp_path, authority, car)
-    (tmp_path / "credential").write_bytes(b"x")
-    for path, mode in ((tmp_path / "credential", 0o604), (car.key, 0o640)):
-        path.chmod(mode)
-    assert readable_by_others(own_files(made)) == (str(tmp_path / "credential"),)
+    for name in ("credential", "keys.block"):
+        (tmp_path / name).write_bytes(b"x")
+        (tmp_path / name).chmod(0o640)
+    car.key.chmod(0o640)
+    assert readable_by_others(own_files(made)) == ()
+    for name in ("credential", "keys.block"):
+        (tmp_path / name).chmod(0o604)
+        assert readable_by_others(own_files(made)) == (str(tmp_path / name),)
+        (tmp_path / name).chmod(0o600)
     assert readable_by_others(issued_files(made)) == ()
     car.key.chmod(0o644)
     assert readable_by_others(issued_files(made)) == (str(car.key),)

@@ -81,6 +81,14 @@ def test_what_arrives_is_empty_and_not_retained(tmp_path: Path) -> None:
     assert [(message.topic, message.payload, message.retain) for message in got] == [(TOPIC, b"", False)]
 
 
+def test_the_message_expires_after_a_second() -> None:
+    """Its only property, and nothing behind it."""
+    with FakeBroker() as server:
+        tried(access(f"mqtt://127.0.0.1:{server.port}"), TOPIC)
+        [message] = server.published()
+    assert message.body.endswith(b"\x05\x02\x00\x00\x00\x01")  # MQTT 5.0, 3.3.2.3.3: Message Expiry Interval
+
+
 def test_nothing_is_published_without_an_id() -> None:
     """CONNECT and its answer are all."""
     with FakeBroker() as server:

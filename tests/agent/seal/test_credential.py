@@ -24,23 +24,28 @@ def sealed(key_type: str) -> bytes:
     return base64.encodebytes(bytes.fromhex(key_type) + os.urandom(90))
 
 
-TPM2, TPM2_AND_HOST, NULL = (
-    sealed(key_type)
-    for key_type in ("0c7cc07b117645919c4b0bea08bc20fe", "93a894094874449090caf2fc93cab553", "058469daf6f54324800549da0f8ea2fb")
-)
+BY_TPM = {
+    "tpm2-hmac": "0c7cc07b117645919c4b0bea08bc20fe",
+    "tpm2-hmac-with-pk": "faf7eb9341e3412ca1a436f95a29362f",
+    "host-tpm2-hmac": "93a894094874449090caf2fc93cab553",
+    "host-tpm2-hmac-scoped": "ef4ac13679a9480ea7db68897f9f165d",
+    "host-tpm2-hmac-with-pk": "af4950a849134eb1a73846304ff30c05",
+    "host-tpm2-hmac-with-pk-scoped": "adbc4ca3efb64201ba881b6f2e4095ea",
+}
+"""Every type that only a TPM opens (systemd, src/shared/creds-util.h). One wrong digit would make such a device RAM-only."""
+TPM2, NULL = sealed(BY_TPM["tpm2-hmac"]), sealed("058469daf6f54324800549da0f8ea2fb")
 
 
 @pytest.mark.parametrize(
     ("form", "rests"),
     [
-        (TPM2, "tpm-bound"),
-        (TPM2_AND_HOST, "tpm-bound"),
+        *((sealed(key_type), "tpm-bound") for key_type in BY_TPM.values()),
         (SEALED_BY_HOST, "weak"),
         (NULL, "weak"),
         (sealed("00" * 16), "weak"),
         (b"?", "weak"),
     ],
-    ids=["tpm2", "host+tpm2", "host", "null", "unknown", "no base64"],
+    ids=[*BY_TPM, "host", "null", "unknown", "no base64"],
 )
 @pytest.mark.parametrize("keys", [SYSTEMD, HOST], ids=["systemd", "systemd-host"])
 def test_the_sealed_form_says_what_opens_it(keys: Keys, form: bytes, rests: str) -> None:
