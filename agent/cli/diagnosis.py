@@ -23,7 +23,7 @@ from agent.health.credentials import certificates, issued_files, own_files, read
 from agent.health.facts import NOT_ALLOWED, BrokerFacts, BusFacts, ClockFacts, Facts, KeyFacts, ReceiverFacts, Told
 from agent.health.probe import PROBE, probe, reached
 from agent.health.reach import offline
-from agent.health.storage import disk_facts
+from agent.health.storage import disk_facts, swap_facts
 from agent.seal.credential import Keyless, read_credential
 from agent.sections import Bus, Control, Gnss, State
 from agent.settings import Settings
@@ -65,6 +65,7 @@ def facts_of(settings: Settings, vehicle: Vehicle | None) -> Facts:
             buses=tuple(buses),
             receiver=receiver,
             disk=disk_facts(settings.state.dir),
+            swap=swap_facts(),
             keys=keys,
             certificates=tuple(certificates(settings)),
             brokers=tuple(brokers),
@@ -77,7 +78,7 @@ def facts_of_host() -> Facts:
     with ThreadPoolExecutor() as hands:
         buses = hands.map(lambda name: _bus(Bus(name=name, channel=name), core, EVERY_ID), can_interfaces())
         disk = disk_facts(State().dir)
-        return Facts(core=core, core_why=core_why, clock=_clock(core), buses=tuple(buses), disk=disk)
+        return Facts(core=core, core_why=core_why, clock=_clock(core), buses=tuple(buses), disk=disk, swap=swap_facts())
 
 
 def _told(socket: Path, route: str) -> tuple[Told | None, str]:

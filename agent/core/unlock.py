@@ -1,9 +1,10 @@
 """The state folder is taken and its keys are opened, or it is told why not: the agent then runs in RAM only.
 
-Promises: one process has the folder; a key that does not come, or does not fit, changes nothing in it, so that what is there opens again
-once the right key is back; what a rotation or a factory reset was cut in is completed first.
+Promises: one process has the folder; a key that does not come, or does not fit, changes nothing of what is in it (a lock file is made),
+so that it opens again once the right key is back; what a rotation or a factory reset was cut in is completed first.
 In RAM only, nothing reaches a file system at all, not even one in RAM: the databases are in this process' own memory, as the keys
-always are, so what holds for keys (no swap, no core dump) holds for them, no other process can open them, and they end with it.
+always are, so what holds for keys holds for them (no core dump; no swap, where the kernel keeps the unit's word, else `swap-open` is
+found), no other process can open them, and they end with it.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from agent.health.buses import bus, receiver
-from agent.health.device import certificate, clock, disk, keys
+from agent.health.device import certificate, clock, disk, keys, swap
 from agent.health.facts import Facts
 from agent.health.reach import broker, buffer, ecall, ledger, plan, services
 from agent.health.saying import Result
@@ -17,6 +17,7 @@ HOST: tuple[Check, ...] = (
     lambda facts: map(bus, facts.buses),
     lambda facts: [clock(facts.clock)],
     lambda facts: [disk(facts.disk)],
+    lambda facts: [swap(facts.swap)],
 )
 """What can be looked at without settings."""
 CHECKS: tuple[Check, ...] = (

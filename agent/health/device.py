@@ -1,11 +1,11 @@
-"""The checks of the device itself: clock, disk and flash, keys, certificates. Pure: facts in, findings out."""
+"""The checks of the device itself: clock, disk and flash, swap, keys, certificates. Pure: facts in, findings out."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 from agent.clock import NS, RELEASE_NS
-from agent.health.facts import CertificateFacts, ClockFacts, DiskFacts, KeyFacts
+from agent.health.facts import CertificateFacts, ClockFacts, DiskFacts, KeyFacts, SwapFacts
 from agent.health.saying import Result, counted_bytes
 from agent.model import Finding, error, info, warning
 
@@ -84,6 +84,20 @@ def _wear(facts: DiskFacts) -> Finding | None:
     if flash.life_tenths >= LIFE_WORN or flash.spare >= SPARE_LOW:
         return warning("flash-worn", "the flash has used up most of its life", hint)
     return None
+
+
+def swap(facts: SwapFacts | None) -> Result:
+    """Whether what our programs know stays in memory."""
+    if facts is None:
+        return Result("swap", "not looked at")
+    if facts.on is None:
+        return Result("swap", "not known: there is no /proc/swaps here", known=False)
+    if not facts.open:
+        return Result("swap", "on; of our services none that runs can get there" if facts.on else "off")
+    text = f"{', '.join(facts.open)}: memory may be swapped to the medium, with keys, places and the VIN: the kernel does not keep it out"
+    hint = "switch swap off, or add cgroup_enable=memory to cmdline.txt (Raspberry Pi OS) and reboot"
+    hint += "; then modicum keys rotate, for what was swapped lies there still"
+    return Result("swap", "on, and open to our services", (error("swap-open", text, hint),))
 
 
 def keys(facts: KeyFacts) -> Result:

@@ -92,6 +92,14 @@ class DiskFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SwapFacts:
+    """`on`: whether this system swaps; None where it does not say. `open`: our services that run and that nothing keeps out of it."""
+
+    on: bool | None
+    open: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFacts:
     """`missing`: what is not there, `cure`: what to do about it; `wrong`: why the credential does not open the key block.
 
@@ -158,6 +166,7 @@ class Facts:
     buses: tuple[BusFacts, ...] = ()
     receiver: ReceiverFacts | None = None
     disk: DiskFacts | None = None
+    swap: SwapFacts | None = None
     keys: KeyFacts = field(default_factory=KeyFacts)
     certificates: tuple[CertificateFacts, ...] = ()
     brokers: tuple[BrokerFacts, ...] = ()

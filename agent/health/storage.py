@@ -1,4 +1,4 @@
-"""What the system says of the file system that holds a folder, and of the flash below it. Looks, and writes nothing."""
+"""What the system says of the file system that holds a folder, of the flash below it, and of memory that goes there. Writes nothing."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from agent.health.facts import DiskFacts, FlashFacts
+from agent.health.facts import DiskFacts, FlashFacts, SwapFacts
 
 SYS = Path("/sys")
+SWAPS = Path("/proc/swaps")
+SERVICES = ("modicum-core", "modicum-ecall", "modicum-uplink")
 SECTOR_BYTES = 512
 """Of /sys/.../stat, whatever the medium's own (Documentation/block/stat.rst)."""
 SECTORS_WRITTEN = 6
@@ -35,6 +37,27 @@ def disk_facts(folder: Path, sys: Path = SYS, up_s: Callable[[], float] = lambda
         flash=next((flash for disk in disks if (flash := _flash(disk / "device"))), None),
         written_per_day=_written_per_day(disks, up_s()),
     )
+
+
+def swap_facts(swaps: Path = SWAPS, sys: Path = SYS) -> SwapFacts:
+    """Whether there is swap, on whatever medium, and whether MemorySwapMax=0 of our units holds.
+
+    Without the kernel's memory controller (cgroup_disable=memory, with which Raspberry Pi OS boots) systemd ignores it without a word.
+    """
+    try:
+        on = len(swaps.read_text().splitlines()) > 1
+    except OSError:  # hidden, as in a sandbox, or a kernel that cannot swap
+        return SwapFacts(on=None)
+    cgroups = [Path(folder) for folder, *_ in os.walk(sys / "fs" / "cgroup")] if on else []
+    found = {name: [one for one in cgroups if one.name == f"{name}.service"] for name in SERVICES}
+    return SwapFacts(on=on, open=tuple(name for name, ours in found.items() if ours and not any(map(_kept_in_memory, ours))))
+
+
+def _kept_in_memory(cgroup: Path) -> bool:
+    try:
+        return (cgroup / "memory.swap.max").read_text().strip() == "0"
+    except OSError:
+        return False
 
 
 def _disks(node: Path) -> Iterator[Path]:

@@ -105,6 +105,7 @@ class Story:
         self.network()
         self.disk()
         self.clock()
+        self.swap()
         self.keys()
 
     def bus(self) -> None:
@@ -151,6 +152,16 @@ class Story:
         self.doctor("disk full")
         filler.unlink()
 
+    def swap(self) -> None:
+        """Of a service that the kernel does not keep out of it, and of one that it does."""
+        run("dd", "if=/dev/zero", "of=/var/swap", "bs=1M", "count=4", "status=none")
+        run("mkswap", "-q", "/var/swap")
+        run("swapon", "/var/swap")
+        run("systemd-run", "-q", "--unit=modicum-core", "sleep", "600")
+        run("systemd-run", "-q", "--unit=modicum-uplink", "-p", "MemorySwapMax=0", "sleep", "600")
+        self.doctor("swap")
+        run("swapoff", "/var/swap")
+
     def clock(self) -> None:
         now_s, mono_s = time.time(), time.monotonic()
         subprocess.run(["date", "-s", "1970-01-02"], check=True, stdout=subprocess.DEVNULL)
@@ -193,7 +204,11 @@ def errors_only() -> Iterator[None]:
 
 
 def link(*words: str) -> None:
-    subprocess.run(["ip", "link", *words], check=True)
+    run("ip", "link", *words)
+
+
+def run(*words: str) -> None:
+    subprocess.run(words, check=True)
 
 
 def until(holds: Callable[[], object], what: str) -> None:

@@ -24,6 +24,7 @@ FAULTS = {
     "wrong certificate": {"broker-certificate"},
     "disk full": {"disk-full"},
     "clock in 1970": {"clock-past", "clock-unsure", "broker-certificate"},
+    "swap": {"swap-open"},
     "key missing": {"key-missing"},
     "nothing runs": {"key-missing", "core-silent", "receiver-lost"},
 }
@@ -65,6 +66,11 @@ def test_each_fault_is_found_as_what_it_is_with_what_to_do(story: dict[str, Any]
     assert set(found) == FAULTS[step]
     assert all(len(one["hint"]) > 10 for one in found.values())
     assert story[step]["status"] == 1
+
+
+def test_swap_is_held_against_the_service_that_can_get_there(story: dict[str, Any]) -> None:
+    """And against no other, by what the kernel says of each."""
+    assert findings(story["swap"])["swap-open"]["text"].startswith("modicum-core: ")
 
 
 def test_identifiers_are_listed_beside_a_running_agent(story: dict[str, Any]) -> None:

@@ -124,7 +124,7 @@ def test_with_settings_that_cannot_be_used_it_looks_at_the_rest(
     said = cli("doctor", "--config", device, "--json")
     checks = {one["check"]: one["findings"] for one in said.document["checks"]}
     assert (said.status, said.err) == (1, "")
-    assert list(checks) == ["agent.toml", "modicum-core", "modicum-uplink", "bus can7", "clock", "disk", "what core has found"]
+    assert list(checks) == ["agent.toml", "modicum-core", "modicum-uplink", "bus can7", "clock", "disk", "swap", "what core has found"]
     [unusable] = checks["agent.toml"]
     assert where in unusable["text"]
     assert {"bus-missing", "receiver-lost"} <= codes(said).keys()

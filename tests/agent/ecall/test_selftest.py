@@ -31,6 +31,7 @@ from tests.findings import fault
 T_NS = 10**12
 NOW_S = 1_795_000_000
 NOW = datetime.fromtimestamp(NOW_S, UTC)
+NO_SWAP = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
 
 
 @dataclass
@@ -56,6 +57,8 @@ def well(folder: Path) -> SelfTest:
     """A device on which everything works."""
     machine = Machine(FACTS)
     machine.ring.take(Place(T_NS, 39.9, 116.4, 5.0))
+    swaps = folder / "swaps"
+    swaps.write_text(NO_SWAP)
     return SelfTest(
         machine=machine,
         centre=cast("Centre", Part()),
@@ -69,7 +72,7 @@ def well(folder: Path) -> SelfTest:
         beside={"record": Part(), "fixes": Part()},
         now_s=lambda: NOW_S + 30.0,
         certificate=certificate(folder, NOW + timedelta(days=365)),
-        swaps=folder / "swaps",
+        swaps=swaps,
         frame_ns=T_NS,
     )
 
@@ -137,7 +140,8 @@ FAULTS = [
     fault("ecall-modem", "modem", "the modem's thread is dead", sets(voice=Part(lives=False))),
     fault("ecall-sim", "sim", "there is no SIM", lambda test: health(test, sim=False, registered=True)),
     fault("ecall-network", "network", "the modem is not registered", lambda test: health(test, sim=True, registered=False)),
-    fault("ecall-swap", "memory", "memory may be swapped", lambda test: test.swaps.write_text("Filename Type\n/dev/sda2 partition\n")),
+    fault("ecall-swap", "memory", "memory may be swapped", lambda test: test.swaps.write_text(f"{NO_SWAP}/dev/sda2 partition\n")),
+    fault("ecall-unknown", "memory", "the sandbox hides whether there is swap", lambda test: test.swaps.unlink()),
     fault("ecall-memory", "memory", "nothing would outlive a restart", sets(store=Part(problem="on ext4"))),
     fault("ecall-sockets", "sockets", "a thread beside the call is dead", sets(beside={"record": Part(), "fixes": Part(lives=False)})),
     fault("ecall-sockets", "sockets", "a thread beside the call hangs", sets(beside={"control": Part(beat_s=NOW_S - 1)})),

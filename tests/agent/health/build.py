@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.health.checks import examined
-from agent.health.facts import BrokerFacts, BusFacts, CertificateFacts, ClockFacts, DiskFacts, Facts, KeyFacts, ReceiverFacts
+from agent.health.facts import BrokerFacts, BusFacts, CertificateFacts, ClockFacts, DiskFacts, Facts, KeyFacts, ReceiverFacts, SwapFacts
 from agent.model import Finding
 from hw.can.interface import Interface
 
@@ -48,6 +48,7 @@ WELL = Facts(
     buses=(BUS,),
     receiver=RECEIVER,
     disk=DISK,
+    swap=SwapFacts(on=True),
     keys=KEYS,
     certificates=(CERTIFICATE,),
     brokers=(BROKER,),

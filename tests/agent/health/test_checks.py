@@ -9,7 +9,7 @@ import pytest
 
 from agent.cli.doctor import _mark
 from agent.health.checks import CHECKS, FOUND_HERE, examined
-from agent.health.facts import Facts, FlashFacts
+from agent.health.facts import Facts, FlashFacts, SwapFacts
 from agent.health.saying import unhealthy
 from agent.model import Finding
 from hw.can.interface import Interface
@@ -89,6 +89,7 @@ FAULTS = [
     fault("flash-worn", disk(flash=FlashFacts(life_tenths=3, spare=2))),
     fault("flash-worn-out", disk(flash=FlashFacts(life_tenths=11, spare=1))),
     fault("flash-worn-out", disk(flash=FlashFacts(life_tenths=3, spare=3))),
+    fault("swap-open", changed(swap=SwapFacts(on=True, open=("modicum-core",)))),
     fault("key-missing", keys(missing="this device has no keys yet")),
     fault("key-wrong", keys(wrong="it opens no slot")),
     fault("key-open", keys(open=("credential",))),

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.health.facts import FlashFacts
-from agent.health.storage import disk_facts
+from agent.health.device import swap
+from agent.health.facts import FlashFacts, SwapFacts
+from agent.health.storage import disk_facts, swap_facts
 
 DAY_S = 86_400.0
 STAT = "1 2 3 4 5 6 {} 8 9 10 11\n"
@@ -75,3 +76,30 @@ def test_below_a_mapper_the_real_device_is_looked_at(tmp_path: Path) -> None:
     link.unlink()
     link.symlink_to(mapper)
     assert disk_facts(tmp_path, sys, lambda: DAY_S).written_per_day == 4000 * 512
+
+
+def cgroup(sys: Path, name: str, limit: str | None) -> None:
+    """As systemd makes it for a service that runs; None: of a kernel without the memory controller."""
+    folder = sys / "fs" / "cgroup" / "system.slice" / f"{name}.service"
+    folder.mkdir(parents=True)
+    if limit is not None:
+        (folder / "memory.swap.max").write_text(f"{limit}\n")
+
+
+@pytest.mark.parametrize("limit", [None, "max", "4096"])
+def test_a_service_that_the_kernel_does_not_keep_out_of_swap_is_named(tmp_path: Path, limit: str | None) -> None:
+    """Whatever its unit asks for; one that is kept out, does not run or is not ours is not."""
+    cgroup(tmp_path, "modicum-core", limit)
+    cgroup(tmp_path, "modicum-uplink", "0")
+    cgroup(tmp_path, "ssh", None)
+    swaps = tmp_path / "swaps"
+    swaps.write_text("Filename Type\n/var/swap file\n")
+    assert swap_facts(swaps, tmp_path) == SwapFacts(on=True, open=("modicum-core",))
+    swaps.write_text("Filename Type\n")
+    assert swap_facts(swaps, tmp_path) == SwapFacts(on=False)
+
+
+def test_what_does_not_tell_of_swap_is_not_known(tmp_path: Path) -> None:
+    """A sandbox hides it; that is no word of there being none."""
+    facts = swap_facts(tmp_path / "swaps", tmp_path)
+    assert (facts, swap(facts).known) == (SwapFacts(on=None), False)
