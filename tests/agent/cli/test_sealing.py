@@ -189,7 +189,8 @@ def lanes_to(broker: FakeBroker, config: Path, monkeypatch: pytest.MonkeyPatch) 
     """Root asks, and core has a lane to this broker."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     config.write_text(config.read_text().replace("127.0.0.1:1", f"127.0.0.1:{broker.port}"))
-    told = WELL_CORE | {"lanes": {"id:main": {"broker": "main", "recipients": [RECIPIENT]}}, "at_rest": "tpm-bound"}
+    lane = {"online": True, "broker": "main", "recipients": [RECIPIENT], "why": ""}
+    told = WELL_CORE | {"lanes": {"id:main": lane}, "at_rest": "tpm-bound"}
     monkeypatch.setattr(diagnosis, "ask", lambda *_: told)
 
 
