@@ -114,7 +114,7 @@ def _bus(bus: Bus, core: Told | None, known: Container[int]) -> BusFacts:
     if bus.interface not in KERNEL_INTERFACES:
         # Another program may be the only one that can open it.
         return replace(facts, unseen=said.get("problem", CHANGED) if core else "modicum-core alone reads it, and does not answer")
-    facts = replace(facts, where=channel, interface=interface_of(channel))
+    facts = replace(facts, where=channel, interface=interface_of(channel), software_gate=said.get("engine") == "software")
     if facts.interface is None or not facts.interface.up:
         return facts
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from agent.health.facts import BusFacts, ReceiverFacts
 from agent.health.saying import Result, age
-from agent.model import Finding, error, warning
+from agent.model import Finding, error, info, warning
 
 LOAD_MAX = 0.8
 """Above it the least urgent messages wait for long (usual planning limits lie between 0.4 and 0.8)."""
@@ -56,7 +56,9 @@ def _of_traffic(one: BusFacts) -> Finding | None:
     if one.problem:
         return error("bus-lost", f"{name}: {one.problem}", "check wiring and interface")
     if one.good == 0:
-        return warning("bus-silent", f"{name}: no frame comes", "usual while the car sleeps: switch the ignition on; else see the wiring")
+        return warning(
+            "bus-silent", f"{name}: no frame comes", "usual while the car sleeps: switch the ignition on; else see bit rate and wiring"
+        )
     return None
 
 
@@ -79,6 +81,10 @@ def _while_it_runs(one: BusFacts) -> list[Finding]:
     if one.lost:
         text = f"{name}: {one.lost} frames were lost for want of room since the start"
         found.append(warning("bus-frames-lost", text, "see the load of the processor; what is wanted is told again with its next frame"))
+    if one.software_gate:
+        text = f"{name}: each frame of a wanted identifier wakes the agent: its gate is not the kernel's"
+        hint = "sudo modprobe can-bcm, then sudo systemctl restart modicum-core; a 32-bit Python on a 64-bit kernel has no other"
+        found.append(info("bus-software-gate", text, hint))
     return found
 
 

@@ -22,9 +22,9 @@ Told = Mapping[str, Any]
 class BusFacts:
     """One CAN bus. `problem`: why it is not read, empty while it is; `quiet`: wanted messages of which nothing comes.
 
-    `lost`: frames that nobody had room for. `good`, `errors`: frames and error frames of a look at the whole bus; `load`: 0 to 1;
-    `stranger`: not one of these frames has an identifier of the vehicle's DBC files. `unseen`: why nobody could look, empty where
-    somebody did.
+    `lost`: frames that nobody had room for. `software_gate`: an interface of the kernel's behind the agent's own gate. `good`, `errors`:
+    frames and error frames of a look at the whole bus; `load`: 0 to 1; `stranger`: not one of these frames has an identifier of the
+    vehicle's DBC files. `unseen`: why nobody could look, empty where somebody did.
     """
 
     name: str
@@ -37,6 +37,7 @@ class BusFacts:
     errors: int = 0
     load: float | None = None
     stranger: bool = False
+    software_gate: bool = False
     unseen: str = ""
 
 

@@ -31,6 +31,15 @@ def test_a_bus_of_another_car_is_known_by_its_identifiers(monkeypatch: pytest.Mo
     assert (facts.stranger, facts.good) == (stranger, len(ids))
 
 
+@pytest.mark.parametrize(
+    ("interface", "engine", "found"), [("socketcan", "software", True), ("socketcan", "kernel", False), ("slcan", "software", False)]
+)
+def test_a_gate_in_software_is_told_of_where_it_could_be_the_kernel_s(interface: str, engine: str, found: bool) -> None:
+    """Of an adapter that the kernel does not drive it is all that there is."""
+    core = {"buses": [{"name": "pt", "engine": engine}]}
+    assert diagnosis._bus(Bus(name="pt", interface=interface, channel="nocan0"), core, ()).software_gate == found
+
+
 UNREAD = {"lanes": {"id:main": {"online": False, "broker": "main", "why": "a credential cannot be read"}}}
 
 

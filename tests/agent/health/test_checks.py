@@ -72,6 +72,7 @@ FAULTS = [
     fault("bus-quiet", bus(quiet=("MOTION",))),
     fault("bus-stranger", bus(stranger=True)),
     fault("bus-frames-lost", bus(lost=3)),
+    fault("bus-software-gate", bus(software_gate=True)),
     fault("receiver-lost", receiver(problem="the receiver is unplugged", heard_age_s=30.0)),
     fault("receiver-silent", receiver(heard_age_s=11.0, fix_age_s=11.0)),
     fault("receiver-silent", receiver(heard_age_s=None, fix_age_s=None, good=0)),
@@ -260,6 +261,11 @@ def test_a_bus_that_nobody_could_look_at_is_not_called_well() -> None:
     """Nor is it a fault."""
     [result] = [one for one in examined(bus(interface=None, good=None, load=None, unseen="not opened yet")) if one.name == "bus pt"]
     assert (result.says, result.known, result.findings) == ("can0, not known: not opened yet", False, ())
+
+
+def test_a_silent_bus_may_have_another_bit_rate() -> None:
+    """A controller that only listens need not tell the errors that would say so."""
+    assert "bit rate" in found(bus(good=0, load=0.0))[0].hint
 
 
 def test_every_check_is_in_the_table_once() -> None:
