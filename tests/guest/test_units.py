@@ -100,6 +100,20 @@ def test_nothing_was_waited_for_in_vain(desk: Desk) -> None:
     assert said(desk, "late") == ""
 
 
+def test_a_first_installation_that_fails_leaves_nothing_and_says_so(desk: Desk) -> None:
+    """Below /etc, /opt and /usr/local; so the next one begins like the first."""
+    lines = [line for line in said(desk, "first-failed").splitlines() if not line.startswith(("install: ", "Creating "))]
+    told, ended = lines[::2], lines[1::2]
+    assert ended == ["status 1"] * 2
+    assert all("there was none before, and nothing of it is left but its users" in line for line in told)
+
+
+def test_an_installation_says_where_swap_is_open(desk: Desk) -> None:
+    """With what can be done; and not where nothing is."""
+    assert "there is swap, and this kernel cannot keep keys and places out of it" in said(desk, "again.out")
+    assert "there is swap" not in said(desk, "install.out")
+
+
 def test_before_it_is_said_which_car_it_is_nothing_starts(desk: Desk) -> None:
     """Also not by hand: an example's emergency centre is nobody's."""
     assert said(desk, "before-files").split() == ["inactive"] * 3
