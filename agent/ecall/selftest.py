@@ -28,6 +28,8 @@ from hw.modem.voice import Voice
 
 QUIET_NS = 10 * NS
 """So long without any frame that the call watches for, or without a position."""
+LOST_NS = 3600 * NS
+"""So long frames that were lost are told; more of them begin it anew."""
 UNREACHED_NS = 300 * NS
 """So long without the centre's broker is a fault; less is a tunnel."""
 EXPIRES_DAYS = 14
@@ -52,7 +54,7 @@ class SelfTest:
     """Reads the parts. `at_start`: check -> what was found when the program began; `watched`: how many crash frames there are.
 
     `frame_ns`: when the last of them came, `offline_ns`: since when there is no connection to the centre's broker; both on
-    CLOCK_BOOTTIME and kept by the loop.
+    CLOCK_BOOTTIME and kept by the loop. `lost`, `lost_ns`: how many frames the readers had no room for, and when that was seen.
     """
 
     machine: Machine
@@ -72,6 +74,8 @@ class SelfTest:
     swaps: Path = Path("/proc/swaps")
     frame_ns: int | None = None
     offline_ns: int | None = None
+    lost: int = 0
+    lost_ns: int | None = None
 
     def run(self, t_ns: int) -> dict[str, Finding | None]:
         """Each check, in the order of a call's way, and what is wrong."""
@@ -109,6 +113,12 @@ def _bus(test: SelfTest, t_ns: int) -> Finding | None:
         return warning(
             "ecall-bus-quiet", "none of the crash frames comes", "usual while the car sleeps; else see the bit rate and vehicle.toml"
         )
+    frames = sum(reader.counters.lost for reader in test.readers)
+    if frames != test.lost:
+        test.lost, test.lost_ns = frames, t_ns
+    if test.lost_ns is not None and t_ns - test.lost_ns <= LOST_NS:
+        text = "frames were lost for want of room: one that tells of a crash may be among them"
+        return warning("ecall-bus-lost", text, "see the load of the processor")
     return None
 
 

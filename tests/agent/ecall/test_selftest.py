@@ -18,11 +18,12 @@ from agent.ecall.centre import Centre
 from agent.ecall.machine import Machine
 from agent.ecall.message import VIN_UNKNOWN
 from agent.ecall.positions import Place
-from agent.ecall.selftest import CHECKS, EXPIRES_DAYS, QUIET_NS, UNREACHED_NS, SelfTest
+from agent.ecall.selftest import CHECKS, EXPIRES_DAYS, LOST_NS, QUIET_NS, UNREACHED_NS, SelfTest
 from agent.ecall.store import Store
 from agent.ecall.switch import Switch
 from agent.model import Finding
 from hw.can.bus import BusReader
+from hw.can.engine import BusCounters
 from hw.modem.health import Health
 from hw.modem.voice import Voice
 from tests.agent.ecall.rig import FACTS
@@ -44,6 +45,7 @@ class Part:
     online: bool = True
     why: str = "refused"
     lives: bool = True
+    counters: BusCounters = field(default_factory=BusCounters)
     health: Health = field(default_factory=lambda: Health(sim=True, registered=True, signal=20))
 
     beat_s: float = NOW_S
@@ -124,6 +126,7 @@ FAULTS = [
     fault("ecall-bus", "bus", "the bus's thread is dead", sets(readers=[Part(lives=False)])),
     fault("ecall-bus-quiet", "bus", "no crash frame comes", sets(frame_ns=T_NS - QUIET_NS - 1)),
     fault("ecall-bus-quiet", "bus", "no crash frame ever came", sets(frame_ns=None)),
+    fault("ecall-bus-lost", "bus", "a crash frame found no room", sets(readers=[Part(counters=BusCounters(lost=1))])),
     fault("ecall-sos", "sos", "the button is not read", sets(sos=Part(problem="no such line"))),
     fault("ecall-sos", "sos", "the button's thread is dead", sets(sos=Part(lives=False))),
     fault("ecall-sos-stuck", "sos", "the button is stuck", sets(sos=Part(stuck=True))),
@@ -147,6 +150,21 @@ FAULTS = [
     fault("ecall-sockets", "sockets", "a thread beside the call hangs", sets(beside={"control": Part(beat_s=NOW_S - 1)})),
 ]
 """The code, its check, what is wrong, and how it comes to be."""
+
+
+def test_lost_frames_are_told_for_an_hour(tmp_path: Path) -> None:
+    """And again when more are lost; what happened once is no fault for ever."""
+    test, counters = well(tmp_path), BusCounters(lost=3)
+    test.readers = [cast("BusReader", Part(counters=counters))]
+
+    def told(t_ns: int) -> bool:
+        test.frame_ns = t_ns
+        return test.run(t_ns)["bus"] is not None
+
+    after_ns = T_NS + LOST_NS
+    assert [told(t_ns) for t_ns in (T_NS, after_ns, after_ns + 1)] == [True, True, False]
+    counters.lost += 1
+    assert told(after_ns + 2)
 
 
 def test_where_all_is_well_nothing_is_found(tmp_path: Path) -> None:
