@@ -2,8 +2,10 @@
 
 Promises: only what the gate lets through is delivered; after `subscribe` returns, nothing of a withdrawn identifier is
 delivered any more; a bus that goes away (interface down, renamed or deleted, adapter unplugged, bus off) is a counted and recorded
-gap, and it is read again within 3 s of its return; silences go on being told meanwhile. It must never send: there is no send path
-here. On SocketCAN the gate is the kernel's where it has one (see `kernel`), else, and on every other interface, the software's.
+gap, and it is read again within 3 s of its return; silences go on being told meanwhile. A controller that was bus off has returned
+when a frame has come or it has said so, not when its bus opens, which that of an interface that is up always does. It must never
+send: there is no send path here. On SocketCAN the gate is the kernel's where it has one (see `kernel`), else, and on every other
+interface, the software's.
 Not python-can's Notifier, whose thread dies of the first fault of `recv`.
 """
 
@@ -21,7 +23,8 @@ from dataclasses import dataclass
 import can
 
 from hw.can import bcm
-from hw.can.engine import KERNEL_FILTERED, BusCounters, Engine, GateCounts, Line, SoftwareEngine
+from hw.can.engine import KERNEL_FILTERED, BusCounters, BusOff, Engine, GateCounts, Line, SoftwareEngine
+from hw.can.errorframe import RESTARTED
 from hw.can.kernel import KernelEngine
 from hw.errors import DeviceLost
 from hw.ports import Frame, Silence, Subscription
@@ -82,6 +85,8 @@ class BusReader(Supervised):
         self.engine = "kernel" if kernel else "software"
         """Whose gate it is. Software on a gated SocketCAN bus: this kernel has no broadcast manager (CONFIG_CAN_BCM, module can-bcm)."""
         self._deliver, self._now_ns = deliver, now_ns
+        self._off_at: int | None = None
+        """What `_answered` was when the last session ended in bus off; None where it did not."""
         self._lock = threading.Lock()
         """Held for each delivery and each swap: that is what makes `subscribe` exact."""
 
@@ -100,6 +105,7 @@ class BusReader(Supervised):
         return self._engine.counts()
 
     def _session(self) -> None:
+        off_at, self._off_at = self._off_at, None
         try:
             with self._or_lost("the bus does not open", "tried again"):
                 named = self._index()
@@ -113,13 +119,21 @@ class BusReader(Supervised):
                     next_look_s = time.monotonic() + LOOK_EVERY_S
                     if self._index() != named:
                         raise DeviceLost("the interface has another name now", self._where, "name it again, or correct [[bus]] channel")
-                self._well()
+                if self._answered() != off_at:
+                    self._well()
+        except BusOff:
+            self._off_at = self._answered()
+            raise
         finally:
             with self._lock:
                 buses = self._engine.close(self._now_ns())
             for bus in buses:
                 with contextlib.suppress(Exception):  # a lost adapter may also fail to close
                     bus.shutdown()
+
+    def _answered(self) -> int:
+        """Grows with whatever shows that the controller is on the bus: others' frames, and its word that it was restarted."""
+        return self.counters.read - self.counters.error + self.counters.errors[RESTARTED]
 
     def _turn(self) -> None:
         with self._lock:

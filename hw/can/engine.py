@@ -33,6 +33,10 @@ DROPS_EVERY = 64
 """The kernel is asked for what it dropped when there is nothing to read, and once in so many frames."""
 
 
+class BusOff(DeviceLost):
+    """The controller has switched itself off: the bus opens, and gives nothing until somebody has restarted the controller."""
+
+
 @dataclass(slots=True)
 class BusCounters:
     """What came from the bus to this process. How often the bus was lost is `BusReader.losses`.
@@ -211,8 +215,8 @@ class SoftwareEngine:
         if bus is not None and self._line.settings["interface"] == KERNEL_FILTERED:
             bus.set_filters([exact_filter(can_id) for can_id in sorted(self._ids) or (EXTENDED_ID | NO_IDENTIFIER,)])
 
-    def _bus_off(self) -> DeviceLost:
-        return DeviceLost("the controller is bus off", self._line.where, "opened again by itself; check wiring and bit rate")
+    def _bus_off(self) -> BusOff:
+        return BusOff("the controller is bus off", self._line.where, "read once a frame comes; check restart-ms, wiring and bit rate")
 
 
 def id_of(message: can.Message) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import can
 
-BUS_OFF = "bus-off"
+BUS_OFF, RESTARTED = "bus-off", "restarted"
 _CLASSES = {
     0x001: "tx-timeout",
     0x002: "lost-arbitration",
@@ -17,7 +17,7 @@ _CLASSES = {
     0x020: "no-ack",
     0x040: BUS_OFF,
     0x080: "bus-error",
-    0x100: "restarted",
+    0x100: RESTARTED,
 }
 _CONTROLLER = 0x004
 """The class whose meaning stands in the second byte."""

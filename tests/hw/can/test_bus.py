@@ -152,6 +152,36 @@ def test_fault_bus_off_opens_a_new_bus() -> None:
         assert reader.losses >= 1
 
 
+def error_frame(bits: int) -> can.Message:
+    return can.Message(arbitration_id=bits, data=bytes(8), is_error_frame=True, timestamp=time.time())
+
+
+def goes_off(garage: Garage, reader: BusReader) -> None:
+    """Then two more error frames of the new bus: once the second is counted, what the first one changed has been seen."""
+    opened, errors = len(garage.buses), reader.counters.error
+    garage.buses[-1].inbox.put(error_frame(0x40))
+    until(lambda: len(garage.buses) > opened)
+    for _ in range(2):
+        garage.buses[-1].inbox.put(error_frame(0x88))
+    until(lambda: reader.counters.error == errors + 3)
+
+
+@pytest.mark.parametrize("back", [message(0x10), message(0x7FF), error_frame(0x100), OSError(100, "Network is down")])
+def test_fault_a_controller_that_is_bus_off_is_lost_until_it_answers(back: can.Message | Exception) -> None:
+    """Any frame of another's, its own word that it was restarted, or a loss of another kind; not that the bus opens again."""
+    garage = Garage()
+    with reading(garage.open, lambda item: None) as reader:
+        until(lambda: garage.buses)
+        for _ in range(2):  # it may be told again
+            goes_off(garage, reader)
+            assert "bus off" in reader.problem
+        (gap,) = reader.gaps
+        assert gap.to_ns is None
+        garage.buses[-1].inbox.put(back)
+        until(lambda: not reader.problem and gap.to_ns)
+        assert "bus off" in gap.why
+
+
 @pytest.mark.parametrize("answer", [8, OSError(19, "No such device")])
 def test_fault_an_interface_that_was_renamed_is_lost(monkeypatch: pytest.MonkeyPatch, answer: int | OSError) -> None:
     """Newer kernels rename one that is up, and a socket stays with it: the bus is that of the name, which another one has or none."""
