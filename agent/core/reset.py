@@ -12,12 +12,10 @@ import os
 from pathlib import Path
 
 from agent.errors import DeviceError
-from agent.seal.keyblock import erase, sync_folder
+from agent.seal.keyblock import DATABASES, erase, sync_folder
 
 MARK = "reset"
 CREDENTIAL = "credential"
-DATABASES = ("ledger.db*", "buffer.db*")
-"""With their WAL, and those that were set aside."""
 
 
 def begin(folder: Path) -> None:
@@ -40,8 +38,8 @@ def complete(folder: Path) -> None:
     try:
         erase(folder)
         overwrite(folder / CREDENTIAL)
-        for pattern in DATABASES:
-            for path in folder.glob(pattern):
+        for name in DATABASES:
+            for path in folder.glob(f"{name}.db*"):  # with its WAL, and those that were set aside
                 path.unlink()
         sync_folder(folder)
     except OSError as error:

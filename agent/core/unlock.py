@@ -19,12 +19,10 @@ from agent.core import reset
 from agent.errors import DeviceError, IntegrityError, UsageError
 from agent.model import Finding
 from agent.seal.credential import TPM_BOUND, AtRest, Credential, Keyless, at_rest, read_credential
-from agent.seal.keyblock import FILE_NAME, KEY_BYTES
-from agent.seal.keyring import Database, Keyring
+from agent.seal.keyblock import DATABASES, FILE_NAME, KEY_BYTES
+from agent.seal.keyring import Keyring
 from agent.settings import Settings
 from agent.storage.sqlite import FutureSchema, rekey
-
-DATABASES: tuple[Database, ...] = ("ledger", "buffer")
 
 
 @dataclass(slots=True)

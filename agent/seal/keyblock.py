@@ -16,6 +16,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, get_args
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -40,7 +41,8 @@ CREDENTIAL_BYTES_MIN = 16
 """It is used without stretching: a password is no credential."""
 ROOT_INFO = b"modicum/root/1"
 AAD = b"modicum/keyblock/1"
-DATABASES = frozenset({"ledger", "buffer"})
+Database = Literal["ledger", "buffer"]
+DATABASES: tuple[Database, ...] = get_args(Database)
 
 
 class KeyBlockFull(ModicumError):
@@ -91,7 +93,7 @@ class Keys:
         match from_cbor(content, "the key block"):
             case {"device": device, "ledger": ledger, "buffer": buffer, "profiles": dict() as profiles, "data": list() as data, **more}:
                 mark, coming = more.pop("mark", b""), more.pop("coming", {})
-                if more or not isinstance(mark, bytes) or not isinstance(coming, dict) or coming.keys() not in (set(), DATABASES):
+                if more or not isinstance(mark, bytes) or not isinstance(coming, dict) or coming.keys() not in (set(), set(DATABASES)):
                     raise _unreadable("its content has another form")
                 keys = cls(device, ledger, buffer, profiles, _data_keys(data), mark, coming)
             case _:

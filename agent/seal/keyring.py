@@ -12,18 +12,16 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from agent.seal.keyblock import DATABASES, KEY_BYTES, DataKey, KeyBlock, KeyBlockFull, Keys
+from agent.seal.keyblock import DATABASES, KEY_BYTES, Database, DataKey, KeyBlock, KeyBlockFull, Keys
 
 __all__ = ["DataKey", "KeyBlockFull", "Keyring", "epoch_length_s"]
 
 NS = 1_000_000_000
 EPOCHS_PER_KEEP = 4
-Database = Literal["ledger", "buffer"]
 
 
 def epoch_length_s(keep_s: float) -> int:
@@ -108,7 +106,7 @@ class Keyring:
     def renew(self) -> None:
         """Draws the databases' next keys, durable on return; those of an earlier attempt stay. Raises DeviceError."""
         if not self._keys.coming:
-            self._add(replace(self._keys, coming={name: os.urandom(KEY_BYTES) for name in sorted(DATABASES)}))
+            self._add(replace(self._keys, coming={name: os.urandom(KEY_BYTES) for name in DATABASES}))
 
     def renewed(self) -> None:
         """Both databases have their next keys: the former ones are destroyed. Raises DeviceError."""

@@ -25,6 +25,7 @@ import can
 from hw.can import bcm
 from hw.can.engine import KERNEL_FILTERED, BusCounters, BusOff, Engine, GateCounts, Line, SoftwareEngine
 from hw.can.errorframe import RESTARTED
+from hw.can.interface import KERNEL_INTERFACES
 from hw.can.kernel import KernelEngine
 from hw.errors import DeviceLost
 from hw.ports import Frame, Silence, Subscription
@@ -74,7 +75,7 @@ class BusReader(Supervised):
         self.gaps: deque[Gap] = deque(maxlen=GAPS_KEPT)
         """The last times without the bus, oldest first."""
         self._where, self._channel = f"{interface}:{channel}", channel
-        self._is_socketcan = interface in {KERNEL_FILTERED, "socketcan_bcm"}  # the latter is ours, and sets up nothing by itself
+        self._is_socketcan = interface in KERNEL_INTERFACES  # of which socketcan_bcm is ours, and sets up nothing by itself
         settings = {"interface": interface, "channel": channel, **(extra or {})}
         if self._is_socketcan:
             # Asking for CAN FD of an interface that carries none does no harm, and one that is brought up with it later is read as well.
