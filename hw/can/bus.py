@@ -94,6 +94,7 @@ class BusReader(Supervised):
     def subscribe(self, subscriptions: Iterable[Subscription]) -> None:
         """Replaces what is wanted of this bus (others' subscriptions are left out). Exact when it returns.
 
+        What came before that is delivered only where its identifier was wanted then, too. May take TICK_S where the gate is software.
         Raises ValueError for two subscriptions of one identifier: masks are merged before they come here.
         """
         mine = [subscription for subscription in subscriptions if subscription.bus == self.name]

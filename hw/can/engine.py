@@ -8,6 +8,7 @@ are counted, never delivered. Nobody but the reader calls it, with its lock held
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ For others python-can would do it slower than the gate.
 """
 NO_IDENTIFIER = 0x1FFF_FFFF
 """python-can takes an empty filter list for "everything"; this one lets in one identifier, which the gate drops."""
+TURN = 4096
+"""So many messages are read at most before the lock is given back: more than the kernel's queue holds."""
 DROPS_EVERY = 64
 """The kernel is asked for what it dropped when there is nothing to read, and once in so many frames."""
 
@@ -100,7 +103,10 @@ class Engine(Protocol):
         """The bus is lost, or not needed any more. Returns what is to be shut down, which may take its time and may fail."""
 
     def swap(self, subscriptions: Sequence[Subscription], t_ns: int) -> list[Frame | Silence]:
-        """Replaces what is wanted; returns what was read meanwhile. A bus that fails here fails in `wait` too."""
+        """Replaces what is wanted; returns what came before that and is wanted still: whatever else is queued never comes out.
+
+        A bus that fails here fails in `wait` too.
+        """
 
     def wait(self, timeout_s: float) -> None:
         """Until there may be something to read, or something to say of the bus."""
@@ -133,37 +139,51 @@ class SoftwareEngine:
         self._line = line
         self._wanted: tuple[Subscription, ...] = ()
         self._ids: frozenset[int] = frozenset()
-        self._message: can.Message | None = None
+        self._messages: list[can.Message] = []
+        """Received, and not read yet."""
+        self._receiving = threading.Lock()
+        """Held while the bus is asked, which `wait` does without the reader's lock."""
         self._drops = 0
 
     def open(self) -> None:
-        self._drops, self._message = 0, None
+        self._drops, self._messages = 0, []
         self.bus = self._line.open_bus(**self._line.settings)
 
     def set_up(self) -> None:
         self._filter()
 
     def close(self, t_ns: int) -> list[can.BusABC]:  # noqa: ARG002  # the gate's time-outs run on by themselves
-        bus, self.bus, self._message = self.bus, None, None
+        bus, self.bus, self._messages = self.bus, None, []
         return [] if bus is None else [bus]
 
     def swap(self, subscriptions: Sequence[Subscription], t_ns: int) -> list[Frame | Silence]:
-        self.gate.swap(subscriptions, t_ns)
-        self._wanted, self._ids = tuple(subscriptions), frozenset(one.can_id for one in subscriptions)
+        Gate(subscriptions)  # refuses two of one identifier before anything has changed
+        # What has come is judged before what is new is wanted, and by no time stamp: an adapter's need not be the host's.
+        self._want([one for one in subscriptions if one.can_id in self._ids], t_ns)
+        found: list[Frame | Silence] = []
+        for message in self._queued():
+            if message.is_error_frame:
+                self._messages.append(message)  # `read` tells it
+            else:
+                found += self._taken(message)
+        self._want(subscriptions, t_ns)
         with contextlib.suppress(can.CanError, OSError):
             self._filter()
-        return []
+        return found
 
     def wait(self, timeout_s: float) -> None:
         assert self.bus is not None
-        self._message = self.bus.recv(timeout_s)
-        if self._message is None and self.bus.state is can.BusState.ERROR:
-            raise self._bus_off()
+        with self._receiving:
+            message = self.bus.recv(timeout_s)
+            if message is not None:
+                self._messages.append(message)
+            elif self.bus.state is can.BusState.ERROR:
+                raise self._bus_off()
 
     def read(self) -> list[Frame | Silence]:
-        message, self._message = self._message, None
-        found = self.gate.due(self._line.now_ns()) if message is None else list(self._taken(message))
-        if message is None or not self._line.counters.read % DROPS_EVERY:
+        messages, self._messages = self._messages, []
+        found = [item for message in messages for item in self._taken(message)] if messages else self.gate.due(self._line.now_ns())
+        if not messages or not self._line.counters.read % DROPS_EVERY:
             self._make_good()
         return found
 
@@ -178,6 +198,19 @@ class SoftwareEngine:
 
     def counts(self) -> GateCounts:
         return GateCounts(self.gate.wanted, self.gate.delivered, self.gate.short)
+
+    def _want(self, subscriptions: Sequence[Subscription], t_ns: int) -> None:
+        self.gate.swap(subscriptions, t_ns)
+        self._wanted, self._ids = tuple(subscriptions), frozenset(one.can_id for one in subscriptions)
+
+    def _queued(self) -> list[can.Message]:
+        """All that has come and was not read yet. May take as long as a `wait` that has begun."""
+        with self._receiving:
+            messages, self._messages = self._messages, []
+            with contextlib.suppress(Exception):  # adapters' drivers raise kinds of their own
+                while self.bus is not None and len(messages) < TURN and (message := self.bus.recv(0)) is not None:
+                    messages.append(message)
+        return messages
 
     def _taken(self, message: can.Message) -> Iterator[Frame | Silence]:
         counters = self._line.counters

@@ -20,12 +20,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import can
 
 from hw.can.bcm import BcmBus, TimedOut, drops, fits
-from hw.can.engine import GateCounts, Line, SoftwareEngine, id_of
+from hw.can.engine import TURN, GateCounts, Line, SoftwareEngine, id_of
 from hw.can.gate import SILENCE_AGAIN_NS, Gate, bytes_needed, selector_of
 from hw.ports import Frame, Silence, Subscription
-
-TURN = 4096
-"""So many messages are read at most before the lock is given back: more than the kernel's queue holds."""
 
 
 class KernelEngine:
@@ -75,20 +72,20 @@ class KernelEngine:
         if self._bcm is None:
             self._listen_for(changed & self._wanted.keys(), t_ns)
             return self._raw.swap(rest, t_ns)
+        found: list[Frame | Silence] = []
         try:
             # What is new is there before what is old has gone: an identifier that changes its socket misses no frame.
             for can_id in changed & self._wanted.keys():
                 self._bcm.set_up(self._wanted[can_id])
-            self._raw.swap(rest, t_ns)
+            found += self._raw.swap(rest, t_ns)
             for can_id in changed - self._wanted.keys():
                 self._bcm.remove(can_id)
             # Drained by the new plan: what is queued of a withdrawn one must not come out, not even where it is wanted again later.
             queued = list(self._queued(self._bcm))
         except can.CanError as error:
             self._failed = error
-            self._raw.swap(rest, t_ns)  # the bus will be opened anew, and by the new plan
-            return []
-        return [item for item in queued if isinstance(item, Frame) or item.can_id not in changed]
+            return [*found, *self._raw.swap(rest, t_ns)]  # the bus will be opened anew, and by the new plan
+        return found + [item for item in queued if isinstance(item, Frame) or item.can_id not in changed]
 
     def wait(self, timeout_s: float) -> None:
         assert self._bcm is not None

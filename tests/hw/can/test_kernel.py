@@ -31,7 +31,9 @@ class Raw:
         self.queue.append(message)
         self.end.send(b"!")
 
-    def recv(self, timeout: float) -> can.Message:
+    def recv(self, timeout: float) -> can.Message | None:
+        if not self.queue:
+            return None
         self.ours.recv(1)
         return self.queue.pop(0)
 
@@ -87,6 +89,18 @@ def test_what_was_queued_of_a_withdrawn_identifier_is_gone_when_the_swap_returns
     queued = stage.engine.swap([wish(0x11)], 0)
     assert [item.can_id for item in queued] == [0x11]
     stage.engine.swap([wish(0x10), wish(0x11)], 0)
+    assert stage.read() == []
+
+
+def test_what_was_queued_in_the_raw_socket_is_judged_by_the_same_rule(stage: Stage) -> None:
+    """By both halves at once, as if they were one."""
+    raw = [wish(can_id, timeout_ns=S, throttle_ns=S) for can_id in (0x20, 0x21)]
+    stage.opened(wish(0x10), *raw)
+    for can_id in (0x20, 0x21):
+        stage.raw.say(can.Message(arbitration_id=can_id, data=b"\x01", is_extended_id=False))
+    stage.kernel.changed(0x10, b"\x01")
+    assert [item.can_id for item in stage.engine.swap([wish(0x10), raw[1]], 0)] == [0x21, 0x10]
+    stage.engine.swap([wish(0x10), *raw], 0)
     assert stage.read() == []
 
 
