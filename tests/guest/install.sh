@@ -13,9 +13,9 @@ END
 printf '#!/bin/sh\nexit 1\n' > stand-in/systemd-tmpfiles
 chmod 755 stand-in/*
 for _ in 1 2; do
-  PYTHON=$PWD/stand-in/python PATH=$PWD/stand-in:$PATH systemd/install --wheelhouse wheelhouse >> first-failed 2>&1 || echo "status $?" >> first-failed
-  ours >> first-failed
-done
+  PYTHON=$PWD/stand-in/python PATH=$PWD/stand-in:$PATH systemd/install --wheelhouse wheelhouse || echo "status $?"
+  ours
+done >> first-failed 2>&1
 
 useradd technician
 useradd stranger
