@@ -17,6 +17,8 @@ if [ ! -e $home/made ]; then
   systemd-tmpfiles --create /etc/tmpfiles.d/modicum.conf
   # Another program, which says what it holds, and says it to the host itself: each word is one write.
   cat > /etc/systemd/system/modicum-core.service.d/cuts.conf << EOU
+[Unit]
+ConditionPathExists=
 [Service]
 WorkingDirectory=$home/program
 Environment=PYTHONPATH=$PYTHONPATH PYTHONUNBUFFERED=1
