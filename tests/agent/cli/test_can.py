@@ -128,7 +128,7 @@ def test_a_bus_that_says_nothing_is_a_no(config: Path, cli: Cli, verb: str) -> N
     assert (said.status, said.err) == (1, "")
     assert said.out.splitlines()[1:] == [
         "  warning bus-silent: bus pt: no frame comes",
-        "      do: usual while the car sleeps: switch the ignition on; else see the wiring",
+        "      do: usual while the car sleeps: switch the ignition on; else see bit rate and wiring",
         "      more: modicum doctor",
     ]
     document = cli("can", verb, "--seconds", "0.3", "--config", config, "--json")

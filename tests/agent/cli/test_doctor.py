@@ -136,7 +136,7 @@ def test_without_core_it_looks_from_outside(device: Path, cli: Cli) -> None:
     said = cli("doctor", "--config", device, "--json")
     assert said.status == 1
     assert set(codes(said)) == {"core-silent", "broker-unreachable"}
-    assert [one["check"] for one in said.document["checks"] if not one["known"]] == ["modicum-uplink", "plan", "buffer"]
+    assert [one["check"] for one in said.document["checks"] if not one["known"]] == ["modicum-uplink", "plan", "ledger", "buffer"]
 
 
 @pytest.mark.finding("key-missing")
