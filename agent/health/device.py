@@ -25,12 +25,12 @@ def clock(facts: ClockFacts) -> Result:
     if facts.host_s < RELEASE_NS / NS:
         text = f"the host's clock says {host}, which is before this release was made"
         found.append(
-            error("clock-past", text, "let NTP set it (timedatectl), or wait for a fix; then see the battery of the real-time clock")
+            error("clock-past", text, "let NTP set it (timedatectl): certificates go by it; then see the battery of the real-time clock")
         )
     if facts.trusted is False:
         found.append(warning("clock-unsure", "the time is not known for sure", "wait for a fix or for NTP"))
-    source = {None: "", False: ", believed by nobody", True: f", believed from {facts.source}"}[facts.trusted]
-    return Result("clock", f"{host}{source}", tuple(found))
+    agent = {None: "", False: "; the agent believes no source", True: f"; the agent has its time from {facts.source}"}[facts.trusted]
+    return Result("clock", f"the host's {host}{agent}", tuple(found))
 
 
 def disk(facts: DiskFacts | None) -> Result:
