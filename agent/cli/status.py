@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from agent.errors import AgentAbsent, ModicumError
 from agent.health.buses import receiver
 from agent.health.facts import ReceiverFacts
 from agent.health.going import power_line
-from agent.health.reach import call_line, ledger_line
+from agent.health.reach import call_line, ledger_line, self_test
 from agent.health.saying import age, counted_bytes
 from agent.model import Finding
 from agent.settings import Settings
@@ -47,11 +48,12 @@ def _call(settings: Settings) -> Document | None:
     if settings.ecall is None:
         return None
     try:
-        return {"answers": True, "says": call_line(ask(settings.ecall.run / "control.sock", "ecall.status"))}
+        told = ask(settings.ecall.run / "control.sock", "ecall.status")
+        return {"answers": True, "says": call_line(told), "findings": [asdict(one) for one in self_test(told)]}
     except AgentAbsent:
-        return {"answers": False, "says": "modicum-ecall does not answer"}
+        return {"answers": False, "says": "modicum-ecall does not answer", "findings": []}
     except ModicumError as error:
-        return {"answers": True, "says": error.what}
+        return {"answers": True, "says": error.what, "findings": []}
 
 
 def _vin(config: Path) -> Document:
@@ -86,7 +88,10 @@ def _lines(result: Document) -> Iterator[str]:
     yield from _buffer(result)
     call = result["emergency_call"]
     yield f"emergency call: {call['says'] if call else 'none is configured'}"
-    yield from told(Finding(**one) for one in result["findings"])
+    found = [*result["findings"], *(call["findings"] if call else [])]
+    yield from told(Finding(**one) for one in found)
+    if call and not call["answers"]:
+        yield "Not looked at: the emergency call, which does not answer (modicum doctor)"
 
 
 def _buffer(result: Document) -> Iterator[str]:

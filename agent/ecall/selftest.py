@@ -22,6 +22,7 @@ from agent.ecall.store import Store
 from agent.ecall.switch import Switch
 from agent.ecall.timers import NS
 from agent.model import Finding, error, info, warning
+from agent.mqtt.terms import UNREADABLE
 from agent.notify import Voter, wrong
 from hw.can.bus import BusReader
 from hw.modem.voice import Voice
@@ -192,6 +193,8 @@ def _centre(test: SelfTest, t_ns: int) -> Finding | None:
     if test.centre.online:
         return None
     text, hint = f"no connection to the centre: {test.centre.why}", "see [brokers] and the coverage; it is tried all the time"
+    if UNREADABLE in test.centre.why:  # which no coverage heals
+        return error("ecall-centre", text, "its certificate and key ([brokers]) must be readable for it: chmod 640, group modicum-ecall")
     if test.offline_ns is not None and t_ns - test.offline_ns >= UNREACHED_NS:
         return error("ecall-centre", text, hint)
     return warning("ecall-centre", text, hint)

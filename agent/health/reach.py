@@ -21,7 +21,11 @@ UNTRIED = "connected; what it takes was not tried: the device's id is not known 
 JOURNAL = "journalctl --namespace=modicum -u"
 BROKER: Mapping[str, Finding] = {
     "region": warning("broker-region", "", "nothing is sent there: correct [brokers] or [regions]"),
-    "credential": error("broker-credential", "", "see the certificates and keys: chmod 640, group modicum-uplink"),
+    "credential": error(
+        "broker-credential",
+        "",
+        "see the certificates and keys: chmod 640, and the group of who reads them: modicum-uplink, or modicum-ecall for its own",
+    ),
     "address": error("broker-unreachable", "", "see the name service, and addresses of this broker in agent.toml"),
     "connect": error("broker-unreachable", "", "see the network (ip route), and url of this broker; it is tried again all the time"),
     "certificate": error(
@@ -156,12 +160,12 @@ def ecall(facts: Facts) -> list[Result]:
     bad = any(one is not None and one["severity"] == "error" for name, one in told["checks"].items() if name in OF_MODEM)
     known = None not in (modem.get(name, "") for name in ("sim", "registered"))
     return [
-        Result("emergency call", call_line(told), tuple(_self_test(told))),
+        Result("emergency call", call_line(told), tuple(self_test(told))),
         Result("modem", modem_line(told), known=known, bad=bad),
     ]
 
 
-def _self_test(told: Told) -> Iterator[Finding]:
+def self_test(told: Told) -> Iterator[Finding]:
     """As modicum-ecall found it; the modem's among them."""
     for one in told["checks"].values():
         if one is not None:

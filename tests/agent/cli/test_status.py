@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from agent.cli import status
 from tests.agent.cli.conftest import Agent, Cli
 
 
@@ -45,6 +47,22 @@ def test_frames_that_no_rule_wants_are_counted_and_not_delivered(agent: Agent, c
 def test_status_holds_no_vin(agent: Agent, cli: Cli) -> None:
     """Nothing that names the car."""
     assert "WMWTESTCAR" not in cli("status", "--config", agent.config, "--json").out
+
+
+def test_what_the_emergency_call_finds_counts(agent: Agent, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the last line, which is what is read at a glance; and where it cannot be asked, that is said there."""
+    agent.wait_for(lambda: bool(agent.ask("status")["buses"][0]["read"]))
+    own = {"code": "ecall-modem", "severity": "error", "text": "no modem", "hint": "see it"}
+    told = {"state": "ready", "enabled": True, "checks": {"modem": own, "sim": None}}
+    alone = cli("status", "--config", agent.config).out.splitlines()[-1]
+    monkeypatch.setattr(status, "settings_of", lambda _: SimpleNamespace(ecall=SimpleNamespace(run=agent.config.parent)))
+    monkeypatch.setattr(status, "ask", lambda *_: told)
+    *_, found, cure, last = cli("status", "--config", agent.config).out.splitlines()
+    assert (found, cure) == ("error ecall-modem: emergency call: no modem", "    do: see it")
+    assert ("1 error" in last, "error" in alone) == (True, False)
+    monkeypatch.undo()
+    monkeypatch.setattr(status, "settings_of", lambda _: SimpleNamespace(ecall=SimpleNamespace(run=agent.config.parent / "none")))
+    assert "does not answer" in cli("status", "--config", agent.config).out.splitlines()[-1]
 
 
 def test_who_may_not_read_agent_toml_is_told_how_to(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

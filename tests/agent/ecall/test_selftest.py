@@ -22,6 +22,7 @@ from agent.ecall.selftest import CHECKS, EXPIRES_DAYS, LOST_NS, QUIET_NS, UNREAC
 from agent.ecall.store import Store
 from agent.ecall.switch import Switch
 from agent.model import Finding
+from agent.mqtt.terms import UNREADABLE
 from hw.can.bus import BusReader
 from hw.can.engine import BusCounters
 from hw.modem.health import Health
@@ -203,6 +204,16 @@ def test_a_centre_that_stays_away_becomes_an_error(tmp_path: Path) -> None:
         finding = test.run(T_NS)["centre"]
         told.append(finding and finding.severity)
     assert told == ["warning", "error"]
+
+
+@pytest.mark.finding("ecall-centre")
+def test_a_pair_that_it_may_not_read_is_an_error_at_once(tmp_path: Path) -> None:
+    """No coverage heals that, and it is no other service's."""
+    test = well(tmp_path)
+    test.centre, test.offline_ns = cast("Centre", Part(online=False, why=f"{UNREADABLE}: Permission denied")), T_NS
+    finding = test.run(T_NS)["centre"]
+    assert finding is not None
+    assert (finding.severity, "group modicum-ecall" in finding.hint) == ("error", True)
 
 
 def test_without_a_trusted_clock_no_certificate_is_called_ended(tmp_path: Path) -> None:
