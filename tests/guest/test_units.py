@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agent.envelope import open_envelope, received_lines
+from tests.guest.machine.boot import CUT
 from tests.support.guest import needs_guest, run_in_guest
 from tests.support.installed import BLOCKS, Desk, installed
 
@@ -93,6 +94,23 @@ def test_core_goes_after_the_ignition_and_the_device_does_what_its_integrator_sa
     assert said(desk, "went-too-early") == ""
     assert said(desk, "after-going").split() == ["inactive", "success", "ignition-off"]
     assert said(desk, "after-call") == "active\n"
+
+
+@pytest.fixture(scope="module")
+def cut(desk: Desk) -> Desk:
+    """The power goes when an upgrade has just said that it is done; then the device is switched on again."""
+    disk = ("--disk", str(desk.folder / "cut.img"))
+    run_in_guest("tests/guest/cut_install.sh", desk.folder, STORY_S, "--base", str(desk.disk), *disk, "--cut-on", "install: done", ends=CUT)
+    run_in_guest("tests/guest/cut_after.sh", desk.folder, STORY_S, *disk)
+    return desk
+
+
+def test_a_power_cut_right_after_an_upgrade_leaves_a_whole_device(cut: Desk) -> None:
+    """No file of ours is empty that was not before, and each service starts."""
+    assert said(cut, "empty-etc") == ""
+    assert said(cut, "empty-after") == said(cut, "empty-before") != ""
+    assert said(cut, "version-after-cut").startswith("modicum")
+    assert said(cut, "late") == ""
 
 
 def test_nothing_was_waited_for_in_vain(desk: Desk) -> None:
@@ -281,7 +299,7 @@ def test_a_release_that_cannot_be_installed_leaves_the_one_before_at_work(desk: 
 def test_a_release_that_does_not_start_gives_way_to_the_one_before(desk: Desk) -> None:
     """Exit 5; the programs of before run, and under /etc there is nothing of the other: neither what it changed nor what it added."""
     assert said(desk, "install-exiting.status") == "5\n", said(desk, "install-exiting.out")
-    assert "the one before it is back" in said(desk, "install-exiting.out")
+    assert "the release before is back" in said(desk, "install-exiting.out")
     assert said(desk, "release-exiting") == said(desk, "release-before")
     assert said(desk, "after-exiting").split() == ["active"] * 3
     assert "modicum-uplink.service" in said(desk, "etc-before")

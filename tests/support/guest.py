@@ -45,11 +45,11 @@ def guest_line(*options: str) -> list[str]:
     return [sys.executable, str(ROOT / "tests/guest/machine/boot.py"), "--cpu", processor, *options]
 
 
-def run_in_guest(script: str, scratch: Path, seconds: float, *options: str) -> str:
+def run_in_guest(script: str, scratch: Path, seconds: float, *options: str, ends: int = 0) -> str:
     """Runs a bash script of the project in it, as root, in the project's folder; $1 is the folder of the environment's packages.
 
     What it writes to $SCRATCH stands in `scratch`. Nothing else of it outlives the run, but for a disk that `options` keep.
-    Returns what it said.
+    Returns what it said. `ends`: the exit status that it has to have (CUT: where `options` cut its power).
     """
     boot = guest_line("--timeout", str(seconds), "--share", str(ROOT), "--scratch", str(scratch), *options, "--")
     line = [*boot, "bash", "-eu", script, sysconfig.get_path("platlib")]
@@ -60,5 +60,5 @@ def run_in_guest(script: str, scratch: Path, seconds: float, *options: str) -> s
             os.killpg(guest.pid, signal.SIGKILL)  # its own children, the machine among them
             raise
     why = NOT_RUN.get(guest.returncode, "a step of it failed")
-    assert guest.returncode == 0, f"{script} in the guest ended with {guest.returncode} ({why}): {said}"
+    assert guest.returncode == ends, f"{script} in the guest ended with {guest.returncode} ({why}): {said}"
     return said
