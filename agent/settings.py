@@ -8,7 +8,7 @@ Never repeats a value in a message: the VIN stands here.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Container
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -104,6 +104,19 @@ def read_settings(path: Path, report: Report, sections: Container[str] | None = 
     if settings.ecall is not None:
         _ecall(settings, settings.ecall, At(path.name).key("ecall"), report)
     return _resolved(settings, path.absolute().parent)
+
+
+def watch(file: Path) -> Callable[[], bool]:
+    """Tells, whenever it is called, whether the file is another than now; one that cannot be read is, for it would end the next start."""
+
+    def content() -> bytes | None:
+        try:
+            return file.read_bytes()
+        except OSError:
+            return None
+
+    began = content()
+    return lambda: content() != began
 
 
 def vin_of(settings: Settings) -> str | None:

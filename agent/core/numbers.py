@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.clock import NS
@@ -44,14 +43,12 @@ class Numbers:
     receiver: FixSource | None = field(default=None)
     at_rest: str = "weak"
     quota_bytes: int = 0
-    settings_file: Path | None = None
+    settings_changed: Callable[[], bool] = lambda: False
     _began_s: float = field(init=False)
-    _settings: bytes | None = field(init=False, repr=False)
     _counted: tuple[float, int] | None = None
 
     def __post_init__(self) -> None:
         self._began_s = time.monotonic()
-        self._settings = self._read_settings()
 
     def attach(self, core: Core, loop: Loop) -> None:
         """What there is to count is complete now."""
@@ -64,12 +61,12 @@ class Numbers:
         troubles = (self.core.trouble if self.core else None, self.loop.trouble if self.loop else None)
         found += [trouble for trouble in troubles if trouble is not None]
         if self.core is not None and self.core.situation.vin_holds is False:
-            text = "the bus names another car than [vehicle]; nothing that carries the VIN is collected"
-            hint = "correct [vehicle]: vin_file or vin, or the platform"
+            text = "the bus names another car than [vehicle]: nothing that carries the VIN is collected; an emergency call names it still"
+            hint = "correct [vehicle]: vin_file or vin, or the platform; then sudo systemctl restart modicum.target"
             found.append(Finding(code="vin-differs", severity="error", text=text, hint=hint))
-        if self._read_settings() != self._settings:
+        if self.settings_changed():
             text = "agent.toml is not what modicum-core started with, and it goes on with that"
-            found.append(Finding(code="settings-old", severity="warning", text=text, hint="systemctl restart modicum.target"))
+            found.append(Finding(code="settings-old", severity="warning", text=text, hint="sudo systemctl restart modicum.target"))
         found += power(self._power())
         if (gnss := self.receiver_facts()) is not None and gnss.watched_s >= GONE_S:
             found += receiver(gnss).findings
@@ -79,13 +76,6 @@ class Numbers:
         for name, row in self._lanes().items():
             found += broker(facts).findings if (facts := offline(name, row)) else ()
         return [*found, *waiting(self._waits(), self.quota_bytes)]
-
-    def _read_settings(self) -> bytes | None:
-        """As the file stands now; None where it cannot be read, which would end the next start."""
-        try:
-            return None if self.settings_file is None else self.settings_file.read_bytes()
-        except OSError:
-            return None
 
     def _power(self) -> dict[str, bool | float | None] | None:
         return self.assembled.parts.power.waits(self.assembled.clock.now_ns())

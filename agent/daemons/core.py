@@ -26,7 +26,7 @@ from agent.ecall.fixes import FixTeller
 from agent.ecall.store import stands
 from agent.link import listen
 from agent.notify import Vote
-from agent.settings import Settings
+from agent.settings import Settings, watch
 from hw.ports import Fix, Subscription
 from hw.registry import driver
 
@@ -74,7 +74,9 @@ def _run(settings: Settings, file: Path, built: contextlib.ExitStack) -> int:
     if (call := settings.ecall) is not None:
         power.call_stands = lambda: stands(call.run)
     readers: list[BusReader] = []
-    numbers = Numbers(readers, assembled, at_rest=assembled.at_rest, quota_bytes=settings.state.quota_mib << 20, settings_file=file)
+    numbers = Numbers(
+        readers, assembled, at_rest=assembled.at_rest, quota_bytes=settings.state.quota_mib << 20, settings_changed=watch(file)
+    )
     core = Core(assembled.parts, _resubscribe(readers), numbers.signals)
     core.delivery.may_send = assembled.audit_holds
     loop = Loop(core, assembled.clock, ROUTES, lambda _: assembled.parts.memory.set(CLOCK_KEY, assembled.clock.state()))

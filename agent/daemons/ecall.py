@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -46,7 +47,7 @@ from agent.mqtt.connection import access
 from agent.mqtt.terms import PROTOCOLS
 from agent.notify import Vote, Voter
 from agent.sections import Bus, Ecall
-from agent.settings import Settings
+from agent.settings import Settings, watch
 from agent.vehicle import Vehicle, load_vehicle
 from hw.can.bus import BusReader
 from hw.modem.voice import Voice
@@ -76,7 +77,7 @@ Inbox = queue.SimpleQueue[Item]
 def main() -> int:
     """Runs until SIGTERM. Exit status as the command line's."""
     come_first()
-    return started("modicum-ecall", "Makes the emergency call, by itself.", lambda settings, _: run(settings), CALL_SECTIONS)
+    return started("modicum-ecall", "Makes the emergency call, by itself.", run, CALL_SECTIONS)
 
 
 def come_first() -> None:
@@ -88,15 +89,18 @@ def come_first() -> None:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
 
-def run(settings: Settings) -> None:
-    """Builds everything, runs the loop, takes down in reverse whatever was built. Raises ConfigError where there is no [ecall]."""
+def run(settings: Settings, file: Path) -> None:
+    """Builds everything, runs the loop, takes down in reverse whatever was built. Raises ConfigError where there is no [ecall].
+
+    `file`: where the settings stand; that it changes is found.
+    """
     if settings.ecall is None:
         raise ConfigError("no [ecall] section", "agent.toml", "name the centre's broker and numbers, or do not start it")
     with contextlib.ExitStack() as built:
-        _run(settings, settings.ecall, built)
+        _run(settings, settings.ecall, watch(file), built)
 
 
-def _run(settings: Settings, own: Ecall, built: contextlib.ExitStack) -> None:
+def _run(settings: Settings, own: Ecall, changed: Callable[[], bool], built: contextlib.ExitStack) -> None:
     inbox, store = Inbox(), Store(own.run)
     _alone(own, built)
     vehicle, found = _vehicle(settings)
@@ -124,6 +128,7 @@ def _run(settings: Settings, own: Ecall, built: contextlib.ExitStack) -> None:
         sos=sos,
         certificate=broker.cert if broker.tls else None,
         at_start=found | wrong,
+        changed=changed,
     )
     loop = Loop(
         machine=machine,

@@ -69,6 +69,8 @@ class SelfTest:
     sos: SosInput | None = None
     certificate: Path | None = None
     at_start: Mapping[str, Finding] = field(default_factory=dict)
+    changed: Callable[[], bool] = lambda: False
+    """Whether agent.toml is another than the one that the program goes by."""
     beside: Mapping[str, Voter] = field(default_factory=dict)
     """Threads that a call can do without, by name."""
     now_s: Callable[[], float] = time.monotonic
@@ -200,6 +202,13 @@ def _centre(test: SelfTest, t_ns: int) -> Finding | None:
     return warning("ecall-centre", text, hint)
 
 
+def _settings(test: SelfTest, _: int) -> Finding | None:
+    if not test.changed():
+        return None
+    text = "agent.toml is not what modicum-ecall started with, and a call goes by that"
+    return warning("settings-old", text, "while no call stands: sudo systemctl restart modicum-ecall")
+
+
 def _clock(test: SelfTest, _: int) -> Finding | None:
     if test.utc_s() is not None:
         return None
@@ -254,5 +263,6 @@ CHECKS: Mapping[str, Check] = {
     "region": _at_start,
     "state": _at_start,
     "sockets": _beside,
+    "settings": _settings,
 }
 """A new check is a function and a line."""

@@ -20,6 +20,7 @@ from agent.link import State
 from agent.model import Finding
 from agent.seal.keyblock import KeyBlockFull
 from agent.seal.keyring import Keyring
+from agent.settings import watch
 from hw.ports import Fix, Silence
 from tests.agent.core.stage import VIN, Stage
 from tests.agent.core.test_loop import fails_once
@@ -179,7 +180,7 @@ def test_settings_that_were_changed_since_the_start_are_found(bench: Bench, tmp_
     """Edited, or gone, until the file is again what core has; a core that does not know its file finds nothing."""
     file = tmp_path / "agent.toml"
     file.write_text("[gnss]")
-    bench.numbers = Numbers([bench.reader], bench.numbers.assembled, bench.stage.core, bench.stage.loop, settings_file=file)
+    bench.numbers = Numbers([bench.reader], bench.numbers.assembled, bench.stage.core, bench.stage.loop, settings_changed=watch(file))
     found = [bench.codes()]
     for text in ("[bus]", None, "[gnss]"):
         file.unlink() if text is None else file.write_text(text)

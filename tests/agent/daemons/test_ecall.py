@@ -243,7 +243,7 @@ def test_a_thread_that_a_call_can_do_without_ends_none(
     monkeypatch.setattr("signal.signal", lambda *_: None)
     monkeypatch.setattr(Loop, "run", look)
     monkeypatch.setattr(kind, "alive", lambda _: False)
-    program.run(settings(tmp_path, '[modem]\nport = "absent"' if dead == "modem" else ""))
+    program.run(settings(tmp_path, '[modem]\nport = "absent"' if dead == "modem" else ""), tmp_path / "agent.toml")
     assert found == (list(State) if ends is CALM else [])
 
 
@@ -269,7 +269,7 @@ def test_a_bus_ends_no_call_that_stands(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("signal.signal", lambda *_: None)
     monkeypatch.setattr(Loop, "run", look)
     monkeypatch.setattr(BusReader, "alive", lambda _: False)
-    program.run(settings(tmp_path, '[[bus]]\nname = "pt"\ninterface = "virtual"\nchannel = "ends-no-call"'))
+    program.run(settings(tmp_path, '[[bus]]\nname = "pt"\ninterface = "virtual"\nchannel = "ends-no-call"'), tmp_path / "agent.toml")
     assert voted == cases
 
 

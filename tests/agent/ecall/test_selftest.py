@@ -23,6 +23,7 @@ from agent.ecall.store import Store
 from agent.ecall.switch import Switch
 from agent.model import Finding
 from agent.mqtt.terms import UNREADABLE
+from agent.settings import watch
 from hw.can.bus import BusReader
 from hw.can.engine import BusCounters
 from hw.modem.health import Health
@@ -140,6 +141,7 @@ FAULTS = [
     fault("ecall-certificate", "certificate", "the certificate has ended", lambda test: ends(test, -1)),
     fault("ecall-certificate", "certificate", "the certificate ends soon", lambda test: ends(test, EXPIRES_DAYS - 1)),
     fault("ecall-centre", "centre", "the centre is not reached", lambda test: offline(test, 1)),
+    fault("settings-old", "settings", "agent.toml was changed", sets(changed=lambda: True)),
     fault("ecall-modem", "modem", "the modem does not answer", sets(voice=Part(problem="unplugged"))),
     fault("ecall-modem", "modem", "the modem's thread is dead", sets(voice=Part(lives=False))),
     fault("ecall-sim", "sim", "there is no SIM", lambda test: health(test, sim=False, registered=True)),
@@ -214,6 +216,19 @@ def test_a_pair_that_it_may_not_read_is_an_error_at_once(tmp_path: Path) -> None
     finding = test.run(T_NS)["centre"]
     assert finding is not None
     assert (finding.severity, "group modicum-ecall" in finding.hint) == ("error", True)
+
+
+@pytest.mark.finding("settings-old")
+def test_settings_that_were_changed_since_the_start_are_found(tmp_path: Path) -> None:
+    """A restart of core alone would leave a call with the old number."""
+    test, file = well(tmp_path), tmp_path / "agent.toml"
+    file.write_text("[ecall]")
+    test.changed = watch(file)
+    assert test.run(T_NS)["settings"] is None
+    file.write_text("[ecall]\n")
+    finding = test.run(T_NS)["settings"]
+    assert finding is not None
+    assert (finding.code, "restart modicum-ecall" in finding.hint) == ("settings-old", True)
 
 
 def test_without_a_trusted_clock_no_certificate_is_called_ended(tmp_path: Path) -> None:
