@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from agent.mqtt.connection import Access, Arrived, Connection, Event, Post, PubAcked
+from agent.mqtt.connection import REFUSED_CODE, Access, Arrived, Connection, Event, Post, PubAcked
 from agent.mqtt.terms import ALTERNATIVE, Connect, Lost, Online, Terms
 
 URGENT_S = 1.0
@@ -51,6 +51,8 @@ class Centre:
         """Which connection is in use, each has another number; 0: none. Another one has carried nothing yet."""
         self.why = "not tried yet"
         """Why it is not online."""
+        self._untaken = False
+        """Whether the broker refused what was sent last, on whichever connection."""
 
     @property
     def in_use(self) -> Connection | None:
@@ -61,6 +63,13 @@ class Centre:
     @property
     def online(self) -> bool:
         return self.link != 0
+
+    @property
+    def refused(self) -> str:
+        """What the broker has refused, as an ACL's line would allow it; empty: nothing that it told. By 3.1.1 it never tells `write`."""
+        if self._untaken:
+            return "write PREFIX/v1/+/ecall/msd"
+        return "read PREFIX/v1/+/down" if self.in_use is not None and self.in_use.deaf else ""
 
     def next_due_s(self, *, urgent: bool) -> float:
         """When `tick` is to be called at the latest."""
@@ -81,7 +90,8 @@ class Centre:
                 self._use(generation, terms)
             case Lost(generation) if self._attempts.pop(generation, None) is not None:
                 self._lost(now_s, event)
-            case PubAcked(generation, mid) if generation == self.link:
+            case PubAcked(generation, mid, code) if generation == self.link:
+                self._untaken = code >= REFUSED_CODE
                 self._heard(now_s, mid)
             case Arrived(generation):
                 if generation == self.link:

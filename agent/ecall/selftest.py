@@ -193,7 +193,11 @@ def _certificate(test: SelfTest, _: int) -> Finding | None:
 
 def _centre(test: SelfTest, t_ns: int) -> Finding | None:
     if test.centre.online:
-        return None
+        if not test.centre.refused:
+            return None
+        text = f"the centre's broker does not let this device {test.centre.refused.split()[0]}: a message does not arrive, or no answer"
+        hint = f"the ACL lacks `topic {test.centre.refused}` (docs/enrolment.md, section 5); then modicum ecall test"
+        return error("ecall-refused", text, hint)
     text, hint = f"no connection to the centre: {test.centre.why}", "see [brokers] and the coverage; it is tried all the time"
     if UNREADABLE in test.centre.why:  # which no coverage heals
         return error("ecall-centre", text, "its certificate and key ([brokers]) must be readable for it: chmod 640, group modicum-ecall")

@@ -16,13 +16,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from agent.health.facts import NOT_ALLOWED, BrokerFacts
-from agent.mqtt.connection import Access, Connection, Event, PubAcked, Unreachable, open_socket, tls_context
+from agent.mqtt.connection import REFUSED_CODE, Access, Connection, Event, PubAcked, Unreachable, open_socket, tls_context
 from agent.mqtt.terms import ALTERNATIVE, V5, Connect, Lost, Online
 
 OPEN_S, ANSWER_S = 5.0, 8.0
 """For the socket and its handshake; for CONNECT and for the message."""
 EXPIRES_MS = 1000
-REFUSED_CODE = 0x80
 WRONG_PROTOCOL = 0x84
 PROBE = "doctor/probe"
 NO_TLS = ("WRONG_VERSION_NUMBER", "UNEXPECTED_EOF_WHILE_READING", "RECORD_LAYER_FAILURE")

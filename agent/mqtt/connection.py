@@ -47,6 +47,8 @@ CLIENT_ID_BYTES = 11
 INBOUND_BYTES_MAX = PACKET_BYTES_MAX - 4096
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 PORTS = {"mqtts": 8883, "mqtt": 1883}
+REFUSED_CODE = 0x80
+"""From here on a reason code says no (MQTT 5, section 2.4); 3.1.1 has one for a subscription and none for a message."""
 LOOP_S = 5.0
 PATIENCE_S = 180.0
 """How long the thread may go without looking up: a name service that does not answer may hold it for two minutes, TLS for some more."""
@@ -236,6 +238,8 @@ class Connection:
         self._to, self._topics, self._post = to, topics, post
         self._generation, self._protocol = order.generation, order.protocol
         self.outcome: Lost | None = None
+        self.deaf = False
+        """Whether the broker refused one of `topics`."""
         self._guard = threading.Lock()
         self._socket: socket.socket | None = None
         self._ended = False
@@ -296,7 +300,7 @@ class Connection:
         client.opener = self._open
         client.max_inflight_messages_set(0)  # the session's window is the only one
         client.on_connect, client.on_disconnect, client.on_publish = self._on_connect, self._on_disconnect, self._on_publish
-        client.on_message, client.on_log = self._on_message, self._on_log
+        client.on_message, client.on_log, client.on_subscribe = self._on_message, self._on_log, self._on_subscribe
         # Setting it keeps paho from writing in the thread that publishes.
         client.on_socket_register_write = lambda *_: None
         return client
@@ -370,6 +374,9 @@ class Connection:
 
     def _on_publish(self, _client: object, _data: object, mid: int, reason: ReasonCode, _properties: object) -> None:
         self._post(PubAcked(self._generation, mid, reason.value))
+
+    def _on_subscribe(self, _client: object, _data: object, _mid: int, reasons: list[ReasonCode], _properties: object) -> None:
+        self.deaf = any(reason.is_failure for reason in reasons)
 
     def _on_message(self, client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         mid, qos = message.mid, message.qos

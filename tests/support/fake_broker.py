@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-CONNECT, PUBLISH = 1, 3
+CONNECT, PUBLISH, SUBSCRIBE = 1, 3, 8
 POLL_S = 0.05
 
 
@@ -30,12 +30,13 @@ class FakeBroker:
     """`refuse_v5`: "code" answers CONNECT of MQTT 5 with 0x84, "old" as a 3.1.1 broker does, "close" and "wait" say
     nothing.
 
-    `properties`: of the CONNACK; `puback`: the reason code of each, None never answers; `disconnect`: said after CONNACK.
+    `properties`: of the CONNACK; `puback`, `suback`: the reason code of each, None never answers; `disconnect`: said after CONNACK.
     """
 
     refuse_v5: str = ""
     properties: bytes = b""
     puback: int | None = 0
+    suback: int | None = None
     disconnect: int | None = None
     heard: list[Heard] = field(default_factory=list)
     bytes_in: int = 0
@@ -81,6 +82,9 @@ class FakeBroker:
                             return
                     elif kind == PUBLISH and self.puback is not None:
                         self._acknowledge(sock, version, body)
+                    elif kind == SUBSCRIBE and self.suback is not None:
+                        tail = body[:2] + (b"\0" if version == 5 else b"") + bytes([self.suback])
+                        sock.sendall(bytes([0x90, len(tail)]) + tail)
 
     def _welcome(self, sock: socket.socket, version: int) -> bool:
         if version == 5 and self.refuse_v5:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from agent.ecall.centre import ATTEMPTS_MAX, CALM_S, JITTER, SILENT_S, UNHEARD_S
 from agent.mqtt.connection import Access, Arrived, Connection, Event, PubAcked, access
 from agent.mqtt.terms import V5, V311, Connect, Lost, Online, Terms
 from tests.support.fake_broker import FakeBroker
+from tests.support.mosquitto import Mosquitto
 from tests.support.wait import until
 
 TO = Access(host="localhost", port=8883, tls=True, ca=Path("ca"))
@@ -27,6 +29,8 @@ class Fake:
     published: list[tuple[str, bytes]] = field(default_factory=list)
     started: bool = False
     polite: bool | None = None
+    outcome: Lost | None = None
+    deaf: bool = False
 
     def start(self) -> None:
         self.started = True
@@ -164,6 +168,56 @@ def test_what_an_attempt_says_that_was_given_up_changes_nothing() -> None:
     assert world.centre.online
     assert world.send()
     assert world.made[1].published == [("t", b"p")]
+
+
+# -- a broker that lets it in and allows it nothing ----------------------------------------------------------------------
+
+
+def spoken(port: int, protocol: int, events: tuple[type[Event], ...]) -> Centre:
+    """A centre at that broker, once it has heard of each of those, each time having sent a message at once."""
+    heard = queue.SimpleQueue[Event]()
+    centre = Centre(access(f"mqtt://127.0.0.1:{port}", protocol=protocol), "me", TOPIC, heard.put)
+    centre.tick(0.0, urgent=False)
+    for kind in events:
+        while True:
+            event = heard.get(timeout=10)
+            centre.feed(0.0, event)
+            if isinstance(event, kind):
+                break
+        assert centre.send(0.0, "modicum/v1/0123/ecall/msd", b"p")
+    return centre
+
+
+@pytest.mark.parametrize(("protocol", "expected"), [(V5, "write PREFIX/v1/+/ecall/msd"), (V311, "")])
+def test_a_message_that_the_brokers_acl_refuses_is_told_where_mqtt_says_so(protocol: int, expected: str, tmp_path: Path) -> None:
+    """A real broker's; 3.1.1 acknowledges what it throws away. What is sent afterwards is handed over all the same."""
+    with Mosquitto(tmp_path, acl="topic read modicum/v1/0123/down\n") as broker:
+        centre = spoken(broker.port, protocol, (Online, PubAcked, PubAcked))
+        assert (centre.online, centre.refused) == (True, expected)
+        centre.close()
+
+
+def test_what_was_refused_is_told_until_a_message_is_taken() -> None:
+    """Also on another connection, which does not know of it yet."""
+    world = World().online(0.0)
+    world.send()
+    world.centre.feed(0.1, PubAcked(1, 1, 0x87))
+    world.lost(1.0)
+    world.online(10.0)
+    assert world.centre.refused == "write PREFIX/v1/+/ecall/msd"
+    assert world.send()
+    world.centre.feed(10.1, PubAcked(2, 1, 0))
+    assert world.centre.refused == ""
+
+
+@pytest.mark.parametrize("protocol", [V5, V311])
+@pytest.mark.parametrize(("code", "expected"), [(0x80, "read PREFIX/v1/+/down"), (1, "")])
+def test_a_broker_that_gives_it_no_answers_is_told(protocol: int, code: int, expected: str) -> None:
+    """It refused the subscription: what the centre says would reach nobody."""
+    with FakeBroker(suback=code) as broker:
+        centre = spoken(broker.port, protocol, (Online, PubAcked))
+        assert centre.refused == expected
+        centre.close()
 
 
 # -- a connection that swallows what is sent ------------------------------------------------------------------------------

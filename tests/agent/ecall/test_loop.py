@@ -48,6 +48,7 @@ class Fakes:
     breaks: set[str] = field(default_factory=set)
     link: int = 1
     why: str = ""
+    refused: str = ""
     problem: str = ""
     health: Health = field(default_factory=Health)
     switch: Switch = field(default_factory=lambda: Switch(Path("/nonexistent"), "third_party"))

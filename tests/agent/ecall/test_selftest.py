@@ -46,6 +46,7 @@ class Part:
     stuck: bool = False
     online: bool = True
     why: str = "refused"
+    refused: str = ""
     lives: bool = True
     counters: BusCounters = field(default_factory=BusCounters)
     health: Health = field(default_factory=lambda: Health(sim=True, registered=True, signal=20))
@@ -141,6 +142,7 @@ FAULTS = [
     fault("ecall-certificate", "certificate", "the certificate has ended", lambda test: ends(test, -1)),
     fault("ecall-certificate", "certificate", "the certificate ends soon", lambda test: ends(test, EXPIRES_DAYS - 1)),
     fault("ecall-centre", "centre", "the centre is not reached", lambda test: offline(test, 1)),
+    fault("ecall-refused", "centre", "the broker takes no message", sets(centre=Part(refused="write PREFIX/v1/+/ecall/msd"))),
     fault("settings-old", "settings", "agent.toml was changed", sets(changed=lambda: True)),
     fault("ecall-modem", "modem", "the modem does not answer", sets(voice=Part(problem="unplugged"))),
     fault("ecall-modem", "modem", "the modem's thread is dead", sets(voice=Part(lives=False))),
