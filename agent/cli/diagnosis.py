@@ -26,7 +26,7 @@ from agent.health.reach import offline
 from agent.health.storage import disk_facts, swap_facts
 from agent.seal.credential import Keyless, read_credential
 from agent.sections import Bus, Control, Gnss, State
-from agent.settings import Settings
+from agent.settings import Settings, vin_of
 from agent.uplink.lane import unlinkable
 from agent.vehicle import Vehicle
 from hw.can.interface import KERNEL_INTERFACES, can_interfaces, interface_of
@@ -46,6 +46,8 @@ IdOf = Callable[[str], str | None]
 def facts_of(settings: Settings, vehicle: Vehicle | None) -> Facts:
     """Everything that can be known now; without a vehicle file it counts as one that calls for help. Raises NotPermitted."""
     core, core_why = _told(settings.control.socket, "status")
+    if core is None:
+        core_why = _kept_from_starting(settings) or core_why
     wanted = settings.ecall is not None and (vehicle is None or vehicle.file.ecall.mode != "absent")
     known = {} if vehicle is None else vehicle.known_ids
     ecall, ecall_why = _told(settings.ecall.run / "control.sock", "ecall.status") if settings.ecall and wanted else (None, "")
@@ -79,6 +81,17 @@ def facts_of_host() -> Facts:
         buses = hands.map(lambda name: _bus(Bus(name=name, channel=name), core, EVERY_ID), can_interfaces())
         disk = disk_facts(State().dir)
         return Facts(core=core, core_why=core_why, clock=_clock(core), buses=tuple(buses), disk=disk, swap=swap_facts())
+
+
+def _kept_from_starting(settings: Settings) -> str:
+    """What ends each start of core: the file of the VIN, beside agent.toml and what `modicum check` says of the rest. Empty: not that."""
+    file = settings.vehicle.vin_file
+    if file is not None and (os.access(file, os.R_OK) or not file.exists()):  # who may not read it knows nothing of it
+        try:
+            vin_of(settings)
+        except ConfigError as error:
+            return f"it cannot start: {error.what} ({error.where}): {error.hint}"
+    return ""
 
 
 def _told(socket: Path, route: str) -> tuple[Told | None, str]:

@@ -7,6 +7,7 @@ import functools
 import operator
 import os
 import pty
+import re
 import threading
 import tty
 from collections.abc import Iterator
@@ -137,6 +138,21 @@ def test_without_core_it_looks_from_outside(device: Path, cli: Cli) -> None:
     assert said.status == 1
     assert set(codes(said)) == {"core-silent", "broker-unreachable"}
     assert [one["check"] for one in said.document["checks"] if not one["known"]] == ["modicum-uplink", "plan", "ledger", "buffer"]
+
+
+@pytest.mark.finding("core-silent")
+@pytest.mark.parametrize("content", ["wmwtestcar0000001", None])
+def test_a_vin_with_which_core_cannot_start_is_told_as_the_reason(device: Path, cli: Cli, content: str | None) -> None:
+    """With what to write there, and without what stands there."""
+    file = device.parent / "vin"
+    device.write_text(re.sub("(?m)^vin = .*$", 'vin_file = "vin"', device.read_text()))
+    if content is not None:
+        file.write_text(content)
+    [silent] = [one for check in cli("doctor", "--config", device, "--json").document["checks"] for one in check["findings"]][:1]
+    assert (silent["code"], "it cannot start: " in silent["text"], str(file) in silent["text"]) == ("core-silent", True, True)
+    assert "wmwtestcar" not in silent["text"]
+    file.write_text("WMWTESTCAR0000001\n")
+    assert "it cannot start" not in cli("doctor", "--config", device, "--json").out
 
 
 @pytest.mark.finding("key-missing")
