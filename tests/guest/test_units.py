@@ -105,6 +105,13 @@ def cut(desk: Desk) -> Desk:
     return desk
 
 
+def test_an_upgrade_that_agent_toml_does_not_fit_changes_nothing(cut: Desk) -> None:
+    """What runs, an emergency call perhaps, goes on; the line to correct is told."""
+    assert "unknown key 'unknown'" in said(cut, "unfit.out")
+    assert said(cut, "unfit.out").endswith("what was there before is untouched; see above\nstatus 1\n")
+    assert said(cut, "unfit-after") == said(cut, "unfit-before") != ""
+
+
 def test_a_power_cut_right_after_an_upgrade_leaves_a_whole_device(cut: Desk) -> None:
     """No file of ours is empty that was not before, and each service starts."""
     assert said(cut, "empty-etc") == ""
