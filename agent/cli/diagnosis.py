@@ -37,7 +37,7 @@ from hw.gnss.receiver import Receiver
 LISTEN_S = 2.0
 """Ten times a second is usual for what matters; a car that is awake says much in this."""
 RECEIVER_S, WAIT_S = 3.0, 0.05
-EVERY_ID = range(1 << 29)
+EVERY_ID = range(1 << 32)
 """Of a bus whose DBC files are not known no identifier is strange."""
 CHANGED = "agent.toml has changed since modicum-core started: restart it"
 IdOf = Callable[[str], str | None]
@@ -53,7 +53,7 @@ def facts_of(settings: Settings, vehicle: Vehicle | None) -> Facts:
     ecall, ecall_why = _told(settings.ecall.run / "control.sock", "ecall.status") if settings.ecall and wanted else (None, "")
     keys, id_of = _keys(settings, core)
     with ThreadPoolExecutor() as hands:
-        buses = hands.map(lambda bus: _bus(bus, core, known.get(bus.name, {})), settings.bus)
+        buses = hands.map(lambda bus: _bus(bus, core, known.get(bus.name) or EVERY_ID), settings.bus)
         brokers = hands.map(lambda lane: _seen_by_uplink(_broker(settings, id_of, *lane), core), _lanes(settings, core))
         receiver = _receiver(settings.gnss, core)
         return Facts(

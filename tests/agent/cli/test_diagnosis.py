@@ -16,6 +16,7 @@ from agent.sections import Bus
 from agent.settings import load_settings
 from hw.can.interface import Interface
 from hw.can.listen import Heard, Seen
+from hw.ports import EXTENDED_ID
 from tests.agent.cli.conftest import Cli, write_device
 
 
@@ -38,6 +39,11 @@ def test_a_gate_in_software_is_told_of_where_it_could_be_the_kernel_s(interface:
     """Of an adapter that the kernel does not drive it is all that there is."""
     core = {"buses": [{"name": "pt", "engine": engine}]}
     assert diagnosis._bus(Bus(name="pt", interface=interface, channel="nocan0"), core, ()).software_gate == found
+
+
+def test_of_a_bus_whose_files_are_not_known_no_identifier_is_strange() -> None:
+    """Neither kind of identifier; so without agent.toml, a vehicle file or a DBC."""
+    assert all(can_id in diagnosis.EVERY_ID for can_id in (0, 0x7FF, EXTENDED_ID, EXTENDED_ID | 0x1FFFFFFF))
 
 
 UNREAD = {"lanes": {"id:main": {"online": False, "broker": "main", "why": "a credential cannot be read"}}}
