@@ -31,15 +31,25 @@ _WITHOUT_END = ("NO",)
 
 
 class Ledger:
-    """The ledger of one device. `new_id(16)` makes a profile's id: random, or from a seed where a run must repeat exactly."""
+    """The ledger of one device. `new_id(16)` makes a profile's id: random, or from a seed where a run must repeat exactly.
 
-    def __init__(self, db: sqlite_utils.Database, keyring: ChainKeys, clock: Clock, new_id: Callable[[int], bytes] = os.urandom) -> None:
+    `closed`: nothing may be said, for this one stands for a ledger that cannot be read, and would not know a refusal that it holds.
+    """
+
+    def __init__(
+        self,
+        db: sqlite_utils.Database,
+        keyring: ChainKeys,
+        clock: Clock,
+        new_id: Callable[[int], bytes] = os.urandom,
+        *,
+        closed: bool = False,
+    ) -> None:
         self._keys, self._clock, self._new_id = keyring, clock, new_id
         self._chain = Chain(db, "ledger", keyring, APPLY)
         self._facts: Facts = NOTHING
         self._last: Entry | None = None
-        self.closed = False
-        """Whether nothing may be said: this one stands for a ledger that cannot be read, and would not know a refusal that it holds."""
+        self.closed = closed
         self.revision = 0
         """Grows with every entry that this object appends; one process writes, so it tells of every change without a read."""
 

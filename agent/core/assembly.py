@@ -10,6 +10,7 @@ import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlite_utils import Database
 
@@ -24,7 +25,7 @@ from agent.consent.ledger import Ledger
 from agent.core.parts import Parts
 from agent.core.power import power_of
 from agent.core.recipients import Recipient
-from agent.core.unlock import Unlocked, ledger_broken, unlock
+from agent.core.unlock import Unlocked, unlock
 from agent.envelope import public_key
 from agent.errors import ConfigError, DeviceError, IntegrityError
 from agent.folders import vehicle_folder
@@ -60,28 +61,34 @@ class Assembled:
     audit_holds: bool
 
 
+class Books(NamedTuple):
+    """The database of the ledger, and what is made of it."""
+
+    db: Database
+    memory: PatientMemory
+    clock: SystemClock
+    ledger: Ledger
+
+
 def assemble(settings: Settings) -> Assembled:
     """Opens everything. Raises ConfigError / UsageError (a file to correct), FutureSchema (a newer release's) or DeviceError (the disk)."""
     with contextlib.ExitStack() as undone:
         unlocked = unlock(settings)
         undone.callback(unlocked.close)
         _expire(unlocked.keyring, settings)
-        assembled = _assembled(settings, unlocked, _ledger(unlocked, settings))
+        assembled = _assembled(settings, unlocked, _books(unlocked, settings))
         undone.pop_all()
     return assembled
 
 
-def _assembled(settings: Settings, unlocked: Unlocked, ledger_db: Database) -> Assembled:
+def _assembled(settings: Settings, unlocked: Unlocked, books: Books) -> Assembled:
     keyring, folder = unlocked.keyring, settings.catalogue.dir or shipped_catalogue()
     policies = settings.policies.dir or policies_folder(folder)
     catalogue = load_catalogue(folder, policies)
     vehicle = load_vehicle(vehicle_folder(settings.vehicle.platform))
-    memory = PatientMemory(Memory(ledger_db))
-    clock = SystemClock(frozenset(settings.clock.sources), earlier=Saved.decoded(memory.get(CLOCK_KEY)))
+    ledger_db, memory, clock, ledger = books
     memory.set(CLOCK_KEY, clock.state())
     buffer_db, finding = _buffer(unlocked)
-    ledger = Ledger(ledger_db, keyring, clock)
-    ledger.closed = any(one.code == "ledger-broken" for one in unlocked.findings)
     starts = int(memory.get(STARTS_KEY) or 0) + 1
     memory.set(STARTS_KEY, str(starts).encode())
     if not (catalogue.policies or ledger.closed) and ledger.facts().policy is None:
@@ -120,26 +127,29 @@ def _assembled(settings: Settings, unlocked: Unlocked, ledger_db: Database) -> A
     return Assembled(parts, clock, starts, found, unlocked.at_rest, unlocked.lock, audit_holds=not broken)
 
 
-def _ledger(unlocked: Unlocked, settings: Settings) -> Database:
-    """The ledger's database, read to its end. Where that is not what was written, none of it counts: the agent runs in RAM only."""
+def _books(unlocked: Unlocked, settings: Settings) -> Books:
+    """The ledger, read to its end. Where that is not what was written, none of it counts: the agent runs in RAM only."""
     if unlocked.folder is not None:
         try:
-            return _whole_ledger(unlocked.folder / "ledger.db", unlocked.keyring, settings)
+            return _opened(unlocked.folder / "ledger.db", unlocked, settings)
         except FutureSchema:
             raise
         except IntegrityError as error:
-            unlocked.go_on_in_ram(ledger_broken(error))
-    return open_database(None, unlocked.keyring.database_key("ledger"), "ledger")
+            unlocked.without_ledger(error)
+    return _opened(None, unlocked, settings)
 
 
-def _whole_ledger(path: Path, keyring: Keyring, settings: Settings) -> Database:
-    db = open_database(path, keyring.database_key("ledger"), "ledger")
+def _opened(path: Path | None, unlocked: Unlocked, settings: Settings) -> Books:
+    db = open_database(path, unlocked.keyring.database_key("ledger"), "ledger")
     try:
-        Ledger(db, keyring, SystemClock(frozenset(settings.clock.sources))).facts()
+        memory = PatientMemory(Memory(db))
+        clock = SystemClock(frozenset(settings.clock.sources), earlier=Saved.decoded(memory.get(CLOCK_KEY)))
+        ledger = Ledger(db, unlocked.keyring, clock, closed=unlocked.ledger_broken)
+        ledger.facts()
     except BaseException:
         db.close()
         raise
-    return db
+    return Books(db, memory, clock, ledger)
 
 
 def _buffer(unlocked: Unlocked) -> tuple[Database, Finding | None]:

@@ -37,6 +37,7 @@ class Unlocked:
     folder: Path | None
     lock: int | None
     findings: list[Finding]
+    ledger_broken: bool = False
 
     def close(self) -> None:
         """Lets go of keys and folder."""
@@ -44,11 +45,12 @@ class Unlocked:
         if self.lock is not None:
             os.close(self.lock)
 
-    def go_on_in_ram(self, finding: Finding) -> None:
-        """Lets go of the keys and not of the folder, in which nothing is changed from here on."""
+    def without_ledger(self, error: IntegrityError) -> None:
+        """It is not what was written: lets go of the keys and not of the folder, in which nothing is changed from here on."""
         self.keyring.close()
         self.keyring, self.at_rest, self.folder = Keyring.create(None, os.urandom(KEY_BYTES)), "ram-only", None
-        self.findings.append(finding)
+        self.ledger_broken = True
+        self.findings.append(_ledger_broken(error))
 
 
 def unlock(settings: Settings) -> Unlocked:
@@ -76,14 +78,14 @@ def unlock(settings: Settings) -> Unlocked:
             keyring.renewed()
     except BaseException as error:
         if isinstance(error, IntegrityError) and not isinstance(error, FutureSchema):
-            unlocked.go_on_in_ram(ledger_broken(error))
+            unlocked.without_ledger(error)
             return unlocked
         unlocked.close()
         raise
     return unlocked
 
 
-def ledger_broken(error: IntegrityError) -> Finding:
+def _ledger_broken(error: IntegrityError) -> Finding:
     """Why no word of the ledger counts. Nothing is repaired, and nothing that rests on it destroyed."""
     text = f"{error.what} ({error.where}); no grant of it counts, nothing is kept on the medium, what waited stays there unsent"
     hint = "copy the state folder, which is evidence; then begin anew: sudo systemctl stop modicum-core; modicum factory-reset"
